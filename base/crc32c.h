@@ -1,0 +1,11 @@
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): SSE4.2 where the CPU has it, table otherwise, same
+ * result. Thread: any. */
+#ifndef BASE_CRC32C_H
+#define BASE_CRC32C_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint32_t tt_crc32c(uint32_t crc, const void *bytes, size_t size); /* start with 0; chainable */
+
+#endif

@@ -1,0 +1,33 @@
+/* Who a peer is: only the SPIFFE URI in the SAN of a verified certificate says so.
+ *
+ * spiffe://<cluster>/<role>/<name>; exactly one URI SAN, canonical characters only
+ * ([A-Za-z0-9._-]); the common name is never read. Ownership: plain struct, copied. Thread: any
+ * once filled. Source: SPIFFE X.509-SVID, section 2. */
+#ifndef SERVER_TLS_IDENTITY_H
+#define SERVER_TLS_IDENTITY_H
+
+#include <openssl/x509.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum tt_role { TT_IDENTITY_NONE, TT_IDENTITY_SERVER, TT_IDENTITY_AGENT, TT_IDENTITY_USER };
+enum { TT_GROUPS_MAX = 8, TT_GROUP_SIZE = 64 };
+struct tt_peer_identity {
+    enum tt_role role;
+    char cluster[64];
+    char name[128];
+    char uri[256];         /* the whole SAN URI: the actor of audit and RBAC */
+    char serial[64];       /* lower-case hex: what revocation names */
+    uint64_t not_after_ms; /* Unix time */
+    uint32_t group_count;  /* users: further URI path /user/<name> groups from the certificate's
+                              organizational units */
+    char groups[TT_GROUPS_MAX][TT_GROUP_SIZE];
+};
+int tt_identity_from_cert(X509 *cert, struct tt_peer_identity *ret_identity,
+                          struct tt_err *err) TT_MUST_USE;
+int tt_identity_format(const char *cluster, enum tt_role role, struct tt_str name, char *out,
+                       size_t out_size, struct tt_err *err) TT_MUST_USE;
+const char *tt_role_name(enum tt_role role); /* "server", "agent", "user" */
+
+#endif
