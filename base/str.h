@@ -66,5 +66,7 @@ size_t tt_base64_encode(const void *bytes, size_t size,
 ptrdiff_t tt_base64_decode(struct tt_str text, void *out,
                            size_t out_size); /* standard alphabet, strict padding */
 bool tt_utf8_valid(struct tt_str s);
+/* Bytes (1 to 4) of the valid UTF-8 sequence s begins with, 0 when there is none. */
+size_t tt_utf8_sequence(struct tt_str s);
 
 #endif
