@@ -16,7 +16,11 @@
 
 #include "base/err_codes.h"
 
-#define TT_MUST_USE                   __attribute__((warn_unused_result))
+#define TT_MUST_USE __attribute__((warn_unused_result))
+/* Drops the int of a must-use function on purpose; say why beside it. (A cast alone does not
+ * satisfy gcc.)
+ */
+#define TT_IGNORE(result)             ((void)!(result))
 #define TT_PRINTF(fmt_arg, first_arg) __attribute__((format(printf, fmt_arg, first_arg)))
 
 enum { TT_ERR_FRAME_MAX = 6, TT_ERR_MSG_SIZE = 232 };

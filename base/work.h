@@ -3,7 +3,8 @@
  *
  * Ownership: a work item is the submitter's; `work` runs on a pool thread, then `done` is posted to
  * the reply mailbox (an answer, so it always arrives). Thread: submit from any. Errors: TT_EBUSY
- * when the queue is full, TT_ECLOSED after stop. */
+ * when the queue is full, TT_ECLOSED after stop. A reply mailbox must stay open until its answers
+ * have come: an answer that finds it closed is logged and lost. */
 #ifndef BASE_WORK_H
 #define BASE_WORK_H
 
