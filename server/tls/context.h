@@ -8,6 +8,7 @@
 #define SERVER_TLS_CONTEXT_H
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 
 #include "base/mem.h"
 #include "server/tls/identity.h"
@@ -20,12 +21,12 @@ enum tt_tls_client_auth {
 struct tt_tls_config {
     const char *cert_path; /* PEM chain; all paths copied */
     const char *key_path;
-    const char *ca_path; /* PEM, one or more CAs */
+    const char *ca_path; /* PEM, one or more CAs; NULL only with pinned_ca_sha256 */
     const char *alpn; /* comma list in order of preference, e.g. "h2,http/1.1" or "tutti-raft/1" */
     enum tt_tls_client_auth client_auth;
     bool server; /* else a client context */
-    /* Client contexts for joining: no certificate of its own; the CA is pinned by SHA-256 of its
-     * DER (hex), or NULL. */
+    /* Client contexts for joining: no certificate of its own (cert_path and key_path NULL); the CA,
+     * which servers send in their chain, is pinned by SHA-256 of its DER (hex), or NULL. */
     const char *pinned_ca_sha256;
 };
 int tt_tls_context_new(const struct tt_tls_config *config, struct tt_tls_context **ret_context,
@@ -40,7 +41,8 @@ int tt_tls_context_reload(struct tt_tls_context *context, bool *ret_changed,
 void tt_tls_context_revoke(struct tt_tls_context *context, const struct tt_str *serials,
                            size_t count);
 bool tt_tls_context_is_revoked(struct tt_tls_context *context, struct tt_str serial);
-SSL *tt_tls_context_ssl(struct tt_tls_context *context,
-                        struct tt_err *err); /* a new SSL of the newest material; SSL_free */
+/* A new SSL of the newest material; SSL_free. The caller keeps a reference on the context at least
+ * as long (verification asks it about revocations). NULL on failure. */
+SSL *tt_tls_context_ssl(struct tt_tls_context *context, struct tt_err *err);
 
 #endif

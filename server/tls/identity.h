@@ -1,8 +1,11 @@
 /* Who a peer is: only the SPIFFE URI in the SAN of a verified certificate says so.
  *
  * spiffe://<cluster>/<role>/<name>; exactly one URI SAN, canonical characters only
- * ([A-Za-z0-9._-]); the common name is never read. Ownership: plain struct, copied. Thread: any
- * once filled. Source: SPIFFE X.509-SVID, section 2. */
+ * ([A-Za-z0-9._-]); the common name is never read. The extended key usages must be there and fit
+ * the role: server = serverAuth + clientAuth, agent = clientAuth (serverAuth allowed: it serves
+ * logs), user = clientAuth alone. A CA certificate is nobody. Ownership: plain struct, copied.
+ * Thread: any once filled. Errors: TT_EUNAUTHORIZED says what is wrong with the certificate.
+ * Source: SPIFFE X.509-SVID, section 2. */
 #ifndef SERVER_TLS_IDENTITY_H
 #define SERVER_TLS_IDENTITY_H
 
@@ -20,8 +23,8 @@ struct tt_peer_identity {
     char uri[256];         /* the whole SAN URI: the actor of audit and RBAC */
     char serial[64];       /* lower-case hex: what revocation names */
     uint64_t not_after_ms; /* Unix time */
-    uint32_t group_count;  /* users: further URI path /user/<name> groups from the certificate's
-                              organizational units */
+    uint32_t group_count;  /* users only: the subject's organizations (O), as kubectl users expect;
+                              of the canonical characters and ':' */
     char groups[TT_GROUPS_MAX][TT_GROUP_SIZE];
 };
 int tt_identity_from_cert(X509 *cert, struct tt_peer_identity *ret_identity,
