@@ -9,6 +9,10 @@
 
 #include "base/err.h"
 
+/* Both families keep the port at the same place. */
+enum { PORT_AT = offsetof(struct sockaddr_in, sin_port) };
+_Static_assert((size_t)PORT_AT == offsetof(struct sockaddr_in6, sin6_port), "one offset for both");
+
 bool tt_address_parse(const char *numeric_host, uint16_t port, struct sockaddr_storage *ret)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -34,17 +38,13 @@ socklen_t tt_address_size(const struct sockaddr_storage *address)
 void tt_address_set_port(struct sockaddr_storage *address, uint16_t port)
 {
     in_port_t net = htons(port);
-    size_t at = address->ss_family == AF_INET6 ? offsetof(struct sockaddr_in6, sin6_port)
-                                               : offsetof(struct sockaddr_in, sin_port);
-    memcpy((char *)address + at, &net, sizeof net);
+    memcpy((char *)address + PORT_AT, &net, sizeof net);
 }
 
 uint16_t tt_address_port(const struct sockaddr_storage *address)
 {
     in_port_t net;
-    size_t at = address->ss_family == AF_INET6 ? offsetof(struct sockaddr_in6, sin6_port)
-                                               : offsetof(struct sockaddr_in, sin_port);
-    memcpy(&net, (const char *)address + at, sizeof net);
+    memcpy(&net, (const char *)address + PORT_AT, sizeof net);
     return ntohs(net);
 }
 
