@@ -2,9 +2,9 @@
 #include "base/err.h"
 
 #include <errno.h>
-#include <string.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include <cmocka.h>
 
