@@ -82,6 +82,17 @@ uint16_t tt_http_server_port(const struct tt_http_server *server);
 void tt_http_server_stop(struct tt_http_server *server, uint64_t drain_ms,
                          void (*closed)(void *ctx), void *ctx);
 void tt_http_server_free(struct tt_http_server *server);
+/* Counts since the start, and what is open now. */
+struct tt_http_server_stats {
+    uint64_t requests;         /* complete, handed to the handler */
+    uint64_t rejected;         /* answered by the server itself: 400, 408, 413, 429, 431 */
+    uint64_t cancelled;        /* the peer went before the answer ended */
+    uint64_t connections_cut;  /* for a flood, a stall or a limit */
+    uint64_t connections_seen; /* accepted */
+    uint32_t connections_open;
+};
+void tt_http_server_get_stats(const struct tt_http_server *server,
+                              struct tt_http_server_stats *ret_stats);
 /* Cuts every connection whose identity the predicate names (revocation). */
 void tt_http_server_cut(struct tt_http_server *server,
                         bool (*is_cut)(void *ctx, const struct tt_peer_identity *peer), void *ctx);
@@ -108,8 +119,12 @@ void tt_http_respond(struct tt_http_exchange *ex, int status, const struct tt_ht
 void tt_http_respond_text(struct tt_http_exchange *ex, int status, const char *content_type,
                           struct tt_str body);
 
+/* Convenience: a Kubernetes Status failure; reason may be NULL (then that of the HTTP status). */
+void tt_http_respond_status(struct tt_http_exchange *ex, int status, const char *reason,
+                            struct tt_str message);
+
 /* Streams (watch, list in chunks, logs). write refs the bytes; TT_EBUSY when the backlog is full:
- * then wait for on_drain. */
+ * nothing was taken (owners stay the caller's), wait for on_drain. */
 void tt_http_stream_begin(struct tt_http_exchange *ex, int status,
                           const struct tt_http_header *headers, size_t header_count,
                           void (*on_drain)(void *ctx, struct tt_http_exchange *ex));
