@@ -24,9 +24,22 @@ struct tt_store_listener {
     void (*published)(struct tt_store_listener *listener, uint64_t revision);
 };
 
+/* Takes dead versions that are costly to free off the thread that dropped them: hand_over must see
+ * to it that tt_version_reclaim(dead) runs once, on any thread (the pool), not necessarily soon. */
+struct tt_store_reclaimer {
+    void (*hand_over)(struct tt_store_reclaimer *reclaimer, struct tt_version *dead);
+};
+void tt_version_reclaim(struct tt_version *dead);
+
 struct tt_store *tt_store_new(void);
+/* Versions that readers still hold stay valid. */
 void tt_store_free(struct tt_store *store);
 TT_DEFINE_AUTO(tt_store)
+/* Before the first apply; keeps it until the store and all its versions are gone. */
+void tt_store_reclaim_with(struct tt_store *store, struct tt_store_reclaimer *reclaimer);
+/* Back to the empty store at revision 0, published: before a snapshot is installed. Listeners stay
+ * and are not called. */
+void tt_store_clear(struct tt_store *store);
 /* Applies one encoded Command at a raft index (strictly rising). Not visible to readers before
  * publish. */
 int tt_store_apply(struct tt_store *store, uint64_t index, struct tt_str command,

@@ -36,7 +36,9 @@ struct tt_txn {
     struct tt_str verb;         /* create, update, patch, delete, … for audit */
     struct tt_str request_id;   /* empty: not retried exactly-once. Otherwise unique per actor. */
 };
-/* → bytes of a Command, ready for the proposer. */
+/* Ops are applied in order and each takes the next revision, but for a delete of an absent key,
+ * which changes nothing and takes none (compare the key where that matters). → bytes of a Command,
+ * ready for the proposer. */
 int tt_txn_encode(const struct tt_txn *txn, struct tt_bytes **ret_command,
                   struct tt_err *err) TT_MUST_USE;
 

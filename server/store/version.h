@@ -51,6 +51,9 @@ uint64_t tt_version_index(const struct tt_version *version); /* raft index appli
 uint64_t tt_version_count(const struct tt_version *version); /* live keys */
 uint64_t tt_version_bytes(const struct tt_version *version); /* of live keys and values */
 
+uint64_t tt_version_hash(const struct tt_version *version); /* state hash at that index (hash.h) */
+uint64_t tt_version_time_ms(const struct tt_version *version); /* latest leader time applied */
+
 /* Borrowed from the version; NULL when absent. */
 const struct tt_item *tt_version_get(const struct tt_version *version, struct tt_str key);
 
@@ -68,7 +71,8 @@ TT_DEFINE_AUTO(tt_scan)
 /* Keys in [from, to) at the version's own revision; O(log n) or O(result), exact. */
 uint64_t tt_version_count_range(const struct tt_version *version, struct tt_str from,
                                 struct tt_str to);
-/* The smallest string above every string with this prefix, into buf (for `to`). */
+/* The smallest string above every string with this prefix, into buf (for `to`); empty, which means
+ * no upper end, when there is none. */
 void tt_key_prefix_end(struct tt_str prefix, struct tt_buf *ret_buf);
 
 /* History: every change after a revision, in order. What watches are made of. */
@@ -85,7 +89,9 @@ struct tt_history_cursor {
  * was compacted away. */
 int tt_history_seek(const struct tt_version *version, uint64_t after_revision,
                     struct tt_history_cursor *ret_cursor, struct tt_err *err) TT_MUST_USE;
-/* False at the end of this version. *ret_change borrows from the version. */
+/* False at the end of this version. *ret_change borrows from the version. A cursor goes on in a
+ * later version; it stops for good when that one has compacted its next change: seek in each new
+ * version (O(1)) to learn of it as TT_EEXPIRED. */
 bool tt_history_next(const struct tt_version *version, struct tt_history_cursor *cursor,
                      struct tt_change *ret_change);
 

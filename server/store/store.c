@@ -1,0 +1,306 @@
+/* Applying commands.
+ *
+ * tt_store_apply: decode and check everything, then change the working copy; there is no way to
+ * fail in between, so a transaction is all or nothing without undo. The time is raised, expired
+ * exactly-once entries go, a known request id repeats its answer, compares are checked, and each
+ * put or delete takes its own revision. tt_store_publish turns the working copy into a version
+ * (copying a struct: the trees are shared) and opens the next batch.
+ *
+ * Failure modes: TT_ECORRUPT before anything was changed. A failed compare is not a failure of
+ * apply: the result says TT_ECONFLICT.
+ */
+#include "server/store/apply.h"
+
+#include <inttypes.h>
+
+#include "base/intmath.h"
+#include "server/store/hash.h"
+
+enum {
+    HISTORY_BYTES_MAX = 64 << 20,
+    HISTORY_BYTES_KEEP = 56 << 20, /* compaction goes down to here, so that it is not due at once */
+    HISTORY_MS_MAX = 300000,
+    HISTORY_MS_KEEP = 290000,
+    DECODER_SIZE_MAX = 8 << 20 /* a command of 2 MiB and its message structs */
+};
+enum chain_tag { CHAIN_DELETE = 4, CHAIN_COMPACT = 5, CHAIN_LEVEL = 6 };
+
+static void state_init(struct store_state *state)
+{
+    *state = (struct store_state){.feature_level = STORE_FEATURE_LEVEL_FIRST};
+}
+
+struct tt_store *tt_store_new(void)
+{
+    struct tt_store *store = TT_NEW(struct tt_store);
+    state_init(&store->state);
+    tt_list_init(&store->listeners);
+    store->once = store_once_new();
+    store_decoder_init(&store->decoder, DECODER_SIZE_MAX);
+    store->writer.batch = 1;
+    store->lineage = store_lineage_new(&store->slot, &store->state, store->writer.batch++, NULL);
+    return store;
+}
+
+void tt_store_free(struct tt_store *store)
+{
+    if (!store) {
+        return;
+    }
+    store_publish_quietly(store);
+    store_lineage_close(store->lineage, &store->slot);
+    store_once_free(store->once);
+    store_decoder_fini(&store->decoder);
+    tt_free(store);
+}
+
+void tt_store_reclaim_with(struct tt_store *store, struct tt_store_reclaimer *reclaimer)
+{
+    TT_ASSERT(store->state.index == 0);
+    store->reclaimer = reclaimer;
+    store->lineage->reclaimer = reclaimer;
+}
+
+void tt_store_clear(struct tt_store *store)
+{
+    store_publish_quietly(store);
+    store_lineage_end(store->lineage, &store->slot);
+    state_init(&store->state);
+    store_once_free(store->once);
+    store->once = store_once_new();
+    store->lineage =
+        store_lineage_new(&store->slot, &store->state, store->writer.batch++, store->reclaimer);
+}
+
+struct tt_version *tt_store_version(struct tt_store *store)
+{
+    return store_slot_acquire(&store->slot);
+}
+
+static void row_removed(struct tt_store *store, struct store_item *item)
+{
+    store->state.content_hash -= item->digest;
+    store->state.row_bytes -= store_item_bytes(&item->item);
+    store_tree_retire(&store->writer, &item->garbage);
+}
+
+void store_apply_row(struct tt_store *store, struct store_item *item)
+{
+    store->state.content_hash += item->digest;
+    store->state.row_bytes += store_item_bytes(&item->item);
+    struct store_item *replaced = store_tree_put(&store->state.rows, &store->writer, item);
+    if (replaced) {
+        row_removed(store, replaced);
+    }
+}
+
+void store_apply_put(struct tt_store *store, struct tt_str key, const struct tt_value *value)
+{
+    struct store_state *state = &store->state;
+    uint64_t revision = state->history.revision + 1;
+    const struct store_item *prev = store_tree_get(&state->rows, key);
+    struct store_item *item = store_item_new(
+        key, value, prev ? prev->item.create_revision : revision, revision, store->writer.batch);
+    const struct tt_item *prev_item = prev ? &prev->item : NULL;
+    store_history_append(&state->history, &store->writer, &item->item, prev_item, state->time_ms);
+    state->history_bytes += store_history_bytes(prev_item);
+    state->chain_hash = store_fold(state->chain_hash, item->digest);
+    store_apply_row(store, item);
+}
+
+bool store_apply_delete(struct tt_store *store, struct tt_str key)
+{
+    struct store_state *state = &store->state;
+    struct store_item *prev = store_tree_remove(&state->rows, &store->writer, key);
+    if (!prev) {
+        return false;
+    }
+    store_history_append(&state->history, &store->writer, NULL, &prev->item, state->time_ms);
+    state->history_bytes += store_history_bytes(&prev->item);
+    state->chain_hash = store_fold(store_fold(state->chain_hash, CHAIN_DELETE), prev->digest);
+    row_removed(store, prev);
+    return true;
+}
+
+static bool compares_hold(const struct tt_store *store, const Tt__Txn *txn, int32_t *ret_failed)
+{
+    for (size_t i = 0; i < txn->n_compares; i++) {
+        const Tt__Compare *compare = txn->compares[i];
+        const struct store_item *item = store_tree_get(&store->state.rows, store_str(compare->key));
+        if ((item ? item->item.mod_revision : 0) != compare->mod_revision) {
+            *ret_failed = (int32_t)i;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void apply_ops(struct tt_store *store, const Tt__Txn *txn, struct tt_apply_result *ret)
+{
+    uint64_t before = store->state.history.revision;
+    for (size_t i = 0; i < txn->n_ops; i++) {
+        const Tt__Op *op = txn->ops[i];
+        struct tt_value value;
+        if (op->kind == TT_OP_PUT) {
+            bool good = store_value_decode(op->value, &value);
+            TT_ASSERT(good); /* checked by store_command_decode */
+            store_apply_put(store, store_str(op->key), &value);
+        } else {
+            (void)store_apply_delete(store, store_str(op->key)); /* absent: changes nothing */
+        }
+    }
+    if (store->state.history.revision > before) {
+        ret->revision_first = before + 1;
+        ret->revision_last = store->state.history.revision;
+    }
+}
+
+static void apply_txn(struct tt_store *store, const Tt__Txn *txn, struct tt_apply_result *ret)
+{
+    struct store_state *state = &store->state;
+    struct store_once_record record = {
+        .time_ms = state->time_ms,
+        .actor = store_str(txn->actor),
+        .request_id = store_str(txn->request_id),
+    };
+    struct store_once_record known;
+    store_once_expire(store->once, state, &store->writer);
+    if (record.request_id.len > 0 &&
+        store_once_find(store->once, record.actor, record.request_id, state->time_ms, &known)) {
+        ret->revision_first = known.revision_first;
+        ret->revision_last = known.revision_last;
+        return;
+    }
+    if (!compares_hold(store, txn, &ret->failed_compare)) {
+        ret->code = TT_ECONFLICT;
+        return;
+    }
+    apply_ops(store, txn, ret);
+    if (record.request_id.len > 0) {
+        record.sequence = ++state->once_sequence;
+        record.revision_first = ret->revision_first;
+        record.revision_last = ret->revision_last;
+        store_once_add(store->once, state, &store->writer, &record);
+    }
+}
+
+/* Below the mark or in the future: nothing to do, on every member alike. */
+static void apply_compact(struct tt_store *store, uint64_t revision)
+{
+    struct store_state *state = &store->state;
+    if (revision > state->history.compacted && revision <= state->history.revision) {
+        state->history_bytes -= store_history_compact(&state->history, &store->writer, revision);
+        state->chain_hash = store_fold(store_fold(state->chain_hash, CHAIN_COMPACT), revision);
+    }
+}
+
+static void apply_level(struct tt_store *store, uint32_t level)
+{
+    struct store_state *state = &store->state;
+    if (level > state->feature_level) {
+        state->feature_level = level;
+        state->chain_hash = store_fold(store_fold(state->chain_hash, CHAIN_LEVEL), level);
+    }
+}
+
+int tt_store_apply(struct tt_store *store, uint64_t index, struct tt_str command,
+                   struct tt_apply_result *ret, struct tt_err *err)
+{
+    const Tt__Command *decoded = NULL;
+    int r =
+        store_command_decode(&store->decoder, command, store->state.feature_level, &decoded, err);
+    if (r != 0) {
+        return TT_WRAP(err, r, "apply index %" PRIu64, index);
+    }
+    if (decoded->raise && decoded->raise->level > STORE_FEATURE_LEVEL_MAX) {
+        return TT_FAIL(err, TT_ECORRUPT,
+                       "apply index %" PRIu64 ": feature level %" PRIu32
+                       " is above %d of this build",
+                       index, decoded->raise->level, STORE_FEATURE_LEVEL_MAX);
+    }
+    TT_ASSERT(index > store->state.index);
+    *ret = (struct tt_apply_result){.failed_compare = -1};
+    store->dirty = true;
+    store->state.index = index;
+    store->state.time_ms = tt_u64_max(store->state.time_ms, decoded->leader_time_ms);
+    if (decoded->txn) {
+        apply_txn(store, decoded->txn, ret);
+    } else if (decoded->compact) {
+        apply_compact(store, decoded->compact->revision);
+    } else {
+        apply_level(store, decoded->raise->level);
+    }
+    return 0;
+}
+
+void store_publish_quietly(struct tt_store *store)
+{
+    if (store->dirty) {
+        store->dirty = false;
+        store_lineage_publish(store->lineage, &store->slot, &store->state, store->writer.batch,
+                              &store->writer.retired);
+        store->writer.batch++;
+    }
+}
+
+void tt_store_publish(struct tt_store *store)
+{
+    bool news = store->dirty;
+    store_publish_quietly(store);
+    struct tt_list *at = store->listeners.next;
+    while (news && at != &store->listeners) {
+        struct tt_store_listener *listener = TT_CONTAINER_OF(at, struct tt_store_listener, link);
+        at = at->next;
+        listener->published(listener, store->state.history.revision);
+    }
+}
+
+void tt_store_listen(struct tt_store *store, struct tt_store_listener *listener)
+{
+    tt_list_push_back(&store->listeners, &listener->link);
+}
+
+void tt_store_unlisten(struct tt_store *store, struct tt_store_listener *listener)
+{
+    (void)store; /* the list is intrusive */
+    tt_list_remove(&listener->link);
+}
+
+uint64_t store_state_hash(const struct store_state *state)
+{
+    uint64_t h = store_fold(state->chain_hash, state->content_hash);
+    h = store_fold(h, state->history.revision);
+    h = store_fold(h, state->history.compacted);
+    h = store_fold(h, state->time_ms);
+    h = store_fold(h, state->once_sequence);
+    return store_fold(h, state->feature_level);
+}
+
+uint64_t tt_store_hash(const struct tt_store *store)
+{
+    return store_state_hash(&store->state);
+}
+
+uint32_t tt_store_feature_level(const struct tt_store *store)
+{
+    return store->state.feature_level;
+}
+
+uint64_t tt_store_compaction_due(const struct tt_store *store)
+{
+    const struct store_state *state = &store->state;
+    const struct store_history *history = &state->history;
+    if (history->revision == history->compacted) {
+        return 0;
+    }
+    uint64_t oldest_ms = store_history_chunk(history, history->compacted + 1)->time_ms;
+    uint64_t over = 0;
+    if (state->history_bytes > HISTORY_BYTES_MAX) {
+        over = state->history_bytes - HISTORY_BYTES_KEEP;
+    } else if (oldest_ms + HISTORY_MS_MAX > state->time_ms) {
+        return 0;
+    }
+    uint64_t time_ms_min = state->time_ms > HISTORY_MS_KEEP ? state->time_ms - HISTORY_MS_KEEP : 0;
+    uint64_t due = store_history_due(history, over, time_ms_min);
+    return due > history->compacted ? due : 0;
+}
