@@ -138,33 +138,43 @@ ptrdiff_t tt_base64_decode(struct tt_str text, void *out, size_t out_size)
     return (ptrdiff_t)size;
 }
 
-/* Bytes of the UTF-8 sequence at s, 0 when it is not valid: overlong forms, surrogates and values
- * over U+10FFFF are refused (RFC 3629). */
-size_t tt_utf8_sequence(struct tt_str s)
+/* Length the first byte announces; 0 for continuation bytes and for what no valid text has. */
+static size_t utf8_announced(uint8_t first)
 {
-    if (s.len == 0) {
-        return 0;
-    }
-    uint8_t first = (uint8_t)s.ptr[0];
     if (first < 0x80) {
         return 1;
     }
     if (first < 0xc2 || first > 0xf4) {
         return 0;
     }
-    size_t count = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (s.len < count) {
-        return 0;
+    if (first < 0xe0) {
+        return 2;
     }
-    for (size_t i = 1; i < count; i++) {
+    return first < 0xf0 ? 3 : 4;
+}
+
+/* The range of the second byte keeps out overlong forms, surrogates and values over U+10FFFF (RFC
+ * 3629, table 3-7 of Unicode). */
+static bool utf8_second_fits(uint8_t first, uint8_t second)
+{
+    uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    return second >= low && second <= high;
+}
+
+size_t tt_utf8_sequence(struct tt_str s)
+{
+    uint8_t first = s.len > 0 ? (uint8_t)s.ptr[0] : 0xff;
+    size_t count = utf8_announced(first);
+    if (count <= 1 || s.len < count || !utf8_second_fits(first, (uint8_t)s.ptr[1])) {
+        return count == 1 ? 1 : 0;
+    }
+    for (size_t i = 2; i < count; i++) {
         if (((uint8_t)s.ptr[i] & 0xc0) != 0x80) {
             return 0;
         }
     }
-    uint8_t second = (uint8_t)s.ptr[1];
-    bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-    bool beyond = (first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f);
-    return overlong || beyond ? 0 : count;
+    return count;
 }
 
 bool tt_utf8_valid(struct tt_str s)

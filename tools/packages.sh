@@ -1,8 +1,8 @@
 # Installs from Debian what a command needs. Sourced, never run.
 #
 # Happy path on a machine that is set up: one dpkg query, nothing else. Otherwise: on Debian 12 two
-# suites are added (backports for libraft, trixie for three libraries and tools that need only libc),
-# reusing the address and key of the machine's own apt entry; then update and install.
+# suites are added (backports for libraft, trixie for two libraries and kubectl, which need only
+# libc), reusing the address and key of the machine's own apt entry; then update and install.
 
 packages_of() {
     case $1 in

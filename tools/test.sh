@@ -1,0 +1,150 @@
+# ./dev test: all stages, each with its budget on two cores, and one line of sums at the end.
+#
+# A stage runs in a shell of its own under a time limit of twice its budget and appends a line
+# "passed failed skipped" per group of tests to the tally. A stage without tests counts nothing.
+
+TEST_STAGES=(lint builds unit simulator integration)
+
+stage_budget_min() {
+    case $1 in
+    lint) echo 4 ;;
+    builds) echo 6 ;;
+    unit) echo 2 ;;
+    simulator) echo 8 ;;
+    integration) echo 8 ;;
+    *) die "no such stage: $1" ;;
+    esac
+}
+
+tally() {
+    printf '%s %s %s\n' "$1" "$2" "$3" >>"$TT_TALLY"
+}
+
+# tally_run NAME COMMAND...: counts a command as one test.
+tally_run() {
+    local name=$1
+    shift
+    if "$@"; then
+        tally 1 0 0
+    else
+        say "$name: FAILED"
+        tally 0 1 0
+        return 1
+    fi
+}
+
+# ctest_label PRESET LABELS: runs the tests with these labels, one after the other where they ask.
+ctest_label() {
+    local dir report status=0
+    dir=$(build_dir "$1")
+    [ -f "$dir/CTestTestfile.cmake" ] || return 0
+    report=$(mktemp)
+    ctest --test-dir "$dir" -L "$2" -j "$(nproc)" --no-tests=ignore --output-on-failure \
+        --output-junit "$report" || status=1
+    python3 tests/support/tally.py "$report" >>"$TT_TALLY" || status=1
+    rm -f "$report"
+    return "$status"
+}
+
+stage_lint() {
+    source tools/lint.sh
+    need lint
+    local check status=0
+    for check in "${LINT_CHECKS[@]}"; do
+        tally_run "lint $check" lint_one "$check" || status=1
+    done
+    return "$status"
+}
+
+# The programs for integration and simulation, everything for unit tests, the rest no more than needed.
+build_preset() {
+    local preset=$1 start=$SECONDS
+    shift
+    configure "$preset" || return 1
+    if [ "$1" = all ]; then
+        ninja -C "$(build_dir "$preset")" --quiet || return 1
+    else
+        build_targets "$preset" "$@" || return 1
+    fi
+    say "build $preset: $((SECONDS - start)) s"
+}
+
+stage_builds() {
+    local status=0
+    need build fuzz
+    tally_run "build release" build_preset release tuttid tuttictl sim_tests || status=1
+    tally_run "build dev" build_preset dev all || status=1
+    tally_run "build asan" build_preset asan unit_tests sanitizer_tests || status=1
+    tally_run "build tsan" build_preset tsan unit_tests sanitizer_tests || status=1
+    if [ -d tests/fuzz ]; then
+        tally_run "build fuzz" build_preset fuzz fuzzers || status=1
+    fi
+    return "$status"
+}
+
+stage_unit() {
+    local preset status=0
+    ctest_label dev '^unit$' || status=1
+    for preset in asan tsan; do
+        ctest_label "$preset" '^(unit|sanitizer)$' || status=1
+    done
+    return "$status"
+}
+
+stage_simulator() {
+    local status=0
+    ctest_label release '^sim$' || status=1
+    ctest_label fuzz '^fuzz$' || status=1
+    return "$status"
+}
+
+stage_integration() {
+    need run test
+    ctest_label dev '^integration$'
+}
+
+# run_stage NAME: in a process of its own, so that the limit ends it with all it started.
+run_stage() {
+    local stage=$1 start=$SECONDS budget_s status=0
+    budget_s=$(($(stage_budget_min "$stage") * 60))
+    say "stage $stage"
+    timeout --kill-after=20 $((2 * budget_s)) "$TT_ROOT/tools/stage.sh" "$stage" || status=$?
+    if [ "$status" -ge 124 ]; then
+        say "stage $stage: stopped at $((2 * budget_s)) s"
+        tally 0 1 0
+    fi
+    local spent=$((SECONDS - start)) note=""
+    [ "$spent" -le "$budget_s" ] || note=", over its budget of $budget_s s"
+    say "stage $stage: $([ "$status" -eq 0 ] && echo passed || echo FAILED) in $spent s$note"
+    return "$status"
+}
+
+# A stage that broke without counting anything is one failure.
+finish_tests() {
+    local status=$1
+    awk -v status="$status" '
+        { passed += $1; failed += $2; skipped += $3 }
+        END {
+            if (status && !failed) failed = 1
+            printf "%d passed, %d failed (%d skipped)\n", passed, failed, skipped
+            exit failed > 0
+        }' "$TT_TALLY"
+}
+
+dev_test() {
+    local stage status=0 start=$SECONDS
+    need build lint test
+    TT_TALLY=$(mktemp)
+    export TT_TALLY
+    [ $# -gt 0 ] || set -- "${TEST_STAGES[@]}"
+    for stage in "$@"; do
+        stage_budget_min "$stage" >/dev/null
+    done
+    for stage in "$@"; do
+        run_stage "$stage" || status=1
+    done
+    say "all stages: $((SECONDS - start)) s"
+    finish_tests "$status" || status=1
+    rm -f "$TT_TALLY"
+    return "$status"
+}
