@@ -35,6 +35,7 @@ struct tt_byte_stream_config {
     const char *host;           /* TLS: numeric address or name */
     uint16_t port;
     const char *server_name;     /* TLS: expected SPIFFE URI or name; NULL = any of the CA */
+    const char *alpn;            /* TLS: the protocol that must be agreed; NULL = any */
     const char *unix_path;       /* path of a socket */
     size_t write_queue_max;      /* bytes */
     uint64_t connect_timeout_ms; /* until opened; 0 = 10 s */

@@ -18,6 +18,7 @@
 #include "base/loop.h"
 
 struct tt_http_client;
+struct http_client_conn;
 struct tt_http_client_config {
     struct tt_loop *loop;       /* keeps */
     struct tt_tls_context *tls; /* refs; NULL: unix_path, in the clear */
@@ -57,15 +58,17 @@ struct tt_http_call {
     struct tt_buf answer;  /* collected body; freed by tt_http_call_fini */
     uint64_t stream_error; /* HTTP/2 error code when the peer reset the stream */
     /* The client's. */
-    struct tt_list link;
+    struct tt_list link;           /* of the connection's calls, or of those waiting or ended */
     struct tt_http_client *client; /* NULL when not running */
-    void *conn;
-    uint64_t deadline_ms;
+    struct http_client_conn *conn; /* NULL while waiting and when ended */
+    struct tt_err error;           /* why it ended; code 0: answered */
+    uint64_t deadline_ms;          /* monotonic; UINT64_MAX: none */
     size_t body_sent;
-    int32_t stream_id; /* 0 while waiting */
-    bool is_final;     /* the final headers (not 1xx) have begun */
-    bool cancelled;
-    bool headers_done;
+    int32_t stream_id;
+    bool is_sent;      /* the request's headers left */
+    bool headers_done; /* those of the final answer */
+    bool end_seen;     /* the answer is complete */
+    bool is_ended;     /* only done is missing */
 };
 
 int tt_http_client_new(const struct tt_http_client_config *config,
