@@ -29,6 +29,8 @@ bool store_apply_delete(struct tt_store *store, struct tt_str key); /* false: ab
 void store_apply_row(struct tt_store *store, struct store_item *item);
 /* The state hash of hash.h, of a working copy or a version. */
 uint64_t store_state_hash(const struct store_state *state);
+/* Empties a working copy that was filled by a restore and never published. */
+void store_discard(struct tt_store *store);
 /* Publishes without telling the listeners. */
 void store_publish_quietly(struct tt_store *store);
 

@@ -72,6 +72,19 @@ void tt_store_clear(struct tt_store *store)
         store_lineage_new(&store->slot, &store->state, store->writer.batch++, store->reclaimer);
 }
 
+void store_discard(struct tt_store *store)
+{
+    struct store_garbage_list all = {0};
+    TT_ASSERT(!store->dirty && !store->writer.retired.first); /* everything is of this batch */
+    store_tree_collect(&store->state.rows, &all);
+    store_tree_collect(&store->state.onces, &all);
+    store_history_collect(&store->state.history, &all);
+    store_garbage_list_free(&all);
+    state_init(&store->state);
+    store_once_free(store->once);
+    store->once = store_once_new();
+}
+
 struct tt_version *tt_store_version(struct tt_store *store)
 {
     return store_slot_acquire(&store->slot);

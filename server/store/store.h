@@ -65,7 +65,8 @@ uint64_t tt_store_compaction_due(const struct tt_store *store);
  * empty store. */
 struct tt_snapshot_writer;
 struct tt_snapshot_writer *tt_snapshot_writer_new(struct tt_version *version); /* refs */
-/* Appends at most about max_size bytes of the stream to out. *ret_done when it was the last. */
+/* Appends at most about max_size bytes of the stream to out (beyond it by less than one frame, 2
+ * MiB). *ret_done when it was the last. */
 int tt_snapshot_writer_next(struct tt_snapshot_writer *writer, size_t max_size, struct tt_buf *out,
                             bool *ret_done, struct tt_err *err) TT_MUST_USE;
 void tt_snapshot_writer_free(struct tt_snapshot_writer *writer);
@@ -75,7 +76,9 @@ struct tt_snapshot_reader *tt_snapshot_reader_new(struct tt_store *empty_store);
 int tt_snapshot_reader_feed(struct tt_snapshot_reader *reader, struct tt_str bytes,
                             struct tt_err *err) TT_MUST_USE; /* any cut */
 int tt_snapshot_reader_finish(struct tt_snapshot_reader *reader,
-                              struct tt_err *err) TT_MUST_USE; /* checks completeness and hash */
+                              struct tt_err *err) TT_MUST_USE; /* checks completeness and hash,
+                                                                  then publishes */
+/* Without a successful finish the store is empty again. */
 void tt_snapshot_reader_free(struct tt_snapshot_reader *reader);
 TT_DEFINE_AUTO(tt_snapshot_reader)
 

@@ -1,5 +1,5 @@
 /* What one command does: revisions, compares, exactly-once, compaction, levels, bad input. */
-#include "store_support.h"
+#include "tests/unit/server/store/store_support.h"
 
 #include "server/store/once.h"
 

@@ -1,5 +1,5 @@
 /* The direct proposer answers like the real one: later, through the mailbox. */
-#include "store_support.h"
+#include "tests/unit/server/store/store_support.h"
 
 #include "server/store/direct.h"
 
