@@ -1,0 +1,57 @@
+/* The engine of all reconcilers: follows the store on the leader, feeds key queues, runs passes.
+ *
+ *   store version published → changes since the last one → each controller's observe → key queues →
+ *   plan (pure) on the newest version → one transaction → done, retry with back-off, or recheck
+ *
+ * Only the leader reconciles: gaining leadership lists everything (the truth is level-triggered),
+ * losing it drops all queues; commits that are still out are harmless because each compares every
+ * row its plan relied upon.
+ * Ownership: keeps everything in the config; owns its loop thread. Thread: new/free from the
+ * composition root; the rest inside its own loop. Errors: a failing plan is logged with its key
+ * and retried with back-off; it never stops the others. */
+#ifndef RECONCILER_ENGINE_ENGINE_H
+#define RECONCILER_ENGINE_ENGINE_H
+
+#include "base/clock.h"
+#include "reconciler/engine/key_queue.h"
+#include "reconciler/engine/pass.h"
+#include "server/store/store.h"
+
+struct tt_engine;
+struct tt_observer;
+
+/* One kind of reconciling. Both functions are pure but for the queue they add to. */
+struct tt_controller {
+    const char *name; /* static, for logs and metrics */
+    /* Which keys of this controller does a change concern? Calls tt_observe_add for each. `ref`
+     * are the parts of the changed key; change->item or change->prev may be NULL. */
+    void (*observe)(const struct tt_change *change, const struct tt_object_ref *ref,
+                    struct tt_observer *observer);
+    /* Plans what one key needs now. TT_OK with no writes: the world is as it should be. */
+    int (*plan)(struct tt_pass *pass, struct tt_str key, struct tt_err *err);
+};
+/* Where observe puts keys; `delay_ms` > 0 plans later. */
+void tt_observe_add(struct tt_observer *observer, struct tt_str key, uint64_t delay_ms);
+/* Adds "<namespace>/<name>", the usual key of an object. */
+void tt_observe_object(struct tt_observer *observer, struct tt_str ns, struct tt_str name);
+/* The same from a stored object's controller owner reference of this kind; parses the item. */
+void tt_observe_owner(struct tt_observer *observer, const struct tt_item *item, const char *kind);
+/* "<namespace>/<name>" apart again; false when key has no '/'. */
+bool tt_object_key_split(struct tt_str key, struct tt_str *ret_ns, struct tt_str *ret_name);
+
+enum { TT_ENGINE_CONTROLLERS_MAX = 16 };
+struct tt_engine_config {
+    struct tt_store *store;       /* keeps */
+    struct tt_proposer *proposer; /* keeps */
+    struct tt_cluster *cluster;   /* keeps; its leadership drives the engine */
+    struct tt_registry *registry; /* keeps */
+    const struct tt_clock *clock; /* keeps */
+    struct tt_str actor;          /* SPIFFE identity that commits; keeps the bytes */
+    const struct tt_controller *controllers[TT_ENGINE_CONTROLLERS_MAX]; /* keeps */
+    size_t controller_count;
+};
+int tt_engine_new(const struct tt_engine_config *config, struct tt_engine **ret_engine,
+                  struct tt_err *err) TT_MUST_USE;
+void tt_engine_free(struct tt_engine *engine); /* stops and joins; NULL is fine */
+
+#endif

@@ -1,0 +1,56 @@
+/* Turning changes into keys: small helpers that every controller's observe uses. */
+#include "reconciler/engine/engine.h"
+
+#include "reconciler/engine/observer.h"
+
+void tt_observe_add(struct tt_observer *observer, struct tt_str key, uint64_t delay_ms)
+{
+    if (!tt_key_queue_add_at(observer->queue, key, observer->now_ms + delay_ms)) {
+        observer->overflow = true;
+    }
+}
+
+void tt_observe_object(struct tt_observer *observer, struct tt_str ns, struct tt_str name)
+{
+    TT_AUTO_BUF struct tt_buf buf;
+    tt_buf_init(&buf, 2 * TT_OBJECT_KEY_SIZE_MAX);
+    tt_buf_str(&buf, ns);
+    tt_buf_char(&buf, '/');
+    tt_buf_str(&buf, name);
+    if (tt_buf_ok(&buf)) {
+        tt_observe_add(observer, tt_buf_view(&buf), 0);
+    }
+}
+
+void tt_observe_owner(struct tt_observer *observer, const struct tt_item *item, const char *kind)
+{
+    if (item == NULL || item->value.codec != TT_CODEC_JSON) {
+        return;
+    }
+    yyjson_doc *doc;
+    struct tt_view view = {.item = item};
+    tt_arena_reset(observer->arena);
+    if (!tt_key_parse(item->key, &view.ref) ||
+        tt_json_read(observer->arena, item->value.bytes, &doc, NULL) != TT_OK) {
+        return; /* not an object of ours: nobody owns it */
+    }
+    view.root = yyjson_doc_get_root(doc);
+    struct tt_str owner_kind;
+    struct tt_str owner_name;
+    struct tt_str owner_uid;
+    if (tt_view_controller(&view, &owner_kind, &owner_name, &owner_uid) &&
+        tt_str_eq_c(owner_kind, kind)) {
+        tt_observe_object(observer, view.ref.ns, owner_name);
+    }
+}
+
+bool tt_object_key_split(struct tt_str key, struct tt_str *ret_ns, struct tt_str *ret_name)
+{
+    ptrdiff_t slash = tt_str_find(key, '/');
+    if (slash < 0) {
+        return false;
+    }
+    *ret_ns = tt_str_head(key, (size_t)slash);
+    *ret_name = tt_str_skip(key, (size_t)slash + 1);
+    return true;
+}
