@@ -27,8 +27,8 @@ enum {
 };
 
 struct lane {
-    const struct tt_controller *controller;
-    struct tt_key_queue *queue; /* owned */
+    struct tt_controller *controller; /* borrowed */
+    struct tt_key_queue *queue;       /* owned */
 };
 
 /* A message that only says "leadership is now …". */
@@ -83,8 +83,23 @@ static void observe(struct tt_engine *engine, const struct tt_change *change, ui
     for (size_t i = 0; i < engine->config.controller_count; i++) {
         struct tt_observer observer = {
             .queue = engine->lanes[i].queue, .arena = engine->scratch, .now_ms = now};
-        engine->lanes[i].controller->observe(change, &ref, &observer);
+        struct tt_controller *controller = engine->lanes[i].controller;
+        controller->observe(controller, change, &ref, &observer);
         if (observer.overflow) {
+            engine->resync_due = true;
+        }
+    }
+}
+
+static void restart_controllers(struct tt_engine *engine, uint64_t now)
+{
+    for (size_t i = 0; i < engine->config.controller_count; i++) {
+        struct lane *lane = &engine->lanes[i];
+        if (lane->controller->reset != NULL) {
+            lane->controller->reset(lane->controller);
+        }
+        if (lane->controller->always_key != NULL &&
+            !tt_key_queue_add(lane->queue, tt_str_c(lane->controller->always_key), now)) {
             engine->resync_due = true;
         }
     }
@@ -101,6 +116,7 @@ static void resync(struct tt_engine *engine)
     int r = tt_scan_new(version, TT_STR("o/"), TT_STR("o0"), 0, &scan, &err);
     TT_ASSERT(r == TT_OK); /* the version's own revision is always there */
     uint64_t now = now_ms(engine);
+    restart_controllers(engine, now);
     const struct tt_item *item;
     while ((item = tt_scan_next(scan)) != NULL) {
         const struct tt_change change = {.revision = item->mod_revision, .item = item};
@@ -221,8 +237,8 @@ static void run_key(struct tt_engine *engine, struct lane *lane, struct tt_str k
     TT_AUTO(tt_version) version = tt_store_version(engine->config.store);
     TT_AUTO(tt_kinds) kinds = tt_registry_get(engine->config.registry);
     TT_AUTO(tt_pass)
-    pass = tt_pass_new(version, kinds, tt_clock_wall_ms(engine->config.clock), tt_random_u64());
-    int r = lane->controller->plan(pass, key, &err);
+    pass = tt_pass_new(version, kinds, engine->config.clock, tt_random_u64());
+    int r = lane->controller->plan(lane->controller, pass, key, &err);
     bool cut_short = r == TT_EBUSY && pass->write_count > 0;
     if (r != TT_OK && !cut_short) {
         log_failure(lane, key, &err);

@@ -20,15 +20,21 @@
 struct tt_engine;
 struct tt_observer;
 
-/* One kind of reconciling. Both functions are pure but for the queue they add to. */
+/* One kind of reconciling. A controller may embed this struct in its own with what it has observed
+ * (never what it decided: decisions are read back from the store). */
 struct tt_controller {
-    const char *name; /* static, for logs and metrics */
+    const char *name;       /* static, for logs and metrics */
+    const char *always_key; /* added whenever everything is listed; NULL = none */
+    /* Forgets all observations: everything will be observed anew. NULL when there are none. */
+    void (*reset)(struct tt_controller *self);
     /* Which keys of this controller does a change concern? Calls tt_observe_add for each. `ref`
      * are the parts of the changed key; change->item or change->prev may be NULL. */
-    void (*observe)(const struct tt_change *change, const struct tt_object_ref *ref,
-                    struct tt_observer *observer);
-    /* Plans what one key needs now. TT_OK with no writes: the world is as it should be. */
-    int (*plan)(struct tt_pass *pass, struct tt_str key, struct tt_err *err);
+    void (*observe)(struct tt_controller *self, const struct tt_change *change,
+                    const struct tt_object_ref *ref, struct tt_observer *observer);
+    /* Plans what one key needs now; pure but for `self`. TT_OK with no writes: all is as it should
+     * be. */
+    int (*plan)(struct tt_controller *self, struct tt_pass *pass, struct tt_str key,
+                struct tt_err *err);
 };
 /* Where observe puts keys; `delay_ms` > 0 plans later. */
 void tt_observe_add(struct tt_observer *observer, struct tt_str key, uint64_t delay_ms);
@@ -47,7 +53,7 @@ struct tt_engine_config {
     struct tt_registry *registry; /* keeps */
     const struct tt_clock *clock; /* keeps */
     struct tt_str actor;          /* SPIFFE identity that commits; keeps the bytes */
-    const struct tt_controller *controllers[TT_ENGINE_CONTROLLERS_MAX]; /* keeps */
+    struct tt_controller *controllers[TT_ENGINE_CONTROLLERS_MAX]; /* keeps */
     size_t controller_count;
 };
 int tt_engine_new(const struct tt_engine_config *config, struct tt_engine **ret_engine,

@@ -5,18 +5,17 @@
  * list is full the plan stops with TT_EBUSY; the engine commits what is there and plans again. */
 #include "reconciler/engine/pass.h"
 
-#include "base/clock.h"
-
 enum { ARENA_CHUNK = 64 << 10 };
 
-struct tt_pass *tt_pass_new(struct tt_version *version, struct tt_kinds *kinds, uint64_t now_ms,
-                            uint64_t seed)
+struct tt_pass *tt_pass_new(struct tt_version *version, struct tt_kinds *kinds,
+                            const struct tt_clock *clock, uint64_t seed)
 {
     struct tt_pass *pass = TT_NEW(struct tt_pass);
     pass->version = tt_version_ref(version);
     pass->kinds = tt_kinds_ref(kinds);
     pass->arena = tt_arena_new(ARENA_CHUNK, TT_PASS_ARENA_MAX);
-    pass->now_ms = now_ms;
+    pass->now_ms = tt_clock_wall_ms(clock);
+    pass->monotonic_ms = tt_clock_ms(clock);
     tt_rng_seed(&pass->rng, seed);
     return pass;
 }

@@ -14,6 +14,7 @@
 
 #include "api/kinds/deletion.h"
 #include "api/kinds/keys.h"
+#include "base/clock.h"
 #include "base/rng.h"
 #include "server/store/proposer.h"
 
@@ -39,6 +40,7 @@ struct tt_pass {
     struct tt_kinds *kinds;     /* referenced snapshot */
     struct tt_arena *arena;     /* owned */
     uint64_t now_ms;            /* wall clock at the start of the pass */
+    uint64_t monotonic_ms;      /* the same moment, for measuring how long something lasts */
     struct tt_rng rng;          /* for names */
     uint64_t recheck_ms;        /* plan again after this long; 0 = only when something changes */
     struct tt_pass_write writes[TT_PASS_WRITES_MAX];
@@ -48,8 +50,8 @@ struct tt_pass {
 };
 
 /* refs version and kinds. */
-struct tt_pass *tt_pass_new(struct tt_version *version, struct tt_kinds *kinds, uint64_t now_ms,
-                            uint64_t seed);
+struct tt_pass *tt_pass_new(struct tt_version *version, struct tt_kinds *kinds,
+                            const struct tt_clock *clock, uint64_t seed);
 void tt_pass_free(struct tt_pass *pass);
 TT_DEFINE_AUTO(tt_pass)
 

@@ -1,0 +1,17 @@
+/* The container reconcilers: Deployment → ReplicaSet → Pod, the scheduler, and node lifecycle.
+ *
+ * Each *_plan.c is a pure function of one store version (reconciler/engine/pass.h); README.md says
+ * what each decides and on which goldens it is tested.
+ * Ownership: controllers are the caller's from new until free. Thread: the engine's loop. */
+#ifndef RECONCILER_CONTAINERS_CONTAINERS_H
+#define RECONCILER_CONTAINERS_CONTAINERS_H
+
+#include "reconciler/engine/engine.h"
+
+struct tt_controller *tt_deployment_controller_new(void);
+struct tt_controller *tt_replicaset_controller_new(void);
+struct tt_controller *tt_scheduler_controller_new(void);
+struct tt_controller *tt_node_controller_new(void);
+void tt_controller_free(struct tt_controller *controller); /* NULL is fine */
+
+#endif

@@ -1,0 +1,116 @@
+/* Small readings of pods and conditions shared by the container plans. */
+#include "reconciler/containers/pods.h"
+
+bool pod_is_active(const struct tt_view *pod)
+{
+    struct tt_str phase = tt_view_str(pod, "status.phase");
+    return !tt_view_is_deleting(pod) && !tt_str_eq(phase, TT_STR("Succeeded")) &&
+           !tt_str_eq(phase, TT_STR("Failed"));
+}
+
+bool view_condition_true(const struct tt_view *view, const char *type, uint64_t *ret_since_ms)
+{
+    yyjson_val *conditions = tt_json_iget(view->root, "status.conditions");
+    size_t index;
+    size_t count;
+    yyjson_val *condition;
+    yyjson_arr_foreach(conditions, index, count, condition)
+    {
+        if (!tt_str_eq_c(tt_json_istr_of(yyjson_obj_get(condition, "type")), type)) {
+            continue;
+        }
+        uint64_t since = 0;
+        (void)tt_time_parse(tt_json_istr_of(yyjson_obj_get(condition, "lastTransitionTime")),
+                            &since); /* absent: since ever */
+        if (ret_since_ms != NULL) {
+            *ret_since_ms = since;
+        }
+        return tt_str_eq(tt_json_istr_of(yyjson_obj_get(condition, "status")), TT_STR("True"));
+    }
+    return false;
+}
+
+bool pod_is_available(const struct tt_view *pod, int64_t min_ready_seconds, uint64_t now_ms,
+                      uint64_t *ret_wait_ms)
+{
+    uint64_t since;
+    *ret_wait_ms = 0;
+    if (!view_condition_true(pod, "Ready", &since)) {
+        return false;
+    }
+    if (min_ready_seconds <= 0) {
+        return true;
+    }
+    uint64_t due = since + (uint64_t)min_ready_seconds * 1000u;
+    if (due <= now_ms) {
+        return true;
+    }
+    *ret_wait_ms = due - now_ms;
+    return false;
+}
+
+static yyjson_mut_val *find_condition(yyjson_mut_val *list, const char *type)
+{
+    size_t index;
+    size_t count;
+    yyjson_mut_val *item;
+    yyjson_mut_arr_foreach(list, index, count, item)
+    {
+        if (tt_str_eq_c(tt_json_get_str(item, "type"), type)) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+bool object_set_condition(struct tt_object *object, const struct condition *condition,
+                          uint64_t now_ms, bool with_update_time)
+{
+    yyjson_mut_doc *doc = object->doc;
+    yyjson_mut_val *list = tt_json_get(object->root, "status.conditions");
+    if (list == NULL || !yyjson_mut_is_arr(list)) {
+        list = yyjson_mut_arr(doc);
+        if (list == NULL || !tt_json_set(doc, object->root, "status.conditions", list)) {
+            return false;
+        }
+    }
+    yyjson_mut_val *entry = find_condition(list, condition->type);
+    if (entry == NULL) {
+        entry = yyjson_mut_obj(doc);
+        if (entry == NULL || !yyjson_mut_arr_append(list, entry) ||
+            !tt_json_put_str(doc, entry, TT_STR("type"), tt_str_c(condition->type))) {
+            return false;
+        }
+    }
+    bool turned = !tt_str_eq_c(tt_json_get_str(entry, "status"), condition->status);
+    bool said_else = turned || !tt_str_eq_c(tt_json_get_str(entry, "reason"), condition->reason) ||
+                     !tt_str_eq(tt_json_get_str(entry, "message"), condition->message);
+    char text[TT_TIME_TEXT_SIZE];
+    struct tt_str now = tt_str(text, tt_time_format(now_ms, text));
+    if (turned && !tt_json_put_str(doc, entry, TT_STR("lastTransitionTime"), now)) {
+        return false;
+    }
+    if (said_else && with_update_time &&
+        !tt_json_put_str(doc, entry, TT_STR("lastUpdateTime"), now)) {
+        return false;
+    }
+    return tt_json_put_str(doc, entry, TT_STR("status"), tt_str_c(condition->status)) &&
+           tt_json_put_str(doc, entry, TT_STR("reason"), tt_str_c(condition->reason)) &&
+           tt_json_put_str(doc, entry, TT_STR("message"), condition->message);
+}
+
+yyjson_mut_val *owner_reference(yyjson_mut_doc *doc, const struct tt_view *owner,
+                                const struct tt_kind *kind)
+{
+    yyjson_mut_val *reference = yyjson_mut_obj(doc);
+    if (reference == NULL ||
+        !tt_json_put_str(doc, reference, TT_STR("apiVersion"), kind->api_version) ||
+        !tt_json_put_str(doc, reference, TT_STR("kind"), kind->kind) ||
+        !tt_json_put_str(doc, reference, TT_STR("name"), owner->ref.name) ||
+        !tt_json_put_str(doc, reference, TT_STR("uid"), tt_view_uid(owner)) ||
+        !tt_json_put(doc, reference, TT_STR("controller"), yyjson_mut_bool(doc, true)) ||
+        !tt_json_put(doc, reference, TT_STR("blockOwnerDeletion"), yyjson_mut_bool(doc, true))) {
+        return NULL;
+    }
+    return reference;
+}

@@ -1,0 +1,29 @@
+/* What several container plans ask of a pod. Pure. Ownership: views borrow. Thread: the plan's. */
+#ifndef RECONCILER_CONTAINERS_PODS_H
+#define RECONCILER_CONTAINERS_PODS_H
+
+#include "reconciler/engine/pass.h"
+
+/* Runs or may run: not being deleted and not finished. */
+bool pod_is_active(const struct tt_view *pod);
+/* status.conditions[type].status == "True"; ret_since_ms (may be NULL) gets lastTransitionTime. */
+bool view_condition_true(const struct tt_view *view, const char *type, uint64_t *ret_since_ms);
+/* Ready for at least min_ready_seconds; *ret_wait_ms says when to look again (0: no need). */
+bool pod_is_available(const struct tt_view *pod, int64_t min_ready_seconds, uint64_t now_ms,
+                      uint64_t *ret_wait_ms);
+/* A condition to write into status.conditions. */
+struct condition {
+    const char *type;
+    const char *status; /* "True", "False", "Unknown" */
+    const char *reason;
+    struct tt_str message;
+};
+/* Replaces or appends it; lastTransitionTime moves only when the status changes. False: arena full.
+ */
+bool object_set_condition(struct tt_object *object, const struct condition *condition,
+                          uint64_t now_ms, bool with_update_time) TT_MUST_USE;
+/* An owner reference with controller and blockOwnerDeletion set, on a new document. */
+yyjson_mut_val *owner_reference(yyjson_mut_doc *doc, const struct tt_view *owner,
+                                const struct tt_kind *kind);
+
+#endif
