@@ -40,6 +40,7 @@ struct tt_loop {
     bool ran;                     /* the loop ran to its end */
     atomic_bool stop_asked;       /* set from any thread; stop_msg was posted */
     struct tt_msg stop_msg;       /* asks the loop's thread to stop */
+    bool joined;                  /* the thread has ended; the owner's thread only */
     bool stopping;                /* on_stop was called; loop's thread only */
     _Atomic uintptr_t running_on; /* pthread_self() of the running thread, 0 when none */
     const char *operation;        /* what tt_loop_mark said last, NULL: nothing this turn */
@@ -253,15 +254,24 @@ void tt_loop_stop(struct tt_loop *loop)
     }
 }
 
+void tt_loop_join(struct tt_loop *loop)
+{
+    if (!loop->started || loop->joined) {
+        return;
+    }
+    tt_loop_stop(loop);
+    int r = pthread_join(loop->thread, NULL);
+    TT_ASSERT(r == 0);
+    loop->joined = true;
+}
+
 void tt_loop_free(struct tt_loop *loop)
 {
     if (!loop) {
         return;
     }
     if (loop->started) {
-        tt_loop_stop(loop);
-        int r = pthread_join(loop->thread, NULL);
-        TT_ASSERT(r == 0);
+        tt_loop_join(loop);
     } else if (!loop->ran) {
         atomic_store(&loop->running_on, (uintptr_t)pthread_self());
         finish(loop);

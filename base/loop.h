@@ -27,7 +27,9 @@ struct tt_loop_config {
 };
 struct tt_loop *tt_loop_new(const struct tt_loop_config *config, struct tt_err *err) TT_MUST_USE;
 int tt_loop_start(struct tt_loop *loop, struct tt_err *err) TT_MUST_USE;
-void tt_loop_stop(struct tt_loop *loop);     /* any thread, idempotent */
+void tt_loop_stop(struct tt_loop *loop); /* any thread, idempotent */
+/* Stops and waits for the thread; the mailbox stays (closed) until free. Owner's thread only. */
+void tt_loop_join(struct tt_loop *loop);
 void tt_loop_free(struct tt_loop *loop);     /* stops and joins; NULL is fine */
 void tt_loop_run_here(struct tt_loop *loop); /* instead of start: runs on the calling thread until
                                                 stopped (main thread, tests) */
