@@ -24,6 +24,6 @@ void tt_poke_fire(struct tt_poke *poke)
 {
     if (!atomic_exchange(&poke->posted, true)) {
         /* Bounded by one per poke, so it counts as an answer; a closed box runs nothing more. */
-        (void)tt_mailbox_post_answer(poke->box, &poke->msg);
+        TT_IGNORE(tt_mailbox_post_answer(poke->box, &poke->msg));
     }
 }

@@ -8,7 +8,7 @@ bool pod_is_active(const struct tt_view *pod)
            !tt_str_eq(phase, TT_STR("Failed"));
 }
 
-bool view_condition_true(const struct tt_view *view, const char *type, uint64_t *ret_since_ms)
+yyjson_val *view_condition(const struct tt_view *view, const char *type)
 {
     yyjson_val *conditions = tt_json_iget(view->root, "status.conditions");
     size_t index;
@@ -16,18 +16,23 @@ bool view_condition_true(const struct tt_view *view, const char *type, uint64_t 
     yyjson_val *condition;
     yyjson_arr_foreach(conditions, index, count, condition)
     {
-        if (!tt_str_eq_c(tt_json_istr_of(yyjson_obj_get(condition, "type")), type)) {
-            continue;
+        if (tt_str_eq_c(tt_json_istr_of(yyjson_obj_get(condition, "type")), type)) {
+            return condition;
         }
-        uint64_t since = 0;
-        (void)tt_time_parse(tt_json_istr_of(yyjson_obj_get(condition, "lastTransitionTime")),
-                            &since); /* absent: since ever */
-        if (ret_since_ms != NULL) {
-            *ret_since_ms = since;
-        }
-        return tt_str_eq(tt_json_istr_of(yyjson_obj_get(condition, "status")), TT_STR("True"));
     }
-    return false;
+    return NULL;
+}
+
+bool view_condition_true(const struct tt_view *view, const char *type, uint64_t *ret_since_ms)
+{
+    yyjson_val *condition = view_condition(view, type);
+    uint64_t since = 0;
+    (void)tt_time_parse(tt_json_istr_of(yyjson_obj_get(condition, "lastTransitionTime")),
+                        &since); /* absent: since ever */
+    if (ret_since_ms != NULL) {
+        *ret_since_ms = since;
+    }
+    return tt_str_eq(tt_json_istr_of(yyjson_obj_get(condition, "status")), TT_STR("True"));
 }
 
 bool pod_is_available(const struct tt_view *pod, int64_t min_ready_seconds, uint64_t now_ms,

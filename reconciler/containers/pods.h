@@ -6,6 +6,8 @@
 
 /* Runs or may run: not being deleted and not finished. */
 bool pod_is_active(const struct tt_view *pod);
+/* The entry of status.conditions with this type, NULL when there is none. */
+yyjson_val *view_condition(const struct tt_view *view, const char *type);
 /* status.conditions[type].status == "True"; ret_since_ms (may be NULL) gets lastTransitionTime. */
 bool view_condition_true(const struct tt_view *view, const char *type, uint64_t *ret_since_ms);
 /* Ready for at least min_ready_seconds; *ret_wait_ms says when to look again (0: no need). */

@@ -4,16 +4,15 @@
  *      ◀──────lost────────┘            ▲                               │
  *                                      └── history compacted, overflow ┘
  *
- * `published` and the leadership calls arrive on the core thread and only post messages; the
- * published one is coalesced (one in flight). A run is one key on its way through plan, commit and
- * done; at most RUNS_MAX of a controller are out at a time. Runs are never cancelled: a commit that
- * is out when leadership is lost either fails its compares or was right. */
+ * The store's and the leadership's calls arrive on the core thread and only post messages. A run is
+ * one key on its way through plan, commit and done; at most RUNS_MAX of a controller are out at a
+ * time. Runs are never cancelled: a commit that is out when leadership is lost either fails its
+ * compares or was right. */
 #include "reconciler/engine/engine.h"
-
-#include <stdatomic.h>
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/poke.h"
 #include "reconciler/engine/observer.h"
 
 enum {
@@ -56,8 +55,7 @@ struct tt_engine {
     struct tt_timer timer;    /* next delayed key */
     struct tt_store_listener store_listener;
     struct tt_leadership_listener leadership;
-    struct tt_msg published; /* in flight while published_posted */
-    atomic_bool published_posted;
+    struct tt_poke published;        /* by the store, on the core thread */
     uint64_t term;                   /* 0 = not leading */
     struct tt_history_cursor cursor; /* what was observed */
     bool resync_due;
@@ -305,22 +303,17 @@ static void timer_fired(struct tt_timer *timer)
 
 /* Messages from the core thread. */
 
-static void on_published(struct tt_msg *msg)
+static void on_published(struct tt_poke *poke)
 {
-    struct tt_engine *engine = TT_CONTAINER_OF(msg, struct tt_engine, published);
-    atomic_store(&engine->published_posted, false); /* before reading: a later publish posts anew */
+    struct tt_engine *engine = TT_CONTAINER_OF(poke, struct tt_engine, published);
     follow(engine);
     dispatch(engine);
 }
 
 static void store_published(struct tt_store_listener *listener, uint64_t revision)
 {
-    (void)revision; /* the newest version is read when the message runs */
-    struct tt_engine *engine = TT_CONTAINER_OF(listener, struct tt_engine, store_listener);
-    if (!atomic_exchange(&engine->published_posted, true)) {
-        /* An answer in the mailbox's sense: at most one is out. A closed loop needs none. */
-        (void)tt_mailbox_post_answer(tt_loop_mailbox(engine->loop), &engine->published);
-    }
+    (void)revision; /* the newest version is read when the poke runs */
+    tt_poke_fire(&TT_CONTAINER_OF(listener, struct tt_engine, store_listener)->published);
 }
 
 static void on_leadership(struct tt_msg *msg)
@@ -383,7 +376,6 @@ int tt_engine_new(const struct tt_engine_config *config, struct tt_engine **ret_
     struct tt_engine *engine = TT_NEW(struct tt_engine);
     engine->config = *config;
     engine->scratch = tt_arena_new(64 << 10, 16 << 20);
-    engine->published.run = on_published;
     const struct tt_key_queue_limits limits = {.key_count_max = KEYS_MAX,
                                                .backoff_ms_min = BACKOFF_MS_MIN,
                                                .backoff_ms_max = BACKOFF_MS_MAX};
@@ -402,6 +394,7 @@ int tt_engine_new(const struct tt_engine_config *config, struct tt_engine **ret_
         tt_engine_free(engine);
         return TT_WRAP(err, r, "start the reconcilers");
     }
+    tt_poke_init(&engine->published, tt_loop_mailbox(engine->loop), on_published);
     engine->store_listener.published = store_published;
     engine->leadership.gained = leadership_gained;
     engine->leadership.lost = leadership_lost;
