@@ -16,7 +16,11 @@
 
 #include "base/err_codes.h"
 
+#ifdef __cppcheck__
+#define TT_MUST_USE /* it does not know attributes of function pointers */
+#else
 #define TT_MUST_USE __attribute__((warn_unused_result))
+#endif
 /* Drops the int of a must-use function on purpose; say why beside it. (A cast alone does not
  * satisfy gcc.)
  */
