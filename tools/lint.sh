@@ -29,7 +29,8 @@ lint_cppcheck() {
     c_files | grep '\.c$' | grep -v '^tests/unit/' |
         cppcheck --quiet --error-exitcode=1 --std=c11 --platform=unix64 -j "$(nproc)" \
             --enable=warning,portability --inline-suppr --cppcheck-build-dir=.cache/cppcheck \
-            --suppressions-list=tests/lint/cppcheck.txt -D_GNU_SOURCE -D__cppcheck__ -I. --file-list=-
+            --suppressions-list=tests/lint/cppcheck.txt -D_GNU_SOURCE -D__cppcheck__ -I. \
+            --file-list=-
 }
 
 # Needs the compile commands and the generated headers, not a build.

@@ -56,7 +56,7 @@ stage_lint() {
     return "$status"
 }
 
-# The programs for integration and simulation, everything for unit tests, the rest no more than needed.
+# build_preset PRESET all or TARGET...: no more of each preset than the tests need.
 build_preset() {
     local preset=$1 start=$SECONDS
     shift

@@ -87,7 +87,8 @@ class StructureTest(unittest.TestCase):
         self.expect("raft/x.c", function("s = (struct a){{{{{1}}}}};\n"))
 
     def test_sixteen_ways_through(self):
-        self.expect("raft/x.c", function("if (a && b || c) {\n}\n" * 4 + "a ? b : c;\na ? b : c;\n"))
+        choice = "a ? b : c;\n"
+        self.expect("raft/x.c", function("if (a && b || c) {\n}\n" * 4 + choice * 2))
         self.expect("raft/x.c", function("if (a && b || c) {\n}\n" * 5), "complexity")
 
     def test_stacked_cases_are_one_way(self):
