@@ -21,10 +21,11 @@
 #include "raft/disk.h"
 
 enum {
-    TT_WAL_ENTRY_SIZE_MAX = 1 << 20, /* payload of one entry (rule 10) */
+    TT_WAL_ENTRY_SIZE_MAX = 3 << 20, /* payload of one entry */
     TT_WAL_BATCH_SIZE_MAX = 4 << 20, /* payload and record headers of one write */
     TT_WAL_SEGMENT_SIZE_DEFAULT = 64 << 20,
     TT_WAL_SEGMENT_SIZE_MIN = 64 << 10,
+    TT_WAL_SEGMENT_SIZE_MAX = 1 << 30,
     TT_WAL_SNAPSHOT_HANDLE_SIZE_MAX = 128, /* opaque bytes naming a snapshot file */
     TT_WAL_REASON_SIZE = 160,
 };
@@ -47,7 +48,8 @@ struct tt_wal_snapshot {
 struct tt_wal_config {
     const struct tt_disk *disk; /* kept */
     const char *dir;            /* the log's own directory; must exist; copied */
-    uint64_t segment_size;      /* bytes, a multiple of 4096; 0 = default. Fixed at bootstrap */
+    uint64_t segment_size;      /* bytes, a multiple of 4096; 0 = default. Bootstrap fixes it */
+    uint64_t log_id;            /* of a new log; 0 = a random one. Bootstrap fixes it */
 };
 
 enum tt_wal_verdict {
@@ -85,7 +87,8 @@ TT_DEFINE_AUTO(tt_wal)
 int tt_wal_stop(struct tt_wal *log, struct tt_err *err) TT_MUST_USE;
 
 /* Staging: into one batch, in order. TT_ETOOLARGE when the batch is full: write and sync, then
- * stage again (an empty batch takes any legal record). Entries must follow on last_index. */
+ * stage again. TT_EINVALID: the record can never be staged here (out of order, larger than a
+ * segment). */
 int tt_wal_stage_entry(struct tt_wal *log, const struct tt_wal_entry *entry,
                        struct tt_err *err) TT_MUST_USE;
 int tt_wal_stage_hard_state(struct tt_wal *log, uint64_t term, uint64_t voted_for,

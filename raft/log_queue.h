@@ -4,7 +4,7 @@
  *
  * Every request carries the epoch its sender was in (rule 2: raised at truncation and install) and
  * gets it back, so that a completion of an older epoch is told apart. Requests complete in the
- * order of submission.
+ * order of submission, except READ, which sees what was durable when its turn came.
  *
  * Ownership: a request and all it points to is the submitter's and stays in place until its `done`.
  * Thread: submit and done on the node's (core) thread. Errors: request->result; a failed write or
@@ -42,8 +42,12 @@ struct tt_wal_req {
                                                each payload is a reference of the submitter's own */
     size_t read_count;                      /* READ: entries filled */
     size_t progress;                        /* the queue's: entries of an APPEND already staged */
+    void *queue;                            /* the queue's: itself */
+    bool truncated;                         /* the queue's: the APPEND's truncation is staged */
     int result;                    /* 0 or TT_E…; READ: TT_ENOTFOUND = needs a snapshot */
     uint64_t bytes_since_snapshot; /* result: for the snapshot trigger */
+    uint64_t sync_count;           /* result: batches made durable so far (metrics) */
+    uint64_t sync_ns;              /* result: duration of the newest write and sync */
     struct tt_err *err;            /* may be NULL: where the failure is described */
     void (*done)(struct tt_wal_req *req);
     void *owner; /* the submitter's */

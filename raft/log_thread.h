@@ -20,22 +20,13 @@ struct tt_wal_thread_config {
     void *ctx;                                          /* of fatal */
 };
 
-struct tt_wal_thread_stats {
-    uint64_t sync_count;    /* batches made durable */
-    uint64_t request_count; /* completed */
-    uint64_t byte_count;    /* written, with padding */
-    uint64_t sync_ns_last;  /* duration of the newest write and sync */
-    uint64_t sync_ns_max;   /* of all */
-};
-
 struct tt_wal_thread;
 int tt_wal_thread_start(const struct tt_wal_thread_config *config, struct tt_wal_thread **ret,
                         struct tt_err *err) TT_MUST_USE;
 struct tt_wal_queue tt_wal_thread_queue(struct tt_wal_thread *thread);
-struct tt_wal_thread_stats tt_wal_thread_stats(struct tt_wal_thread *thread); /* any thread */
-/* Waits for the thread to end; what was submitted is finished first. A clean stop is a
- * TT_WAL_OP_STOP request before it; without one this leaves the log as a crash would. Completions
- * still in `reply` stay valid. The pool must outlive this call. */
+/* Finishes what was submitted and what is out on the pool, then ends the thread. A clean stop is a
+ * TT_WAL_OP_STOP request before it; without one this leaves the log as a crash would. Call it while
+ * `reply` is still drained or after it is closed; the pool must outlive it. */
 void tt_wal_thread_free(struct tt_wal_thread *thread);
 
 #endif
