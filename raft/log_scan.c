@@ -189,7 +189,8 @@ static bool feed_valid(struct log_scan *scan, uint64_t position, const uint8_t *
         return corrupt(scan, position, "the oldest segment has no header");
     }
     bool expected = scan->segment == 0 || sector->batch == scan->batch;
-    bool fits = sector->count - sector->index <= scan->sectors_per_segment - in_segment;
+    uint64_t rest = (uint64_t)sector->count - sector->index;
+    bool fits = rest <= scan->sectors_per_segment - in_segment;
     if (!expected || !fits) {
         return corrupt(scan, position, "a batch is missing before this sector");
     }
