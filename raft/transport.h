@@ -13,8 +13,8 @@
  * queue_size_max bytes for a peer and channel, which also closes that connection, so that a hung
  * follower costs a fixed amount of memory. Order holds within a channel while it stays connected.
  *
- * Back-pressure: at most receive_window_size bytes (or one larger frame) of an incoming connection
- * wait for the core; then it is not read from until the core has caught up.
+ * Back-pressure: about receive_window_size bytes of a peer and channel wait for the core (beyond it
+ * at most one frame and one read); then it is not read from until the core has caught up.
  *
  * Ownership: see each call. Thread: new/start/stop/free, set_peers, send and recheck from one
  * thread (core) or any one at a time; the callbacks of the config run on the thread that drains
@@ -67,7 +67,7 @@ struct tt_transport_config {
     void (*stats)(void *ctx, const struct tt_transport_stats *stats);
     void *ctx;                  /* keeps */
     size_t queue_size_max;      /* bytes per peer and channel; 0 = 16 MiB */
-    size_t receive_window_size; /* bytes per incoming connection; 0 = 4 MiB */
+    size_t receive_window_size; /* bytes per peer and channel; 0 = 4 MiB */
     uint32_t user_timeout_ms;   /* unacknowledged data; 0 = 5 s */
     uint32_t backoff_ms_min;    /* before dialling again, doubling, with jitter; 0 = 50 */
     uint32_t backoff_ms_max;    /* 0 = 2000 */
