@@ -24,7 +24,9 @@ BANNED = frozenset(
     "system popen".split()
 )
 ALLOCATION = frozenset("malloc calloc realloc free strdup strndup asprintf vasprintf".split())
-CLOCK = frozenset("time gettimeofday clock_gettime rand random srand srandom getrandom".split())
+CLOCK = frozenset(
+    "time gettimeofday clock_gettime uv_hrtime rand random srand srandom getrandom".split()
+)
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.M)
 # gcc's warning flags are the compiler's business; clang-tidy needs to know where headers are.
@@ -82,6 +83,15 @@ def check(tool, path, flags):
     return result.returncode == 0, result.stdout + ("" if result.returncode == 0 else result.stderr)
 
 
+def forget_old(cache_dir, days_max=14):
+    """The memory must not grow without bound: what was not asked for lately goes."""
+    oldest = time.time() - days_max * 86400
+    for name in os.listdir(cache_dir):
+        path = os.path.join(cache_dir, name)
+        if os.path.getmtime(path) < oldest:
+            os.remove(path)
+
+
 def main():
     tool, build_dir, cache_dir, *paths = sys.argv[1:]
     os.makedirs(cache_dir, exist_ok=True)
@@ -95,7 +105,9 @@ def main():
     for path in paths:
         own = flags.get(path, generic)
         mark = os.path.join(cache_dir, key_of(stamp, own, contents.closure(path)))
-        if not os.path.exists(mark):
+        if os.path.exists(mark):
+            os.utime(mark)
+        else:
             work.append((path, own, mark))
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -109,6 +121,7 @@ def main():
             else:
                 failed += 1
                 print(text.rstrip(), flush=True)
+    forget_old(cache_dir)
     print(f"tidy: {len(paths)} files, {len(work)} looked at, {failed} with findings")
     return 1 if failed else 0
 
