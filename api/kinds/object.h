@@ -35,6 +35,8 @@ bool tt_field_validation_parse(struct tt_str text, enum tt_field_validation *ret
 int tt_object_decode(const struct tt_kind *kind, struct tt_arena *arena, struct tt_str json,
                      enum tt_field_validation validation, struct tt_issues *ret_issues,
                      struct tt_object *ret_object, struct tt_err *err) TT_MUST_USE;
+/* The whole list as one message, where the error's frames may have cut it. */
+struct tt_str tt_object_strict_message(const struct tt_issues *issues, struct tt_arena *arena);
 /* The same for a tree that is there already (the result of a patch). */
 int tt_object_adopt(struct tt_object *object, enum tt_field_validation validation,
                     struct tt_issues *ret_issues, struct tt_err *err) TT_MUST_USE;
@@ -42,7 +44,8 @@ int tt_object_adopt(struct tt_object *object, enum tt_field_validation validatio
 int tt_object_stored(const struct tt_kind *kind, struct tt_arena *arena, struct tt_str json,
                      uint64_t revision, struct tt_object *ret_object,
                      struct tt_err *err) TT_MUST_USE;
-/* Any shared type (DeleteOptions, …): parse and check against its schema. */
+/* Any shared type (DeleteOptions, …): parse and check against its schema; semantic findings are
+ * added to ret_issues (kinds from TT_ISSUE_REQUIRED on), the caller decides. */
 int tt_type_decode(const struct tt_type *type, struct tt_arena *arena, struct tt_str json,
                    enum tt_field_validation validation, struct tt_issues *ret_issues,
                    yyjson_mut_doc **ret_doc, struct tt_err *err) TT_MUST_USE;

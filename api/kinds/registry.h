@@ -1,10 +1,12 @@
 /* The registry of kinds: immutable snapshots that API threads read without locks.
  *
- * A registry holds the current snapshot; tt_kinds_get takes a reference to it (any thread), a
- * request keeps one snapshot from start to end. tt_registry_add builds the next snapshot from the
- * current one plus further schema documents and publishes it; types loaded earlier are shared.
- * Ownership: kinds, types and documents belong to snapshots. Thread: get/ref/unref any; add one
- * writer at a time. Errors: TT_EINVALID for a bad schema, with the file and path. */
+ * A registry holds the current snapshot; tt_registry_get takes a reference to it (any thread), a
+ * request keeps one snapshot from start to end and must let go of it before the registry's owner
+ * expects all memory back (late readers keep it alive safely). tt_registry_add builds the next
+ * snapshot from the current one plus further schema documents and publishes it; types loaded
+ * earlier are shared. Ownership: kinds, types and documents belong to snapshots. Thread:
+ * get/ref/unref any; add one writer at a time. Errors: TT_EINVALID for a bad schema, with the file
+ * and path. */
 #ifndef API_KINDS_REGISTRY_H
 #define API_KINDS_REGISTRY_H
 
@@ -42,8 +44,6 @@ const struct tt_type *tt_kinds_type(const struct tt_kinds *kinds, struct tt_str 
 size_t tt_kinds_count(const struct tt_kinds *kinds);
 /* Ordered by group, version, plural. */
 const struct tt_kind *tt_kinds_at(const struct tt_kinds *kinds, size_t index);
-size_t tt_kinds_type_count(const struct tt_kinds *kinds);
-const struct tt_type *tt_kinds_type_at(const struct tt_kinds *kinds, size_t index);
 bool tt_kinds_has_group_version(const struct tt_kinds *kinds, struct tt_str group,
                                 struct tt_str version);
 

@@ -36,6 +36,7 @@ enum tt_patch_strategy { /* flags */
 };
 enum tt_list_type { TT_LIST_ATOMIC = 0, TT_LIST_SET, TT_LIST_MAP };
 
+struct tt_rule;
 struct tt_type;
 struct tt_field {
     struct tt_str name;
@@ -64,8 +65,9 @@ struct tt_type {
     const uint16_t *slots;         /* objects: hash → field index + 1; slot_mask + 1 entries */
     uint32_t slot_mask;
     uint32_t rule_count;
-    const struct tt_str *rules; /* names of semantic checks and defaulters (rules.h) */
-    bool keeps_unknown;         /* unknown fields are kept and never reported */
+    const struct tt_rule *const *rules; /* semantic defaulters and checks (rules.h) */
+    bool has_defaults;  /* something at or below this type has a default or a rule */
+    bool keeps_unknown; /* unknown fields are kept and never reported */
 };
 
 /* A printer column. */
