@@ -113,7 +113,12 @@ run_stage() {
     local stage=$1 start=$SECONDS budget_s status=0
     budget_s=$(($(stage_budget_min "$stage") * 60))
     say "stage $stage"
-    timeout --kill-after=20 $((2 * budget_s)) "$TT_ROOT/tools/stage.sh" "$stage" || status=$?
+    timeout --kill-after=20 $((2 * budget_s)) "$TT_ROOT/tools/stage.sh" "$stage" &
+    local limiter=$!
+    # timeout leads a process group of its own, which an interrupt from the terminal does not reach.
+    trap 'kill -TERM "$limiter"; exit 130' INT TERM
+    wait "$limiter" || status=$?
+    trap - INT TERM
     if [ "$status" -ge 124 ]; then
         say "stage $stage: stopped at $((2 * budget_s)) s"
         tally 0 1 0
