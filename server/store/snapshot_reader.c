@@ -196,38 +196,53 @@ static int take_foot(struct tt_snapshot_reader *reader, const Tt__SnapshotFoot *
     return 0;
 }
 
-/* The body of a record, when it may come now. */
-static int take_body(struct tt_snapshot_reader *reader, const Tt__SnapshotRecord *record,
+static int take_rows(struct tt_snapshot_reader *reader, const Tt__SnapshotRows *rows,
                      struct tt_err *err)
 {
     int r = 0;
-    if (record->head && reader->phase == PHASE_HEAD) {
-        return take_head(reader, record->head, err);
+    for (size_t i = 0; r == 0 && i < rows->n_rows; i++) {
+        r = take_row(reader, rows->rows[i], err);
     }
-    if (reader->phase == PHASE_HEAD || reader->phase == PHASE_END || record->head) {
+    return r;
+}
+
+static int take_onces(struct tt_snapshot_reader *reader, const Tt__SnapshotOnces *onces,
+                      struct tt_err *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < onces->n_onces; i++) {
+        r = take_once(reader, onces->onces[i], err);
+    }
+    return r;
+}
+
+/* The one body of a record, when it may come now. */
+static int take_body(struct tt_snapshot_reader *reader, const Tt__SnapshotRecord *record,
+                     struct tt_err *err)
+{
+    enum phase phase = record->head      ? PHASE_HEAD
+                       : record->rows    ? PHASE_ROWS
+                       : record->changes ? PHASE_CHANGES
+                                         : PHASE_ONCES;
+    bool first = reader->phase == PHASE_HEAD;
+    if (reader->phase >= PHASE_END || phase < reader->phase || first != (phase == PHASE_HEAD)) {
         return TT_FAIL(err, TT_ECORRUPT, "record out of order");
     }
-    if (record->rows && reader->phase == PHASE_ROWS) {
-        for (size_t i = 0; r == 0 && i < record->rows->n_rows; i++) {
-            r = take_row(reader, record->rows->rows[i], err);
-        }
-        return r;
-    }
-    if (record->changes && reader->phase <= PHASE_CHANGES) {
-        reader->phase = PHASE_CHANGES;
+    reader->phase = phase;
+    switch (phase) {
+    case PHASE_HEAD:
+        return take_head(reader, record->head, err);
+    case PHASE_ROWS:
+        return take_rows(reader, record->rows, err);
+    case PHASE_CHANGES:
         return take_changes(reader, record->changes, err);
+    case PHASE_ONCES:
+    case PHASE_END:
+    case PHASE_FAILED:
+        break;
     }
-    if (record->onces) {
-        reader->phase = PHASE_ONCES;
-        for (size_t i = 0; r == 0 && i < record->onces->n_onces; i++) {
-            r = take_once(reader, record->onces->onces[i], err);
-        }
-        return r;
-    }
-    if (record->foot) {
-        return take_foot(reader, record->foot, err);
-    }
-    return TT_FAIL(err, TT_ECORRUPT, "record out of order");
+    return record->foot ? take_foot(reader, record->foot, err)
+                        : take_onces(reader, record->onces, err);
 }
 
 static int take_frame(struct tt_snapshot_reader *reader, const char *head, size_t size,
