@@ -72,7 +72,7 @@ struct tt_fsm {
     /* In log order, each committed command once; `position` counts within the entry. An error stops
      * the member. */
     int (*apply)(void *ctx, uint64_t index, uint32_t position, struct tt_str command,
-                 struct tt_apply_result *ret);
+                 struct tt_apply_result *ret, struct tt_err *err);
     void (*publish)(void *ctx, uint64_t index); /* after each run of entries */
     uint64_t (*hash)(void *ctx);                /* of all that was applied */
     void *ctx;
@@ -110,7 +110,7 @@ struct tt_node_config {
     uint64_t disk_free_growth_min;      /* bytes: below it growth is refused; 0 = 256 MiB */
     uint64_t disk_free_any_min;         /* bytes: below it everything is; 0 = 64 MiB */
     const struct tt_clock *clock;       /* keeps */
-    struct tt_log_queue log;            /* keeps */
+    struct tt_wal_queue log;            /* keeps */
     struct tt_node_io io;               /* keeps */
     struct tt_fsm fsm;                  /* keeps */
     struct tt_node_snapshots snapshots; /* keeps */
@@ -122,7 +122,7 @@ struct tt_node_disk {
     uint64_t voted_for;
     struct tt_node_snapshot snapshot; /* index 0 = none */
     uint64_t first_index; /* of entries; snapshot.index + 1 (or 1) when there are none */
-    const struct tt_log_entry *entries; /* borrowed; payloads may be NULL but for RAFT_CHANGE */
+    const struct tt_wal_entry *entries; /* borrowed; payloads may be NULL but for RAFT_CHANGE */
     size_t entry_count;
 };
 

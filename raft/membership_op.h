@@ -1,0 +1,68 @@
+/* Changes of the membership and of the leader in time, on the leader; followers forward them.
+ *
+ *   ADD       spare appended → committed → done
+ *   PROMOTE   probed → (standby appended → committed →) caught up → voter appended → committed →
+ * done REMOVE    appended → committed → done TRANSFER  asked of the core → another server leads →
+ * done SNAPSHOT  answered by the server that was asked
+ *
+ * One change at a time; they wait for the leader's own barrier. Catching up is measured here (match
+ * index within one election timeout of the leader's last index, at most ROUNDS_MAX rounds) because
+ * the core's own rounds never end on an idle cluster (rule 9).
+ * Ownership: embedded in the node; the op is the caller's. Thread: core. Errors: op->code, op->err;
+ * a lost leadership leaves what was appended unknown (TT_ETIMEOUT). */
+#ifndef RAFT_MEMBERSHIP_OP_H
+#define RAFT_MEMBERSHIP_OP_H
+
+#include "base/sm.h"
+#include "proto/peer.pb-c.h"
+#include "raft/membership.h"
+
+struct tt_node;
+
+enum {
+    CHANGE_DEADLINE_MS_DEFAULT = 30000,
+    CHANGE_ROUNDS_MAX = 10,
+    CHANGE_FORWARDED_MAX = 4,
+    CHANGE_FIRST_ID = 1000, /* ids given by the leader: this + the index of the entry */
+};
+
+enum change_state {
+    CHANGE_IDLE,
+    CHANGE_WAITING,  /* for the barrier */
+    CHANGE_PROBING,  /* for MemberInfo */
+    CHANGE_APPENDED, /* for the entry at `index` */
+    CHANGE_CATCHING_UP,
+    CHANGE_TRANSFERRING,
+};
+struct membership_op {
+    struct tt_sm sm;         /* enum change_state */
+    struct tt_change_op *op; /* NULL: a peer forwarded it */
+    uint64_t peer_id;
+    uint64_t request;
+    enum tt_change_kind kind;
+    struct tt_member member;
+    uint64_t deadline_ms;
+    uint64_t index; /* CHANGE_APPENDED */
+    uint64_t asked_ms;
+    uint64_t round_index; /* CHANGE_CATCHING_UP: target of the round */
+    uint64_t round_start_ms;
+    uint32_t round;
+    struct {
+        struct tt_change_op *op; /* NULL: free */
+        uint64_t request;
+        uint64_t deadline_ms;
+    } forwarded[CHANGE_FORWARDED_MAX];
+};
+
+void membership_op_init(struct membership_op *change);
+void membership_op_add(struct tt_node *node, struct tt_change_op *op);
+void membership_op_forwarded(struct tt_node *node, uint64_t peer_id,
+                             const Tt__Peer__Change *change);
+void membership_op_reply(struct tt_node *node, const Tt__Peer__ChangeReply *reply);
+void membership_op_turn(struct tt_node *node);
+void membership_op_applied(struct tt_node *node, uint64_t index, uint64_t term);
+void membership_op_leadership_lost(struct tt_node *node);
+void membership_op_stop(struct tt_node *node);
+bool membership_op_busy(const struct membership_op *change);
+
+#endif

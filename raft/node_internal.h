@@ -1,0 +1,223 @@
+/* The node's state, shared by its source files (through node_parts.h); nobody else includes it.
+ * What each file owns: node.c          lifecycle, inputs, the turn node_step.c     raft_step and
+ * what its update demands (rules 2, 3, 4, 6, 10) node_start.c    from the disk's contents to a
+ * running core (rules 3, 7) node_log.c      log requests and what their completions are worth (rule
+ * 2) node_config.c   configurations in the log (rule 9) node_status.c   what others may see
+ *   node_send.c     raft messages out, entries for followers, the outbox (rule 6)
+ *   node_recv.c     frames in (rule 1)
+ *   node_apply.c    committed entries into the state machine, state hashes (rules 5, 7)
+ *   node_snapshot.c taking, streaming, installing (rules 5, 7, 9)
+ *   proposals.c, read_index.c, membership_op.c   what clients ask for
+ *
+ * Ownership, thread, errors: as node.h. */
+#ifndef RAFT_NODE_INTERNAL_H
+#define RAFT_NODE_INTERNAL_H
+
+#include <raft.h>
+
+#include "base/intmath.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/sm.h"
+#include "raft/log_cache.h"
+#include "raft/membership.h"
+#include "raft/membership_op.h"
+#include "raft/node.h"
+#include "raft/peer_codec.h"
+#include "raft/proposals.h"
+#include "raft/read_index.h"
+
+enum {
+    NODE_PEERS_MAX = 2 * TT_MEMBERS_MAX,
+    NODE_CONFIGS_MAX = 8, /* configurations in the log that are not known to be committed */
+    NODE_FEED_MAX = PEER_ENTRIES_MAX,
+    NODE_HASHES_MAX = 4,
+    NODE_TICK_MS = 50, /* deadlines, retries */
+    NODE_INFO_INTERVAL_MS = 2000,
+    NODE_READ_SIZE_MAX = 4 << 20,
+    NODE_STREAM_RETRY_MS = 1000,
+    NODE_STREAM_GIVE_UP_MS = 10000,
+};
+
+enum node_state {
+    NODE_NEW,        /* before tt_node_start */
+    NODE_ELECTING,   /* a sole voter makes its next term and its vote durable (rule 3) */
+    NODE_RUNNING,    /* the core is driven */
+    NODE_INSTALLING, /* the core is driven, but its log and state are being replaced (rule 5) */
+    NODE_FAULTED,    /* rule 10: nothing is done any more */
+    NODE_STOPPED,
+};
+
+#ifdef TT_SIM
+/* Rules broken on purpose by the simulator; compiled into its copy of the node only. */
+struct tt_node_faults {
+    bool split_not_at_change;    /* rule 1 */
+    bool report_stale_writes;    /* rule 2 */
+    bool sole_voter_same_term;   /* rule 3 */
+    bool no_own_barrier;         /* rule 4 */
+    bool apply_while_installing; /* rule 5 */
+    bool outbox_not_held;        /* rule 6 */
+    bool ack_before_commit;
+    bool read_without_probe;
+    bool probe_ignores_term;
+    bool config_not_fed;          /* rule 9 */
+    bool apply_unstored_snapshot; /* rule 7 */
+};
+#define NODE_FAULT(node, name) ((node)->faults.name)
+#else
+#define NODE_FAULT(node, name) false
+#endif
+
+/* A snapshot on its way to a follower. One per peer, the file is pinned by its index. */
+enum node_stream_state { STREAM_IDLE, STREAM_OFFERED, STREAM_READING, STREAM_WAITING, STREAM_DONE };
+struct node_stream {
+    enum node_stream_state state;
+    struct tt_node_snapshot *snapshot; /* owned; NULL when idle */
+    uint64_t offset;                   /* of the piece being read or acknowledged next */
+    uint64_t active_ms;                /* when the peer was last heard about it */
+    uint64_t sent_ms;                  /* when the last frame left, for retries */
+};
+
+struct node_peer {
+    uint64_t id;       /* 0: the slot is free */
+    bool reachable;    /* as the transport says */
+    bool disk_low;     /* as it says itself */
+    bool reading;      /* a log read for it is out */
+    uint64_t heard_ms; /* its last frame; 0 = never */
+    uint64_t info_ms;  /* its last MemberInfo; 0 = never */
+    uint64_t info_term;
+    uint64_t info_last_index;
+    char api_address[TT_ADDRESS_SIZE];
+    struct node_stream stream;
+    uint64_t hash_index; /* its newest state hash */
+    uint64_t hash;
+};
+
+/* A log request of ours, until done. */
+struct node_write {
+    struct tt_wal_req req;
+    struct tt_list link;  /* node.writes */
+    struct tt_node *node; /* NULL: the node is gone, just free it */
+    uint64_t first;       /* APPEND: first index */
+    uint64_t valid_last;  /* APPEND: last index that is still what this write put there (rule 2) */
+    uint64_t peer_id;     /* READ: 0 = to apply */
+    uint64_t prev_term;   /* READ for a peer: of the entry before */
+    uint64_t want;        /* READ: entries wanted */
+    struct tt_wal_snapshot snapshot;
+    struct tt_err err;
+    struct tt_wal_entry entries[]; /* APPEND: refs; READ: room */
+};
+
+/* What must not leave before the term and vote it relies on are durable (rule 6). */
+enum node_out_kind { OUT_FRAME, OUT_PROPOSE, OUT_READ, OUT_CHANGE };
+struct node_out {
+    struct tt_list link;
+    enum node_out_kind kind;
+    uint64_t hold; /* leaves when node.hold_done has reached it */
+    uint64_t peer_id;
+    struct tt_bytes *frame;
+    union {
+        struct tt_propose_op *propose;
+        struct tt_read_op *read;
+        struct tt_change_op *change;
+    } op;
+};
+
+struct node_config_entry {
+    uint64_t index;
+    struct tt_bytes *bytes; /* a reference */
+};
+
+struct tt_node {
+    struct tt_node_config config; /* strings replaced by the copies below */
+    char name[TT_NAME_SIZE];
+    char api_address[TT_ADDRESS_SIZE];
+    char cluster_id[40];
+    uint64_t cluster; /* hash of cluster_id */
+    struct tt_sm sm;  /* enum node_state */
+    struct raft raft;
+    bool raft_open;
+    uint64_t now_ms; /* of the current input; never backwards */
+    struct tt_rng rng;
+    uint64_t next_request; /* ids of what is asked of other servers */
+    struct tt_node_stats stats;
+#ifdef TT_SIM
+    struct tt_node_faults faults;
+#endif
+
+    /* The log. */
+    struct tt_wal_cache *cache;
+    uint64_t epoch;            /* raised at truncation and install */
+    uint64_t last_index;       /* of the log in memory */
+    uint64_t first_index;      /* of the log on disk, for reads */
+    struct tt_list writes;     /* node_write, in order of submission */
+    uint64_t log_bytes;        /* since the last snapshot */
+    struct tt_node_disk start; /* while NODE_ELECTING: entries are copied */
+    struct tt_wal_entry *start_entries;
+
+    /* Rule 6. */
+    uint64_t hold_seq;  /* of the newest hard state submitted */
+    uint64_t hold_done; /* of the newest hard state durable */
+    uint64_t hard_term; /* as last submitted */
+    uint64_t hard_vote;
+    struct tt_list outbox;
+    bool flushing;
+
+    /* Feeding the core: the entries of the step under way, and their payloads. */
+    struct raft_entry feed[NODE_FEED_MAX];
+    struct tt_bytes *feed_payload[NODE_FEED_MAX]; /* borrowed during the step */
+    void *feed_token; /* the "batch" of entries being received: the core's to free or ours */
+
+    /* Commit and apply. */
+    uint64_t commit_index; /* highest seen; libraft's own may step back */
+    uint64_t applied_index;
+    uint64_t applied_term; /* of the entry at applied_index */
+    uint64_t published_index;
+    bool apply_more;     /* a run was cut short */
+    bool apply_reading;  /* a log read for apply is out */
+    uint64_t apply_stop; /* a snapshot waits for applied = this; 0 = none */
+
+    /* Configuration: the newest in the log, and those not known to be committed. */
+    struct tt_membership membership;
+    uint64_t config_index; /* of `membership` */
+    struct node_config_entry config_committed;
+    struct node_config_entry configs[NODE_CONFIGS_MAX];
+    size_t config_count;
+
+    /* Leadership. */
+    bool was_leader;        /* as of the last settle */
+    uint64_t lead_term;     /* our term as leader; 0 = not leader */
+    uint64_t barrier_index; /* our own barrier of this term; 0 = not appended yet */
+    bool ready;             /* barrier applied */
+    uint64_t sole_term;     /* term taken by voting for ourselves as the only voter (rule 3) */
+    uint64_t seen_leader;   /* leader and term that forwarded requests went to */
+    uint64_t seen_term;
+
+    struct node_peer peers[NODE_PEERS_MAX];
+    uint64_t disk_free; /* bytes; UINT64_MAX until told */
+
+    struct proposals proposals;
+    struct read_index reads;
+    struct membership_op change;
+
+    /* Snapshots: our newest, one being taken, one being received and installed. */
+    struct tt_node_snapshot *snapshot; /* owned; index 0 = none */
+    struct tt_node_snapshot *taking;   /* owned; NULL = none */
+    struct tt_node_snapshot *staging;  /* owned; being received */
+    uint64_t staging_peer;
+    uint64_t staging_term;
+    uint64_t staging_offset;                  /* expected next */
+    bool stage_busy;                          /* a stage call is out */
+    struct raft_snapshot_metadata installing; /* of the core, while NODE_INSTALLING */
+    unsigned install_parts;           /* what the install still waits for: state machine, log */
+    uint64_t snapshot_retry_ms;       /* not before, after a failure */
+    struct tt_change_op *snapshot_op; /* asked for by hand; NULL = none */
+
+    /* State hashes. */
+    uint64_t hash_due_ms;
+    uint64_t own_hash_index[NODE_HASHES_MAX];
+    uint64_t own_hash[NODE_HASHES_MAX];
+    uint64_t info_due_ms;
+};
+
+#endif

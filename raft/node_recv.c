@@ -1,0 +1,220 @@
+/* Frames in: raft messages are fed to the core, the rest goes to its module.
+ *
+ * Rule 1: an AppendEntries is fed in parts, each RAFT_CHANGE at the front of one; a part that was
+ * not accepted ends the message. Payloads are our own references; the core gets a one-byte token as
+ * "batch", which it frees unless it keeps the entries.
+ *
+ * Kept from the core: vote results unless we are a candidate (it reads the candidate's state before
+ * it looks), TimeoutNow for a sole voter (it would lead in the same term, rule 3). */
+#include "raft/node_parts.h"
+
+/* libraft wants an address; ours are in the configuration. */
+static const char *const ADDRESS = "-";
+
+static bool feed_message(struct tt_node *node, struct raft_message *message)
+{
+    struct raft_event event = {.type = RAFT_RECEIVE};
+    message->server_address = ADDRESS;
+    event.receive.message = message;
+    return node_step(node, &event, NULL);
+}
+
+/* Entries [from, to) of the wire message as one message to the core. */
+static bool feed_part(struct tt_node *node, uint64_t peer_id, const Tt__Peer__AppendEntries *wire,
+                      size_t from, size_t to)
+{
+    struct raft_message message = {.type = RAFT_APPEND_ENTRIES, .server_id = peer_id};
+    struct raft_append_entries *args = &message.append_entries;
+    args->version = 0;
+    args->term = wire->term;
+    args->prev_log_index = wire->prev_log_index + from;
+    args->prev_log_term = from > 0 ? wire->entries[from - 1]->term : wire->prev_log_term;
+    args->leader_commit = wire->leader_commit;
+    args->entries = node->feed;
+    args->n_entries = (unsigned)(to - from);
+    TT_ASSERT(to - from <= NODE_FEED_MAX && node->feed_token == NULL);
+    if (to > from) {
+        node->feed_token = raft_malloc(1);
+        TT_ASSERT(node->feed_token);
+    }
+    for (size_t i = from; i < to; i++) {
+        const Tt__Peer__Entry *entry = wire->entries[i];
+        struct tt_bytes *payload = tt_bytes_new(entry->data.data, entry->data.len);
+        node->feed_payload[i - from] = payload;
+        node->feed[i - from] = (struct raft_entry){
+            .term = entry->term,
+            .type = entry->type,
+            .buf = {.base = (void *)(uintptr_t)payload->ptr, .len = payload->size},
+            .batch = node->feed_token};
+    }
+    bool fed = feed_message(node, &message);
+    node->feed_token = NULL; /* freed by node_append, or else by the core */
+    for (size_t i = from; i < to; i++) {
+        tt_bytes_unref(node->feed_payload[i - from]);
+        node->feed_payload[i - from] = NULL;
+    }
+    return fed && node->last_index >= wire->prev_log_index + to;
+}
+
+static void receive_append_entries(struct tt_node *node, uint64_t peer_id,
+                                   const Tt__Peer__AppendEntries *wire)
+{
+    size_t from = 0;
+    do {
+        size_t to = from + (wire->n_entries > from);
+        while (to < wire->n_entries &&
+               (wire->entries[to]->type != RAFT_CHANGE || NODE_FAULT(node, split_not_at_change))) {
+            to++;
+        }
+        if (!feed_part(node, peer_id, wire, from, to)) {
+            return;
+        }
+        from = to;
+    } while (from < wire->n_entries);
+}
+
+static void receive_append_entries_result(struct tt_node *node, struct node_peer *peer,
+                                          const Tt__Peer__AppendEntriesResult *wire)
+{
+    struct raft_message message = {.type = RAFT_APPEND_ENTRIES_RESULT, .server_id = peer->id};
+    message.append_entries_result.term = wire->term;
+    message.append_entries_result.rejected = wire->rejected;
+    message.append_entries_result.last_log_index = wire->last_log_index;
+    peer->disk_low = wire->disk_low;
+    (void)feed_message(node, &message);
+}
+
+static void receive_request_vote(struct tt_node *node, uint64_t peer_id,
+                                 const Tt__Peer__RequestVote *wire)
+{
+    struct raft_message message = {.type = RAFT_REQUEST_VOTE, .server_id = peer_id};
+    message.request_vote.version = 2;
+    message.request_vote.term = wire->term;
+    message.request_vote.candidate_id = peer_id;
+    message.request_vote.last_log_index = wire->last_log_index;
+    message.request_vote.last_log_term = wire->last_log_term;
+    message.request_vote.disrupt_leader = wire->disrupt_leader;
+    message.request_vote.pre_vote = wire->pre_vote;
+    (void)feed_message(node, &message);
+}
+
+static void receive_request_vote_result(struct tt_node *node, uint64_t peer_id,
+                                        const Tt__Peer__RequestVoteResult *wire)
+{
+    if (raft_state(&node->raft) != RAFT_CANDIDATE) {
+        return;
+    }
+    struct raft_message message = {.type = RAFT_REQUEST_VOTE_RESULT, .server_id = peer_id};
+    message.request_vote_result.version = 2;
+    message.request_vote_result.term = wire->term;
+    message.request_vote_result.vote_granted = wire->vote_granted;
+    message.request_vote_result.pre_vote = wire->pre_vote;
+    (void)feed_message(node, &message);
+}
+
+static void receive_timeout_now(struct tt_node *node, uint64_t peer_id,
+                                const Tt__Peer__TimeoutNow *wire)
+{
+    if (tt_membership_sole_voter(&node->membership, node->config.id)) {
+        return;
+    }
+    struct raft_message message = {.type = RAFT_TIMEOUT_NOW, .server_id = peer_id};
+    message.timeout_now.term = wire->term;
+    message.timeout_now.last_log_index = wire->last_log_index;
+    message.timeout_now.last_log_term = wire->last_log_term;
+    (void)feed_message(node, &message);
+}
+
+/* Messages of the core. False when it is none. */
+static bool receive_raft(struct tt_node *node, struct node_peer *peer,
+                         const Tt__Peer__Message *message)
+{
+    switch ((int)message->body_case) {
+    case TT__PEER__MESSAGE__BODY_APPEND_ENTRIES:
+        receive_append_entries(node, peer->id, message->append_entries);
+        return true;
+    case TT__PEER__MESSAGE__BODY_APPEND_ENTRIES_RESULT:
+        receive_append_entries_result(node, peer, message->append_entries_result);
+        return true;
+    case TT__PEER__MESSAGE__BODY_REQUEST_VOTE:
+        receive_request_vote(node, peer->id, message->request_vote);
+        return true;
+    case TT__PEER__MESSAGE__BODY_REQUEST_VOTE_RESULT:
+        receive_request_vote_result(node, peer->id, message->request_vote_result);
+        return true;
+    case TT__PEER__MESSAGE__BODY_TIMEOUT_NOW:
+        receive_timeout_now(node, peer->id, message->timeout_now);
+        return true;
+    default:
+        return false;
+    }
+}
+
+void node_send_info(struct tt_node *node, uint64_t peer_id, bool reply_wanted)
+{
+    Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;
+    Tt__Peer__MemberInfo info = TT__PEER__MEMBER_INFO__INIT;
+    info.name = node->name;
+    info.api_address = node->api_address;
+    info.term = raft_current_term(&node->raft);
+    info.last_index = node->last_index;
+    info.applied_index = node->applied_index;
+    info.reply_wanted = reply_wanted;
+    message.body_case = TT__PEER__MESSAGE__BODY_MEMBER_INFO;
+    message.member_info = &info;
+    node_send(node, peer_id, &message);
+}
+
+static void receive_info(struct tt_node *node, struct node_peer *peer,
+                         const Tt__Peer__MemberInfo *info)
+{
+    peer->info_ms = node->now_ms;
+    peer->info_term = info->term;
+    peer->info_last_index = info->last_index;
+    memcpy(peer->api_address, info->api_address, strlen(info->api_address) + 1);
+    if (info->reply_wanted) {
+        node_send_info(node, peer->id, false);
+    }
+}
+
+void node_receive(struct tt_node *node, struct node_peer *peer, const Tt__Peer__Message *message)
+{
+    if (receive_raft(node, peer, message)) {
+        return;
+    }
+    switch ((int)message->body_case) {
+    case TT__PEER__MESSAGE__BODY_READ_PROBE:
+        read_index_probe(node, peer->id, message->read_probe);
+        break;
+    case TT__PEER__MESSAGE__BODY_READ_PROBE_REPLY:
+        read_index_ack(node, peer->id, message->read_probe_reply);
+        break;
+    case TT__PEER__MESSAGE__BODY_READ_INDEX:
+        read_index_question(node, peer->id, message->read_index->request);
+        break;
+    case TT__PEER__MESSAGE__BODY_READ_INDEX_REPLY:
+        read_index_answer(node, message->read_index_reply);
+        break;
+    case TT__PEER__MESSAGE__BODY_FORWARD:
+        proposals_forward_received(node, peer->id, message->forward);
+        break;
+    case TT__PEER__MESSAGE__BODY_FORWARD_REPLY:
+        proposals_reply_received(node, message->forward_reply);
+        break;
+    case TT__PEER__MESSAGE__BODY_CHANGE:
+        membership_op_forwarded(node, peer->id, message->change);
+        break;
+    case TT__PEER__MESSAGE__BODY_CHANGE_REPLY:
+        membership_op_reply(node, message->change_reply);
+        break;
+    case TT__PEER__MESSAGE__BODY_STATE_HASH:
+        node_hash_received(node, peer, message->state_hash->index, message->state_hash->hash);
+        break;
+    case TT__PEER__MESSAGE__BODY_MEMBER_INFO:
+        receive_info(node, peer, message->member_info);
+        break;
+    default:
+        node_snapshot_receive(node, peer, message);
+        break;
+    }
+}
