@@ -56,8 +56,7 @@ struct tt_wal_thread {
     uint64_t marked_ms;  /* monotonic time of the last watermark */
     uint64_t sync_count; /* batches */
     uint64_t sync_ns;    /* of the newest */
-    int failed;          /* 0, or the code all requests get */
-    bool fatal_told;     /* `fatal` was called */
+    int failed;          /* 0, or the code all requests get; `fatal` was told */
 };
 
 /* A READ on its way through the pool. */
@@ -142,11 +141,9 @@ static void answer_staged(struct tt_wal_thread *self)
 
 static void fail(struct tt_wal_thread *self, int code, const struct tt_err *err)
 {
+    TT_ASSERT(self->failed == 0 && code != 0);
     self->failed = code;
-    if (!self->fatal_told) {
-        self->fatal_told = true;
-        self->config.fatal(self->config.ctx, err);
-    }
+    self->config.fatal(self->config.ctx, err);
 }
 
 /* ---- segments ahead ---- */
@@ -252,8 +249,12 @@ static void wait_prepared(struct tt_wal_thread *self)
     }
 }
 
-static int flush(struct tt_wal_thread *self)
+static void flush(struct tt_wal_thread *self)
 {
+    if (self->failed != 0) {
+        answer_staged(self);
+        return;
+    }
     struct tt_err err;
     tt_err_init(&err);
     wait_prepared(self);
@@ -269,7 +270,6 @@ static int flush(struct tt_wal_thread *self)
         self->sync_ns = tt_clock_ns(tt_clock_real()) - begin;
     }
     answer_staged(self);
-    return r;
 }
 
 static void mark(struct tt_wal_thread *self)
@@ -306,7 +306,7 @@ static void take(struct tt_wal_thread *self, struct tt_wal_req *req)
     req->progress = 0;
     req->truncated = false;
     while (self->failed == 0 && !tt_wal_req_stage(self->config.log, req)) {
-        (void)flush(self); /* a failure is in self->failed */
+        flush(self);
     }
     if (self->failed != 0) {
         req->result = self->failed;
@@ -321,7 +321,7 @@ static void work_pending(struct tt_wal_thread *self)
         struct tt_wal_req *req = req_of(msg);
         if (req->op == TT_WAL_OP_READ || req->op == TT_WAL_OP_STOP) {
             if (req->op == TT_WAL_OP_STOP && self->staged_first) {
-                (void)flush(self); /* a failure is in self->failed */
+                flush(self);
             }
             if (self->failed != 0) {
                 req->result = self->failed;
@@ -336,7 +336,7 @@ static void work_pending(struct tt_wal_thread *self)
         }
     }
     if (self->staged_first) {
-        (void)flush(self); /* a failure is in self->failed */
+        flush(self);
     }
 }
 
