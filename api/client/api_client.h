@@ -43,18 +43,19 @@ struct tt_api_call {
     /* The client's. */
     struct tt_http_call http;
     struct tt_api_client *client; /* NULL when not running */
-    struct tt_list link;
-    struct tt_timer *timer; /* back-off or deadline; owned */
+    struct tt_list link;          /* of the client's running or sleeping calls */
     struct tt_http_header headers[6];
     struct tt_buf error_body; /* of a streamed call's error */
     struct tt_err err;        /* why the last try failed */
-    uint64_t deadline_ms;
-    uint64_t backoff_ms;
-    uint64_t retry_after_ms;
-    uint32_t tries;
-    uint32_t endpoint; /* index used by this try */
-    bool cancelled;
-    bool finishing;
+    uint64_t deadline_ms;     /* monotonic; UINT64_MAX: none */
+    uint64_t wake_ms;         /* sleeping: when to try again */
+    uint64_t backoff_ms;      /* of the next round */
+    uint64_t retry_after_ms;  /* what the server asked for; 0: nothing */
+    uint32_t tries_in_round;  /* endpoints tried without a pause */
+    uint32_t endpoint;        /* index used by this try */
+    bool is_sleeping;
+    bool is_cancelled;
+    bool has_data; /* the user saw data: no more tries */
 };
 
 int tt_api_client_new(const struct tt_api_client_config *config, struct tt_api_client **ret_client,
@@ -93,8 +94,8 @@ struct tt_api_result {
 int tt_api_blocking_call(struct tt_api_blocking *blocking, const char *method, struct tt_str path,
                          struct tt_str body, struct tt_api_result *ret_result,
                          struct tt_err *err) TT_MUST_USE;
-/* All fields of the call but done/ctx count; `data` runs on the calling thread's behalf on the
- * loop's thread while this blocks. */
+/* All fields of the call but done and ctx count; `data` runs on the loop's thread while this blocks
+ * (embed the call to reach one's own state: ctx is the wrapper's). */
 int tt_api_blocking_run(struct tt_api_blocking *blocking, struct tt_api_call *call,
                         struct tt_api_result *ret_result, struct tt_err *err) TT_MUST_USE;
 /* Any thread or signal-safe context but the loop's: ends the call that is running. */

@@ -165,8 +165,8 @@ static bool segment_ok(struct tt_str segment)
            tt_str_find(segment, '/') < 0;
 }
 
-int tt_path_split(struct tt_str path, struct tt_arena *arena, struct tt_path *ret_path,
-                  struct tt_err *err)
+int tt_uri_path_split(struct tt_str path, struct tt_arena *arena, struct tt_uri_path *ret_path,
+                      struct tt_err *err)
 {
     ret_path->count = 0;
     ret_path->trailing_slash = false;

@@ -21,7 +21,7 @@ struct tt_query {
     struct tt_query_param param[TT_QUERY_PARAMS_MAX]; /* in the order given, duplicates kept */
     uint32_t count;
 };
-struct tt_path {
+struct tt_uri_path {
     struct tt_str segment[TT_PATH_SEGMENTS_MAX]; /* decoded; never empty, "." or ".." */
     uint32_t count;                              /* 0 for "/" */
     bool trailing_slash;                         /* "/api/" */
@@ -46,7 +46,7 @@ int tt_query_u64(const struct tt_query *query, const char *name, uint64_t *ret_v
                  struct tt_err *err) TT_MUST_USE;
 
 /* path begins with '/'. Segments without escapes are views of the input. */
-int tt_path_split(struct tt_str path, struct tt_arena *arena, struct tt_path *ret_path,
-                  struct tt_err *err) TT_MUST_USE;
+int tt_uri_path_split(struct tt_str path, struct tt_arena *arena, struct tt_uri_path *ret_path,
+                      struct tt_err *err) TT_MUST_USE;
 
 #endif
