@@ -31,7 +31,7 @@ void tt_buf_c(struct tt_buf *buf, const char *c_string);
 void tt_buf_char(struct tt_buf *buf, char c);
 void tt_buf_u64(struct tt_buf *buf, uint64_t value); /* decimal */
 void tt_buf_printf(struct tt_buf *buf, const char *fmt, ...) TT_PRINTF(2, 3);
-void tt_buf_vprintf(struct tt_buf *buf, const char *fmt, va_list args);
+void tt_buf_vprintf(struct tt_buf *buf, const char *fmt, va_list args) TT_PRINTF(2, 0);
 /* Room for at least `size` more bytes: the pointer to write at (then add to len), NULL when it does
  * not fit. */
 char *tt_buf_reserve(struct tt_buf *buf, size_t size);

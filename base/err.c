@@ -45,6 +45,7 @@ static const struct err_code_info *find_code(int code)
     return &err_unknown;
 }
 
+TT_PRINTF(4, 0)
 static void add_frame(struct tt_err *err, const char *file, int line, const char *fmt, va_list args)
 {
     if (err->frame_count >= TT_ERR_FRAME_MAX) {

@@ -159,7 +159,7 @@ need() {
         read -r -a more <<<"$(packages_of "$group" | tr '\n' ' ')"
         specs+=("${more[@]}")
     done
-    missing=$(missing_packages "${specs[@]}")
+    missing=$(missing_packages "${specs[@]}" | sort -u)
     [ -n "$missing" ] || return 0
     say "installing: $(tr '\n' ' ' <<<"$missing")"
     case $(debian_codename) in
