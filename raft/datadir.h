@@ -40,6 +40,7 @@ struct tt_datadir_bootstrap {
     const struct tt_wal_entry *entries; /* borrowed */
     size_t count;                       /* of entries */
     uint64_t segment_size;              /* of the log; 0 = default */
+    uint64_t log_id;                    /* of the log; 0 = a random one */
 };
 int tt_datadir_bootstrap(struct tt_datadir *datadir, const struct tt_datadir_bootstrap *bootstrap,
                          struct tt_err *err) TT_MUST_USE;

@@ -150,7 +150,7 @@ static int system_rename(void *ctx, const char *from, const char *to, struct tt_
 static int system_unlink(void *ctx, const char *path, struct tt_err *err)
 {
     (void)ctx;
-    if (unlink(path) != 0) {
+    if (remove(path) != 0) {
         return TT_FAIL_ERRNO(err, errno, "remove %s", path);
     }
     return TT_OK;

@@ -47,8 +47,9 @@ struct tt_disk_ops {
     int (*open)(void *ctx, const char *path, enum tt_disk_open how, struct tt_disk_file **ret,
                 struct tt_err *err); /* absent: TT_ENOTFOUND */
     int (*rename)(void *ctx, const char *from, const char *to, struct tt_err *err); /* replaces */
-    int (*unlink)(void *ctx, const char *path, struct tt_err *err); /* absent: TT_ENOTFOUND */
-    int (*mkdir)(void *ctx, const char *path, struct tt_err *err);  /* mode 0700; TT_EEXISTS */
+    /* A file or an empty directory. Absent: TT_ENOTFOUND. */
+    int (*unlink)(void *ctx, const char *path, struct tt_err *err);
+    int (*mkdir)(void *ctx, const char *path, struct tt_err *err); /* mode 0700; TT_EEXISTS */
     /* Calls each(arg, name) for every entry but "." and "..", in any order. */
     int (*list)(void *ctx, const char *path, void (*each)(void *arg, const char *name), void *arg,
                 struct tt_err *err);

@@ -415,7 +415,8 @@ static int memory_sync_dir(void *ctx, const char *path, struct tt_err *err)
     size_t count = 0;
     for (size_t i = 0; i < memory->change_count; i++) {
         const struct change *change = &memory->changes[i];
-        if (path_below(change->path, path) || (change->to && path_below(change->to, path))) {
+        if (strcmp(path, ".") == 0 || path_below(change->path, path) ||
+            (change->to && path_below(change->to, path))) {
             count = i + 1;
         }
     }

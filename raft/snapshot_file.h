@@ -74,7 +74,8 @@ void tt_snapshot_file_receiver_free(struct tt_snapshot_file_receiver *receiver);
 TT_DEFINE_AUTO(tt_snapshot_file_receiver)
 
 /* Reading. Open checks the header; `next` yields the stream chunk by chunk and has checked each;
- * the last one is given out only after the whole file's hash was right. */
+ * the end is reported only after the whole file's hash was right: until then what was restored is
+ * provisional. */
 struct tt_snapshot_file;
 int tt_snapshot_file_open(const struct tt_disk *disk, const char *dir, uint64_t index,
                           uint64_t term, struct tt_snapshot_file **ret,
@@ -102,10 +103,14 @@ struct tt_snapshot_name {
 int tt_snapshot_file_list(const struct tt_disk *disk, const char *dir,
                           struct tt_snapshot_name ret[TT_SNAPSHOT_LIST_MAX], size_t *ret_count,
                           struct tt_err *err) TT_MUST_USE;
-/* Removes all but the `keep` newest and `pinned` (index 0 = none), and, at start-up (no writer or
- * receiver is open), interrupted writes. A file that is being read stays readable. */
-int tt_snapshot_file_retain(const struct tt_disk *disk, const char *dir, size_t keep,
-                            uint64_t pinned_index, bool remove_interrupted,
+struct tt_snapshot_retention {
+    size_t keep;             /* newest that stay; 2 is right */
+    uint64_t pinned_index;   /* stays too (a peer is being sent it); 0 = none */
+    bool remove_interrupted; /* at start-up, when no writer or receiver is open */
+};
+/* Removes the others. A file that is being read stays readable. */
+int tt_snapshot_file_retain(const struct tt_disk *disk, const char *dir,
+                            const struct tt_snapshot_retention *retention,
                             struct tt_err *err) TT_MUST_USE;
 
 #endif
