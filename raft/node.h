@@ -63,7 +63,7 @@ struct tt_node_io {
     void *ctx;
 };
 
-/* The state machine: in production and simulation alike server/store (fsm_store.h). */
+/* The state machine: in production and simulation alike server/store (node_store.h). */
 struct tt_fsm {
     /* Leader only, just before appending: the time stamp, in place (the command is unshared). */
     int (*stamp)(void *ctx, struct tt_bytes *command, uint64_t wall_ms, struct tt_err *err);

@@ -106,29 +106,27 @@ static void answer_all(struct tt_node *node, struct tt_list *list, int code)
     }
 }
 
-static uint64_t needed_space(const struct tt_node *node, struct tt_str command)
+/* Most of the voters could not hold what a growing command brings. */
+static bool voters_low(const struct tt_node *node)
 {
-    const struct tt_fsm *fsm = &node->config.fsm;
-    return fsm->grows(fsm->ctx, command) ? node->config.disk_free_growth_min
-                                         : node->config.disk_free_any_min;
-}
-
-/* Rule 8: the reserve is ours, at the proposer. Growth also needs room on most of the voters. */
-static int check_space(const struct tt_node *node, struct tt_str command)
-{
-    uint64_t needed = needed_space(node, command);
-    if (node->disk_free < needed) {
-        return TT_ENOSPACE;
-    }
-    if (needed < node->config.disk_free_growth_min) {
-        return 0;
-    }
     size_t low = 0;
     for (size_t i = 0; i < NODE_PEERS_MAX; i++) {
         const struct node_peer *peer = &node->peers[i];
         low += peer->disk_low && tt_membership_is_voter(&node->membership, peer->id);
     }
-    return 2 * low >= tt_membership_voter_count(&node->membership) && low > 0 ? TT_ENOSPACE : 0;
+    return low > 0 && 2 * low >= tt_membership_voter_count(&node->membership);
+}
+
+/* Rule 8: the reserve is ours, at the proposer; the command is looked at only when space is short.
+ */
+static int check_space(const struct tt_node *node, struct tt_str command)
+{
+    const struct tt_fsm *fsm = &node->config.fsm;
+    if (node->disk_free < node->config.disk_free_any_min) {
+        return TT_ENOSPACE;
+    }
+    bool short_of = node->disk_free < node->config.disk_free_growth_min || voters_low(node);
+    return short_of && fsm->grows(fsm->ctx, command) ? TT_ENOSPACE : 0;
 }
 
 static void enqueue(struct tt_node *node, struct proposal *proposal)

@@ -1,0 +1,208 @@
+/* The node: elections, commits, forwarding, batching, restarts. */
+#include "node_cluster.h"
+
+static void three_servers_elect_one_leader_and_commit(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct tt_propose_op op;
+    propose(leader, &op, "one");
+    assert_int_equal(op.code, 1); /* never from within the submitting call */
+    cluster_run(cluster, 100);
+    assert_int_equal(op.code, 0);
+    assert_int_equal(op.revision_first, 1);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(cluster->servers[i].published_count, 1);
+        assert_string_equal(cluster->servers[i].applied[0], "one");
+    }
+    cluster_free(cluster);
+}
+
+static void a_follower_forwards_and_answers_after_it_has_applied(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *follower = &cluster->servers[leader->id % 3];
+    struct tt_propose_op op;
+    propose(follower, &op, "via follower");
+    for (int i = 0; i < 200 && op.code == 1; i++) {
+        cluster_run(cluster, 1);
+    }
+    assert_int_equal(op.code, 0);
+    assert_ptr_equal(op.ctx, follower);
+    assert_int_equal(follower->published_count, 1);
+    cluster_free(cluster);
+}
+
+static void commands_that_queue_behind_two_entries_share_the_next(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct tt_node_stats before, after;
+    tt_node_stats(leader->node, &before);
+    static struct tt_propose_op ops[100];
+    for (size_t i = 0; i < 100; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "c%zu", i);
+        propose(leader, &ops[i], text);
+    }
+    cluster_run(cluster, 100);
+    tt_node_stats(leader->node, &after);
+    assert_int_equal(after.command_count - before.command_count, 100);
+    assert_in_range(after.entry_count - before.entry_count, 2, 4);
+    for (size_t i = 0; i < 100; i++) {
+        assert_int_equal(ops[i].code, 0);
+        assert_int_equal(ops[i].revision_first, i + 1); /* in order of arrival */
+    }
+    cluster_free(cluster);
+}
+
+static void the_others_go_on_when_the_leader_dies_and_it_catches_up_later(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *old = cluster_elect(cluster);
+    struct tt_propose_op op;
+    propose(old, &op, "one");
+    cluster_run(cluster, 100);
+    server_crash(old);
+    struct server *leader = cluster_elect(cluster);
+    assert_ptr_not_equal(leader, old);
+    propose(leader, &op, "two");
+    cluster_run(cluster, 100);
+    assert_int_equal(op.code, 0);
+    server_start(old);
+    cluster_run(cluster, 2000);
+    assert_int_equal(old->published_count, 2);
+    assert_string_equal(old->applied[1], "two");
+    assert_int_equal(old->fault, 0);
+    cluster_free(cluster);
+}
+
+static void an_isolated_leader_does_not_know_the_outcome(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    leader->cut = true;
+    struct tt_propose_op op;
+    propose(leader, &op, "lost");
+    cluster_run(cluster, 5000);
+    assert_int_equal(op.code, TT_ETIMEOUT);
+    assert_int_equal(leader->leading, 0);
+    leader->cut = false;
+    cluster_run(cluster, 3000);
+    assert_int_equal(leader->published_count, 0); /* it was replaced */
+    cluster_free(cluster);
+}
+
+static void a_follower_that_lags_behind_memory_is_fed_from_the_log(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *lagging = &cluster->servers[leader->id % 3];
+    server_crash(lagging);
+    struct tt_propose_op op;
+    for (int i = 0; i < 300; i++) {
+        propose(leader, &op, "x");
+        cluster_run(cluster, 3);
+    }
+    /* Restarted servers have nothing in memory. */
+    server_crash(leader);
+    server_start(leader);
+    server_start(lagging);
+    cluster_run(cluster, 5000);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(cluster->servers[i].published_count, 300);
+        assert_int_equal(cluster->servers[i].fault, 0);
+    }
+    cluster_free(cluster);
+}
+
+static void a_frame_of_another_cluster_is_dropped(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    (void)cluster_elect(cluster);
+    struct tt_node_stats before, after;
+    tt_node_stats(cluster->servers[0].node, &before);
+    tt_node_receive(cluster->servers[0].node, 2, TT_STR("\x09garbage"));
+    tt_node_receive(cluster->servers[0].node, 2, TT_STR(""));
+    tt_node_stats(cluster->servers[0].node, &after);
+    assert_int_equal(after.frame_dropped_count - before.frame_dropped_count, 2);
+    cluster_free(cluster);
+}
+
+static void nothing_leaves_before_the_vote_is_durable(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    for (size_t i = 0; i < 3; i++) {
+        cluster->servers[i].log_held = true;
+    }
+    cluster_run(cluster, 5000);
+    assert_null(cluster_leader(cluster));
+    struct tt_node_view view;
+    for (size_t i = 0; i < 3; i++) {
+        tt_node_view(cluster->servers[i].node, &view);
+        assert_int_not_equal(view.state, TT_STATE_LEADER);
+        cluster->servers[i].log_held = false;
+    }
+    assert_non_null(cluster_elect(cluster));
+    cluster_free(cluster);
+}
+
+static void a_sole_voter_takes_a_new_term_at_each_start(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(1, 1);
+    for (uint64_t term = 2; term < 5; term++) {
+        cluster_run(cluster, 10);
+        assert_int_equal(cluster->servers[0].leading, term);
+        assert_int_equal(cluster->servers[0].disk.term, term);
+        assert_int_equal(cluster->servers[0].disk.voted_for, 1);
+        server_crash(&cluster->servers[0]);
+        server_start(&cluster->servers[0]);
+    }
+    cluster_free(cluster);
+}
+
+static void growth_is_refused_below_the_first_mark_and_all_below_the_second(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(1, 1);
+    struct server *leader = cluster_elect(cluster);
+    struct tt_propose_op grows, shrinks;
+    tt_node_disk_free(leader->node, 100 << 20);
+    propose(leader, &grows, "put");
+    propose(leader, &shrinks, "-delete");
+    cluster_run(cluster, 10);
+    assert_int_equal(grows.code, TT_ENOSPACE);
+    assert_int_equal(shrinks.code, 0);
+    tt_node_disk_free(leader->node, 10 << 20);
+    propose(leader, &shrinks, "-delete");
+    cluster_run(cluster, 10);
+    assert_int_equal(shrinks.code, TT_ENOSPACE);
+    cluster_free(cluster);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(three_servers_elect_one_leader_and_commit),
+        cmocka_unit_test(a_follower_forwards_and_answers_after_it_has_applied),
+        cmocka_unit_test(commands_that_queue_behind_two_entries_share_the_next),
+        cmocka_unit_test(the_others_go_on_when_the_leader_dies_and_it_catches_up_later),
+        cmocka_unit_test(an_isolated_leader_does_not_know_the_outcome),
+        cmocka_unit_test(a_follower_that_lags_behind_memory_is_fed_from_the_log),
+        cmocka_unit_test(a_frame_of_another_cluster_is_dropped),
+        cmocka_unit_test(nothing_leaves_before_the_vote_is_durable),
+        cmocka_unit_test(a_sole_voter_takes_a_new_term_at_each_start),
+        cmocka_unit_test(growth_is_refused_below_the_first_mark_and_all_below_the_second),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
