@@ -47,6 +47,8 @@ static const struct err_code_info *find_code(int code)
 
 TT_PRINTF(4, 0)
 static void add_frame(struct tt_err *err, const char *file, int line, const char *fmt, va_list args)
+    TT_PRINTF(4, 0);
+static void add_frame(struct tt_err *err, const char *file, int line, const char *fmt, va_list args)
 {
     if (err->frame_count >= TT_ERR_FRAME_MAX) {
         return;
