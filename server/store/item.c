@@ -17,8 +17,7 @@ static uint64_t item_digest(const struct tt_item *item)
     return store_fold(h, store_digest(3, item->value.bytes));
 }
 
-struct store_item *store_item_new(struct tt_str key, const struct tt_value *value,
-                                  uint64_t create_revision, uint64_t mod_revision, uint64_t batch)
+struct store_item *store_item_new(struct tt_str key, const struct tt_value *value, uint64_t batch)
 {
     TT_ASSERT(key.len <= UINT32_MAX && value->bytes.len <= UINT32_MAX);
     size_t size = sizeof(struct store_item) + key.len + value->key_id.len + value->bytes.len;
@@ -30,9 +29,7 @@ struct store_item *store_item_new(struct tt_str key, const struct tt_value *valu
                  .value = {.codec = value->codec,
                            .splice = value->splice,
                            .key_id = {behind + key.len, value->key_id.len},
-                           .bytes = {behind + key.len + value->key_id.len, value->bytes.len}},
-                 .create_revision = create_revision,
-                 .mod_revision = mod_revision},
+                           .bytes = {behind + key.len + value->key_id.len, value->bytes.len}}},
     };
     atomic_init(&made->refs, 1);
     memcpy(behind, key.ptr, key.len);
@@ -42,8 +39,14 @@ struct store_item *store_item_new(struct tt_str key, const struct tt_value *valu
     if (value->bytes.len > 0) {
         memcpy(behind + key.len + value->key_id.len, value->bytes.ptr, value->bytes.len);
     }
-    made->digest = item_digest(&made->item);
     return made;
+}
+
+void store_item_seal(struct store_item *item, uint64_t create_revision, uint64_t mod_revision)
+{
+    item->item.create_revision = create_revision;
+    item->item.mod_revision = mod_revision;
+    item->digest = item_digest(&item->item);
 }
 
 const struct tt_item *tt_item_ref(const struct tt_item *item)

@@ -59,9 +59,10 @@ static inline struct store_item *store_item_of(const struct tt_item *item)
 {
     return TT_CONTAINER_OF(item, struct store_item, item);
 }
-/* Copies key and value. Born in `batch` with one reference. */
-struct store_item *store_item_new(struct tt_str key, const struct tt_value *value,
-                                  uint64_t create_revision, uint64_t mod_revision, uint64_t batch);
+/* Copies key and value. Born in `batch` with one reference, not sealed yet. */
+struct store_item *store_item_new(struct tt_str key, const struct tt_value *value, uint64_t batch);
+/* Sets the revisions and the digest, once, before anybody else sees the item. */
+void store_item_seal(struct store_item *item, uint64_t create_revision, uint64_t mod_revision);
 /* Live bytes of an item as tt_version_bytes counts them. */
 static inline uint64_t store_item_bytes(const struct tt_item *item)
 {

@@ -103,7 +103,9 @@ static struct store_item *record_item(const struct store_once_record *record, ui
     char key[SEQUENCE_SIZE];
     sequence_put(key, record->sequence);
     struct tt_value value = {.codec = TT_CODEC_RECORD, .bytes = tt_str((const char *)bytes, size)};
-    return store_item_new(tt_str(key, sizeof key), &value, 0, 0, batch);
+    struct store_item *item = store_item_new(tt_str(key, sizeof key), &value, batch);
+    store_item_seal(item, 0, 0);
+    return item;
 }
 
 static struct once_entry *find_entry(const struct store_once *once, struct tt_str actor_name,

@@ -104,8 +104,8 @@ static int take_row(struct tt_snapshot_reader *reader, const Tt__SnapshotRow *ro
         return TT_FAIL(err, TT_ECORRUPT, "row with revisions %" PRIu64 " and %" PRIu64,
                        row->create_revision, row->mod_revision);
     }
-    struct store_item *item =
-        store_item_new(key, &value, row->create_revision, row->mod_revision, store->writer.batch);
+    struct store_item *item = store_item_new(key, &value, store->writer.batch);
+    store_item_seal(item, row->create_revision, row->mod_revision);
     store_apply_row(store, item);
     reader->last_row = item;
     return 0;

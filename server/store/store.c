@@ -97,28 +97,35 @@ static void row_removed(struct tt_store *store, struct store_item *item)
     store_tree_retire(&store->writer, &item->garbage);
 }
 
-void store_apply_row(struct tt_store *store, struct store_item *item)
+static void row_added(struct tt_store *store, const struct store_item *item)
 {
     store->state.content_hash += item->digest;
     store->state.row_bytes += store_item_bytes(&item->item);
+}
+
+void store_apply_row(struct tt_store *store, struct store_item *item)
+{
     struct store_item *replaced = store_tree_put(&store->state.rows, &store->writer, item);
-    if (replaced) {
-        row_removed(store, replaced);
-    }
+    TT_ASSERT(!replaced); /* rows of a snapshot come in order */
+    row_added(store, item);
 }
 
 void store_apply_put(struct tt_store *store, struct tt_str key, const struct tt_value *value)
 {
     struct store_state *state = &store->state;
     uint64_t revision = state->history.revision + 1;
-    const struct store_item *prev = store_tree_get(&state->rows, key);
-    struct store_item *item = store_item_new(
-        key, value, prev ? prev->item.create_revision : revision, revision, store->writer.batch);
+    struct store_item *item = store_item_new(key, value, store->writer.batch);
+    /* One walk down the tree: what the put replaces decides what the item is sealed with. */
+    struct store_item *prev = store_tree_put(&state->rows, &store->writer, item);
+    store_item_seal(item, prev ? prev->item.create_revision : revision, revision);
     const struct tt_item *prev_item = prev ? &prev->item : NULL;
     store_history_append(&state->history, &store->writer, &item->item, prev_item, state->time_ms);
     state->history_bytes += store_history_bytes(prev_item);
     state->chain_hash = store_fold(state->chain_hash, item->digest);
-    store_apply_row(store, item);
+    row_added(store, item);
+    if (prev) {
+        row_removed(store, prev);
+    }
 }
 
 bool store_apply_delete(struct tt_store *store, struct tt_str key)

@@ -54,6 +54,8 @@ struct store_leaf *tree_leaf_writable(struct store_tree_writer *writer, struct s
     }
     struct store_leaf *copy = leaf_new(writer);
     copy->count = leaf->count;
+    copy->hints.prefix = leaf->hints.prefix;
+    memcpy(copy->hints.words, leaf->hints.words, leaf->count * sizeof leaf->hints.words[0]);
     memcpy(copy->items, leaf->items, leaf->count * sizeof leaf->items[0]);
     store_tree_retire(writer, &leaf->garbage);
     *slot = &copy->garbage;
@@ -70,6 +72,8 @@ struct store_inner *tree_inner_writable(struct store_tree_writer *writer,
     struct store_inner *copy = inner_new(writer);
     size_t count = inner->count;
     copy->count = count;
+    copy->hints.prefix = inner->hints.prefix;
+    memcpy(copy->hints.words, inner->hints.words, (count - 1) * sizeof inner->hints.words[0]);
     memcpy(copy->children, inner->children, count * sizeof inner->children[0]);
     memcpy(copy->separators, inner->separators, (count - 1) * sizeof inner->separators[0]);
     memcpy(copy->counts, inner->counts, count * sizeof inner->counts[0]);
@@ -78,41 +82,28 @@ struct store_inner *tree_inner_writable(struct store_tree_writer *writer,
     return copy;
 }
 
+struct tt_str tree_leaf_key(const void *leaf, size_t i)
+{
+    return ((const struct store_leaf *)leaf)->items[i]->item.key;
+}
+
+struct tt_str tree_inner_key(const void *inner, size_t i)
+{
+    const struct store_separator *separator = ((const struct store_inner *)inner)->separators[i];
+    return tt_str(separator->bytes, separator->size);
+}
+
 size_t tree_leaf_find(const struct store_leaf *leaf, struct tt_str key, bool *ret_found)
 {
-    size_t low = 0;
-    size_t high = leaf->count;
-    *ret_found = false;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        int order = store_key_cmp(leaf->items[middle]->item.key, key);
-        if (order == 0) {
-            *ret_found = true;
-            return middle;
-        }
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    return tree_hints_find(&leaf->hints, leaf, leaf->count, tree_leaf_key, key, ret_found);
 }
 
 size_t tree_inner_find(const struct store_inner *inner, struct tt_str key)
 {
-    size_t low = 0;
-    size_t high = inner->count - 1;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        const struct store_separator *separator = inner->separators[middle];
-        if (store_key_cmp(tt_str(separator->bytes, separator->size), key) <= 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    bool found;
+    size_t at =
+        tree_hints_find(&inner->hints, inner, inner->count - 1, tree_inner_key, key, &found);
+    return found ? at + 1 : at; /* a separator belongs to the right */
 }
 
 uint32_t tree_node_items(struct store_garbage *node)
@@ -164,6 +155,7 @@ void tree_run_deal(const struct tree_run *run, size_t first, size_t count,
     memcpy(ret_inner->counts, run->counts + first, count * sizeof run->counts[0]);
     memcpy(ret_inner->separators, run->separators + first, (count - 1) * sizeof run->separators[0]);
     ret_inner->count = count;
+    tree_inner_hint(ret_inner);
 }
 
 static struct tree_split leaf_insert(struct store_tree_writer *writer, struct store_leaf *leaf,
@@ -175,7 +167,11 @@ static struct tree_split leaf_insert(struct store_tree_writer *writer, struct st
         size_t keep = at == leaf->count ? leaf->count : leaf->count / 2;
         right->count = leaf->count - keep;
         memcpy(right->items, leaf->items + keep, right->count * sizeof right->items[0]);
-        leaf->count = keep;
+        if (keep < leaf->count) {
+            leaf->count = keep;
+            tree_leaf_hint(leaf);
+        }
+        tree_leaf_hint(right);
         split.right = &right->garbage;
         if (at >= keep && (at > keep || right->count == 0)) {
             at -= keep;
@@ -185,6 +181,7 @@ static struct tree_split leaf_insert(struct store_tree_writer *writer, struct st
     memmove(leaf->items + at + 1, leaf->items + at, (leaf->count - at) * sizeof leaf->items[0]);
     leaf->items[at] = item;
     leaf->count++;
+    tree_hints_insert(&leaf->hints, leaf, leaf->count, tree_leaf_key, at);
     return split;
 }
 
@@ -202,6 +199,7 @@ static struct tree_split inner_insert(struct store_tree_writer *writer, struct s
         inner->counts[at] = tree_node_items(child.right);
         inner->separators[at - 1] = child.separator;
         inner->count++;
+        tree_hints_insert(&inner->hints, inner, inner->count - 1, tree_inner_key, at - 1);
         return split;
     }
     struct tree_run run;
@@ -268,6 +266,7 @@ struct store_item *store_tree_put(struct store_tree *tree, struct store_tree_wri
         struct store_leaf *leaf = leaf_new(writer);
         leaf->items[0] = item;
         leaf->count = 1;
+        tree_leaf_hint(leaf);
         tree->root = &leaf->garbage;
         tree->count = 1;
         return NULL;
@@ -282,6 +281,7 @@ struct store_item *store_tree_put(struct store_tree *tree, struct store_tree_wri
         root->separators[0] = split.separator;
         root->counts[0] = tree_node_items(tree->root);
         root->counts[1] = tree_node_items(split.right);
+        tree_inner_hint(root);
         tree->root = &root->garbage;
     }
     tree->count += replaced ? 0 : 1;

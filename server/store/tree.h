@@ -12,6 +12,7 @@
 #define SERVER_STORE_TREE_H
 
 #include "server/store/item.h"
+#include "server/store/tree_hint.h"
 
 enum { STORE_TREE_LEAF_MAX = 64, STORE_TREE_INNER_MAX = 64, STORE_TREE_DEPTH_MAX = 12 };
 
@@ -24,11 +25,13 @@ struct store_separator {
 struct store_leaf {
     struct store_garbage garbage;
     size_t count;
+    struct tree_hints hints;                       /* of the items' keys */
     struct store_item *items[STORE_TREE_LEAF_MAX]; /* by key, strictly rising */
 };
 struct store_inner {
     struct store_garbage garbage;
     size_t count;                                             /* of children; at least 2 */
+    struct tree_hints hints;                                  /* of the separators */
     struct store_garbage *children[STORE_TREE_INNER_MAX];     /* all leaves or all inner */
     struct store_separator *separators[STORE_TREE_INNER_MAX]; /* [i] lies before child i + 1 */
     uint32_t counts[STORE_TREE_INNER_MAX];                    /* items below child i */

@@ -24,6 +24,16 @@ struct store_inner *tree_inner_writable(struct store_tree_writer *writer,
                                         struct store_garbage **slot);
 /* First index whose key is not smaller; *ret_found when equal. */
 size_t tree_leaf_find(const struct store_leaf *leaf, struct tt_str key, bool *ret_found);
+struct tt_str tree_leaf_key(const void *leaf, size_t i);
+struct tt_str tree_inner_key(const void *inner, size_t i); /* of separator i */
+static inline void tree_leaf_hint(struct store_leaf *leaf)
+{
+    tree_hints_build(&leaf->hints, leaf, leaf->count, tree_leaf_key);
+}
+static inline void tree_inner_hint(struct store_inner *inner)
+{
+    tree_hints_build(&inner->hints, inner, inner->count - 1, tree_inner_key);
+}
 /* The child that holds the key if any does. */
 size_t tree_inner_find(const struct store_inner *inner, struct tt_str key);
 uint32_t tree_node_items(struct store_garbage *node);

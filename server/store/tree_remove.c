@@ -22,6 +22,7 @@ static void inner_drop(struct store_inner *inner, size_t at)
     memmove(inner->counts + at, inner->counts + at + 1, tail * sizeof inner->counts[0]);
     memmove(inner->separators + at - 1, inner->separators + at, tail * sizeof inner->separators[0]);
     inner->count--;
+    tree_hints_remove(&inner->hints, inner->count - 1, at - 1);
 }
 
 static void balance_leaves(struct store_tree_writer *writer, struct store_inner *parent, size_t at)
@@ -33,6 +34,7 @@ static void balance_leaves(struct store_tree_writer *writer, struct store_inner 
         struct store_leaf *right = tree_leaf(parent->children[at + 1]);
         memcpy(left->items + left->count, right->items, right->count * sizeof right->items[0]);
         left->count = total;
+        tree_leaf_hint(left);
         parent->counts[at] = (uint32_t)total;
         inner_drop(parent, at + 1);
         store_tree_retire(writer, &right->garbage);
@@ -48,10 +50,13 @@ static void balance_leaves(struct store_tree_writer *writer, struct store_inner 
     memcpy(right->items, row + keep, (total - keep) * sizeof row[0]);
     left->count = keep;
     right->count = total - keep;
+    tree_leaf_hint(left);
+    tree_leaf_hint(right);
     parent->counts[at] = (uint32_t)keep;
     parent->counts[at + 1] = (uint32_t)(total - keep);
     parent->separators[at] =
         tree_separator_new(writer, left->items[keep - 1]->item.key, right->items[0]->item.key);
+    tree_inner_hint(parent);
     store_tree_retire(writer, &separator->garbage);
 }
 
@@ -76,6 +81,7 @@ static void balance_inners(struct store_tree_writer *writer, struct store_inner 
     tree_run_deal(&run, 0, keep, left);
     tree_run_deal(&run, keep, run.count - keep, right);
     parent->separators[at] = run.separators[keep - 1];
+    tree_inner_hint(parent);
     parent->counts[at] = tree_node_items(&left->garbage);
     parent->counts[at + 1] = tree_node_items(&right->garbage);
 }
@@ -109,6 +115,7 @@ static struct store_item *remove_node(struct store_tree_writer *writer, struct s
         struct store_item *removed = leaf->items[at];
         leaf->count--;
         memmove(leaf->items + at, leaf->items + at + 1, (leaf->count - at) * sizeof leaf->items[0]);
+        tree_hints_remove(&leaf->hints, leaf->count, at);
         return removed;
     }
     struct store_inner *inner = tree_inner_writable(writer, slot);
@@ -171,7 +178,8 @@ static bool node_valid(struct store_garbage *node, struct tt_str low, struct tt_
 {
     if (tree_is_leaf(node)) {
         const struct store_leaf *leaf = tree_leaf(node);
-        bool good = leaf->count >= 1 && leaf->count <= STORE_TREE_LEAF_MAX;
+        bool good = leaf->count >= 1 && leaf->count <= STORE_TREE_LEAF_MAX &&
+                    tree_hints_valid(&leaf->hints, leaf, leaf->count, tree_leaf_key);
         for (size_t i = 0; good && i < leaf->count; i++) {
             struct tt_str key = leaf->items[i]->item.key;
             good = store_key_cmp(low, key) <= 0 &&
@@ -181,7 +189,8 @@ static bool node_valid(struct store_garbage *node, struct tt_str low, struct tt_
         return good;
     }
     const struct store_inner *inner = tree_inner(node);
-    bool good = inner->count >= 2 && inner->count <= STORE_TREE_INNER_MAX;
+    bool good = inner->count >= 2 && inner->count <= STORE_TREE_INNER_MAX &&
+                tree_hints_valid(&inner->hints, inner, inner->count - 1, tree_inner_key);
     for (size_t i = 0; good && i < inner->count; i++) {
         struct tt_str to = high;
         if (i + 1 < inner->count) {
