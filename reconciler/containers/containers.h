@@ -2,7 +2,7 @@
  *
  * Each *_plan.c is a pure function of one store version (reconciler/engine/pass.h); README.md says
  * what each decides and on which goldens it is tested.
- * Ownership: controllers are the caller's from new until free. Thread: the engine's loop. */
+ * Ownership: controllers are the caller's until tt_controller_free. Thread: the engine's loop. */
 #ifndef RECONCILER_CONTAINERS_CONTAINERS_H
 #define RECONCILER_CONTAINERS_CONTAINERS_H
 
@@ -12,6 +12,5 @@ struct tt_controller *tt_deployment_controller_new(void);
 struct tt_controller *tt_replicaset_controller_new(void);
 struct tt_controller *tt_scheduler_controller_new(void);
 struct tt_controller *tt_node_controller_new(void);
-void tt_controller_free(struct tt_controller *controller); /* NULL is fine */
 
 #endif

@@ -495,8 +495,3 @@ struct tt_controller *tt_deployment_controller_new(void)
     controller->plan = plan_deployment;
     return controller;
 }
-
-void tt_controller_free(struct tt_controller *controller)
-{
-    tt_free(controller);
-}

@@ -54,6 +54,38 @@ bool pod_is_available(const struct tt_view *pod, int64_t min_ready_seconds, uint
     return false;
 }
 
+static bool tolerates(yyjson_val *toleration, yyjson_val *taint)
+{
+    struct tt_str key = tt_json_istr_of(yyjson_obj_get(toleration, "key"));
+    struct tt_str effect = tt_json_istr_of(yyjson_obj_get(toleration, "effect"));
+    struct tt_str value = tt_json_istr_of(yyjson_obj_get(toleration, "value"));
+    bool exists =
+        tt_str_eq(tt_json_istr_of(yyjson_obj_get(toleration, "operator")), TT_STR("Exists"));
+    if (effect.len > 0 && !tt_str_eq(effect, tt_json_istr_of(yyjson_obj_get(taint, "effect")))) {
+        return false;
+    }
+    if (key.len == 0) {
+        return exists;
+    }
+    return tt_str_eq(key, tt_json_istr_of(yyjson_obj_get(taint, "key"))) &&
+           (exists || tt_str_eq(value, tt_json_istr_of(yyjson_obj_get(taint, "value"))));
+}
+
+bool pod_tolerates(const struct tt_view *pod, yyjson_val *taint, int64_t *ret_seconds)
+{
+    size_t index;
+    size_t count;
+    yyjson_val *toleration;
+    yyjson_arr_foreach(tt_json_iget(pod->root, "spec.tolerations"), index, count, toleration)
+    {
+        if (tolerates(toleration, taint)) {
+            *ret_seconds = tt_json_iget_i64(toleration, "tolerationSeconds", -1);
+            return true;
+        }
+    }
+    return false;
+}
+
 static yyjson_mut_val *find_condition(yyjson_mut_val *list, const char *type)
 {
     size_t index;

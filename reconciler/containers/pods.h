@@ -13,6 +13,8 @@ bool view_condition_true(const struct tt_view *view, const char *type, uint64_t 
 /* Ready for at least min_ready_seconds; *ret_wait_ms says when to look again (0: no need). */
 bool pod_is_available(const struct tt_view *pod, int64_t min_ready_seconds, uint64_t now_ms,
                       uint64_t *ret_wait_ms);
+/* A toleration of the pod covers the taint; *ret_seconds is its tolerationSeconds, -1 = forever. */
+bool pod_tolerates(const struct tt_view *pod, yyjson_val *taint, int64_t *ret_seconds);
 /* A condition to write into status.conditions. */
 struct condition {
     const char *type;

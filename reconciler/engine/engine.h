@@ -35,12 +35,17 @@ struct tt_controller {
      * be. */
     int (*plan)(struct tt_controller *self, struct tt_pass *pass, struct tt_str key,
                 struct tt_err *err);
+    void (*free)(struct tt_controller *self); /* NULL: one tt_free is enough */
 };
+void tt_controller_free(struct tt_controller *controller); /* NULL is fine */
 /* Where observe puts keys; `delay_ms` > 0 plans later. */
 void tt_observe_add(struct tt_observer *observer, struct tt_str key, uint64_t delay_ms);
 /* Adds "<namespace>/<name>", the usual key of an object. */
 void tt_observe_object(struct tt_observer *observer, struct tt_str ns, struct tt_str name);
-/* The same from a stored object's controller owner reference of this kind; parses the item. */
+/* Adds the value of one field of a stored object, when it has it; parses the item. */
+void tt_observe_field(struct tt_observer *observer, const struct tt_item *item, const char *dotted);
+/* Adds its owner's key, from a stored object's controller owner reference of this kind; parses the
+ * item. */
 void tt_observe_owner(struct tt_observer *observer, const struct tt_item *item, const char *kind);
 /* "<namespace>/<name>" apart again; false when key has no '/'. */
 bool tt_object_key_split(struct tt_str key, struct tt_str *ret_ns, struct tt_str *ret_name);

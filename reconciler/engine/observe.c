@@ -22,23 +22,43 @@ void tt_observe_object(struct tt_observer *observer, struct tt_str ns, struct tt
     }
 }
 
-void tt_observe_owner(struct tt_observer *observer, const struct tt_item *item, const char *kind)
+/* False when there is no object to look into. */
+static bool view_of(struct tt_observer *observer, const struct tt_item *item,
+                    struct tt_view *ret_view)
 {
     if (item == NULL || item->value.codec != TT_CODEC_JSON) {
-        return;
+        return false;
     }
     yyjson_doc *doc;
-    struct tt_view view = {.item = item};
+    ret_view->item = item;
     tt_arena_reset(observer->arena);
-    if (!tt_key_parse(item->key, &view.ref) ||
+    if (!tt_key_parse(item->key, &ret_view->ref) ||
         tt_json_read(observer->arena, item->value.bytes, &doc, NULL) != TT_OK) {
-        return; /* not an object of ours: nobody owns it */
+        return false;
     }
-    view.root = yyjson_doc_get_root(doc);
+    ret_view->root = yyjson_doc_get_root(doc);
+    return true;
+}
+
+void tt_observe_field(struct tt_observer *observer, const struct tt_item *item, const char *dotted)
+{
+    struct tt_view view;
+    if (view_of(observer, item, &view)) {
+        struct tt_str value = tt_view_str(&view, dotted);
+        if (value.len > 0) {
+            tt_observe_add(observer, value, 0);
+        }
+    }
+}
+
+void tt_observe_owner(struct tt_observer *observer, const struct tt_item *item, const char *kind)
+{
+    struct tt_view view;
     struct tt_str owner_kind;
     struct tt_str owner_name;
     struct tt_str owner_uid;
-    if (tt_view_controller(&view, &owner_kind, &owner_name, &owner_uid) &&
+    if (view_of(observer, item, &view) &&
+        tt_view_controller(&view, &owner_kind, &owner_name, &owner_uid) &&
         tt_str_eq_c(owner_kind, kind)) {
         tt_observe_object(observer, view.ref.ns, owner_name);
     }
@@ -53,4 +73,13 @@ bool tt_object_key_split(struct tt_str key, struct tt_str *ret_ns, struct tt_str
     *ret_ns = tt_str_head(key, (size_t)slash);
     *ret_name = tt_str_skip(key, (size_t)slash + 1);
     return true;
+}
+
+void tt_controller_free(struct tt_controller *controller)
+{
+    if (controller != NULL && controller->free != NULL) {
+        controller->free(controller);
+    } else {
+        tt_free(controller);
+    }
 }

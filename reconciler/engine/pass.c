@@ -254,6 +254,13 @@ int tt_pass_update(struct tt_pass *pass, const struct tt_view *view, struct tt_o
     return plan_put(pass, view->item->key, view->item->mod_revision, object, err);
 }
 
+int tt_pass_replace(struct tt_pass *pass, const struct tt_view *view,
+                    const struct tt_object *object, struct tt_err *err)
+{
+    TT_ASSERT(view->item != NULL);
+    return plan_put(pass, view->item->key, view->item->mod_revision, object, err);
+}
+
 int tt_pass_delete(struct tt_pass *pass, const struct tt_view *view, int64_t grace_seconds,
                    struct tt_err *err)
 {

@@ -1,0 +1,420 @@
+/* The scheduler: gives every pod without a node one that fits.
+ *
+ *   nodes that are ready, schedulable, tolerated, selected, with room and free host ports
+ *   → the one with the most room left, and with the fewest pods of the same owner
+ * One key for all: a pass reads every node and pod once and binds as many pods as one transaction
+ * holds, so that two pods can never be promised the same room. The commit relies on each bound
+ * pod's own revision; nodes are only hints (the agent refuses what does not fit).
+ * A pod that fits nowhere gets the condition PodScheduled=False with the count of each reason. */
+#include "reconciler/containers/containers.h"
+
+#include "api/kinds/quantity.h"
+#include "reconciler/containers/pods.h"
+
+enum {
+    NODES_MAX = 8192,
+    PODS_PER_NODE_DEFAULT = 110,
+    HOST_PORTS_MAX = 64,
+    BIND_MAX = 100,
+    RECHECK_MS = 2000
+};
+
+enum refusal {
+    FITS,
+    NOT_READY,
+    UNSCHEDULABLE,
+    TAINTED,
+    NOT_SELECTED,
+    NO_CPU,
+    NO_MEMORY,
+    NO_POD_SLOT,
+    PORT_TAKEN,
+    REFUSALS
+};
+static const char *const refusal_texts[REFUSALS] = {
+    "fit",
+    "not ready",
+    "unschedulable",
+    "had taints that the pod does not tolerate",
+    "did not match the pod's node selector",
+    "had too little free cpu",
+    "had too little free memory",
+    "had too many pods",
+    "had no free host ports",
+};
+
+struct amounts {
+    int64_t cpu_milli;
+    int64_t memory; /* bytes */
+    int64_t pods;
+};
+struct node {
+    struct tt_view view;
+    struct amounts allocatable;
+    struct amounts used;
+    bool ready;
+    uint16_t ports[HOST_PORTS_MAX]; /* host ports taken */
+    size_t port_count;
+};
+struct plan {
+    struct tt_pass *pass;
+    struct node *nodes; /* in the arena */
+    size_t node_count;
+    size_t node_cap;
+    struct tt_view *pending; /* pods to place, in the arena */
+    size_t pending_count;
+    size_t pending_cap;
+};
+
+static void *grow(struct tt_arena *arena, void *items, size_t count, size_t *cap, size_t size)
+{
+    if (count < *cap) {
+        return items;
+    }
+    size_t wanted = *cap == 0 ? 64 : 2 * *cap;
+    void *bigger = tt_arena_alloc(arena, wanted * size);
+    if (bigger != NULL && count > 0) {
+        memcpy(bigger, items, count * size);
+    }
+    *cap = bigger != NULL ? wanted : *cap;
+    return bigger;
+}
+
+static int64_t quantity_at(yyjson_val *resources, const char *name, bool milli)
+{
+    struct tt_quantity quantity;
+    int64_t value = 0;
+    if (tt_quantity_parse(tt_json_istr_of(yyjson_obj_get(resources, name)), &quantity)) {
+        bool fits =
+            milli ? tt_quantity_milli(&quantity, &value) : tt_quantity_value(&quantity, &value);
+        value = fits ? value : INT64_MAX / 4; /* absurdly large: fits nowhere */
+    }
+    return value;
+}
+
+/* Requests of a pod: the sum over its containers, or the largest init container if that is more. */
+static struct amounts pod_requests(const struct tt_view *pod)
+{
+    struct amounts sum = {.pods = 1};
+    size_t index;
+    size_t count;
+    yyjson_val *container;
+    yyjson_arr_foreach(tt_json_iget(pod->root, "spec.containers"), index, count, container)
+    {
+        yyjson_val *requests = tt_json_iget(container, "resources.requests");
+        sum.cpu_milli += quantity_at(requests, "cpu", true);
+        sum.memory += quantity_at(requests, "memory", false);
+    }
+    yyjson_arr_foreach(tt_json_iget(pod->root, "spec.initContainers"), index, count, container)
+    {
+        yyjson_val *requests = tt_json_iget(container, "resources.requests");
+        int64_t cpu = quantity_at(requests, "cpu", true);
+        int64_t memory = quantity_at(requests, "memory", false);
+        sum.cpu_milli = cpu > sum.cpu_milli ? cpu : sum.cpu_milli;
+        sum.memory = memory > sum.memory ? memory : sum.memory;
+    }
+    return sum;
+}
+
+/* Host ports a pod takes into ports; returns how many (at most HOST_PORTS_MAX). */
+static size_t pod_ports(const struct tt_view *pod, uint16_t ports[HOST_PORTS_MAX])
+{
+    size_t found = 0;
+    size_t i;
+    size_t count;
+    yyjson_val *container;
+    yyjson_arr_foreach(tt_json_iget(pod->root, "spec.containers"), i, count, container)
+    {
+        size_t j;
+        size_t port_count;
+        yyjson_val *port;
+        yyjson_arr_foreach(yyjson_obj_get(container, "ports"), j, port_count, port)
+        {
+            int64_t number = tt_json_iget_i64(port, "hostPort", 0);
+            if (number > 0 && number <= UINT16_MAX && found < HOST_PORTS_MAX) {
+                ports[found++] = (uint16_t)number;
+            }
+        }
+    }
+    return found;
+}
+
+static int see_node(void *ctx, const struct tt_view *view, struct tt_err *err)
+{
+    struct plan *plan = ctx;
+    plan->nodes = grow(plan->pass->arena, plan->nodes, plan->node_count, &plan->node_cap,
+                       sizeof *plan->nodes);
+    if (plan->nodes == NULL || plan->node_count == NODES_MAX) {
+        return TT_FAIL(err, TT_ETOOLARGE, "more than %zu nodes", plan->node_count);
+    }
+    yyjson_val *room = tt_json_iget(view->root, "status.allocatable");
+    struct node *node = &plan->nodes[plan->node_count++];
+    memset(node, 0, sizeof *node);
+    node->view = *view;
+    node->ready = view_condition_true(view, "Ready", NULL) && !tt_view_is_deleting(view);
+    node->allocatable.cpu_milli = quantity_at(room, "cpu", true);
+    node->allocatable.memory = quantity_at(room, "memory", false);
+    node->allocatable.pods = quantity_at(room, "pods", false);
+    if (node->allocatable.pods == 0) {
+        node->allocatable.pods = PODS_PER_NODE_DEFAULT;
+    }
+    return TT_OK;
+}
+
+static void charge(struct node *node, const struct tt_view *pod)
+{
+    struct amounts requests = pod_requests(pod);
+    node->used.cpu_milli += requests.cpu_milli;
+    node->used.memory += requests.memory;
+    node->used.pods += requests.pods;
+    uint16_t ports[HOST_PORTS_MAX];
+    size_t count = pod_ports(pod, ports);
+    for (size_t i = 0; i < count && node->port_count < HOST_PORTS_MAX; i++) {
+        node->ports[node->port_count++] = ports[i];
+    }
+}
+
+/* Nodes are few against pods, but not few enough for a search per pod: they come in name order. */
+static struct node *find_node(struct plan *plan, struct tt_str name)
+{
+    size_t low = 0;
+    size_t high = plan->node_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = tt_str_cmp(plan->nodes[middle].view.ref.name, name);
+        if (order == 0) {
+            return &plan->nodes[middle];
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return NULL;
+}
+
+static int see_pod(void *ctx, const struct tt_view *pod, struct tt_err *err)
+{
+    struct plan *plan = ctx;
+    struct tt_str phase = tt_view_str(pod, "status.phase");
+    if (tt_str_eq(phase, TT_STR("Succeeded")) || tt_str_eq(phase, TT_STR("Failed"))) {
+        return TT_OK;
+    }
+    struct tt_str node_name = tt_view_str(pod, "spec.nodeName");
+    if (node_name.len > 0) {
+        struct node *node = find_node(plan, node_name);
+        if (node != NULL) {
+            charge(node, pod);
+        }
+        return TT_OK;
+    }
+    struct tt_str scheduler = tt_view_str(pod, "spec.schedulerName");
+    if (tt_view_is_deleting(pod) ||
+        (scheduler.len > 0 && !tt_str_eq(scheduler, TT_STR("default-scheduler")))) {
+        return TT_OK;
+    }
+    plan->pending = grow(plan->pass->arena, plan->pending, plan->pending_count, &plan->pending_cap,
+                         sizeof *plan->pending);
+    if (plan->pending == NULL) {
+        return TT_FAIL(err, TT_ETOOLARGE, "too many pods wait for a node");
+    }
+    plan->pending[plan->pending_count++] = *pod;
+    return TT_OK;
+}
+
+static bool taints_allow(const struct node *node, const struct tt_view *pod)
+{
+    size_t index;
+    size_t count;
+    yyjson_val *taint;
+    int64_t seconds;
+    yyjson_arr_foreach(tt_json_iget(node->view.root, "spec.taints"), index, count, taint)
+    {
+        bool soft =
+            tt_str_eq(tt_json_istr_of(yyjson_obj_get(taint, "effect")), TT_STR("PreferNoSchedule"));
+        if (!soft && !pod_tolerates(pod, taint, &seconds)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool selector_allows(const struct node *node, const struct tt_view *pod)
+{
+    yyjson_val *labels = tt_json_iget(node->view.root, "metadata.labels");
+    yyjson_val *wanted = tt_json_iget(pod->root, "spec.nodeSelector");
+    size_t index;
+    size_t count;
+    yyjson_val *key;
+    yyjson_val *value;
+    yyjson_obj_foreach(wanted, index, count, key, value)
+    {
+        struct tt_str has =
+            tt_json_istr_of(yyjson_obj_getn(labels, yyjson_get_str(key), yyjson_get_len(key)));
+        if (!tt_str_eq(has, tt_json_istr_of(value))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool ports_free(const struct node *node, const uint16_t *ports, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < node->port_count; j++) {
+            if (node->ports[j] == ports[i]) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static enum refusal judge(const struct node *node, const struct tt_view *pod,
+                          const struct amounts *requests)
+{
+    if (!node->ready) {
+        return NOT_READY;
+    }
+    if (yyjson_is_true(tt_json_iget(node->view.root, "spec.unschedulable"))) {
+        return UNSCHEDULABLE;
+    }
+    if (!taints_allow(node, pod)) {
+        return TAINTED;
+    }
+    if (!selector_allows(node, pod)) {
+        return NOT_SELECTED;
+    }
+    if (node->used.cpu_milli + requests->cpu_milli > node->allocatable.cpu_milli) {
+        return NO_CPU;
+    }
+    if (node->used.memory + requests->memory > node->allocatable.memory) {
+        return NO_MEMORY;
+    }
+    if (node->used.pods + 1 > node->allocatable.pods) {
+        return NO_POD_SLOT;
+    }
+    uint16_t ports[HOST_PORTS_MAX];
+    size_t port_count = pod_ports(pod, ports);
+    return ports_free(node, ports, port_count) ? FITS : PORT_TAKEN;
+}
+
+/* Room left after the pod, in thousandths, the scarcer resource counting; fewer pods win ties. */
+static int64_t score(const struct node *node, const struct amounts *requests)
+{
+    int64_t cpu = node->allocatable.cpu_milli - node->used.cpu_milli - requests->cpu_milli;
+    int64_t memory = node->allocatable.memory - node->used.memory - requests->memory;
+    int64_t cpu_share =
+        node->allocatable.cpu_milli > 0 ? cpu * 1000 / node->allocatable.cpu_milli : 0;
+    int64_t memory_mib = node->allocatable.memory >> 20;
+    int64_t memory_share = memory_mib > 0 ? (memory >> 20) * 1000 / memory_mib : 0;
+    int64_t room = cpu_share < memory_share ? cpu_share : memory_share;
+    return room - 20 * node->used.pods;
+}
+
+static int refuse(struct plan *plan, const struct tt_view *pod, const size_t counts[REFUSALS],
+                  struct tt_err *err)
+{
+    TT_AUTO_BUF struct tt_buf text;
+    tt_buf_init(&text, 1024);
+    tt_buf_printf(&text, "0/%zu nodes are available:", plan->node_count);
+    for (size_t i = FITS + 1; i < REFUSALS; i++) {
+        if (counts[i] > 0) {
+            tt_buf_printf(&text, " %zu %s,", counts[i], refusal_texts[i]);
+        }
+    }
+    struct tt_str message = tt_buf_view(&text);
+    message.len--; /* the last comma, or the colon when there are no nodes */
+    struct tt_object object;
+    int r = tt_pass_edit(plan->pass, pod, &object, err);
+    const struct condition condition = {
+        .type = "PodScheduled", .status = "False", .reason = "Unschedulable", .message = message};
+    if (r == TT_OK && !object_set_condition(&object, &condition, plan->pass->now_ms, false)) {
+        r = TT_FAIL(err, TT_ETOOLARGE, "no room for the condition");
+    }
+    return r != TT_OK ? r : tt_pass_update(plan->pass, pod, &object, TT_PART_STATUS, err);
+}
+
+static int bind(struct plan *plan, const struct tt_view *pod, struct node *node, struct tt_err *err)
+{
+    struct tt_object object;
+    int r = tt_pass_edit(plan->pass, pod, &object, err);
+    if (r != TT_OK) {
+        return r;
+    }
+    const struct condition condition = {
+        .type = "PodScheduled", .status = "True", .reason = "Bound", .message = TT_STR("")};
+    if (!tt_json_set_str(object.doc, object.root, "spec.nodeName", node->view.ref.name) ||
+        !object_set_condition(&object, &condition, plan->pass->now_ms, false)) {
+        return TT_FAIL(err, TT_ETOOLARGE, "no room to bind %.*s", TT_STR_ARG(pod->ref.name));
+    }
+    charge(node, pod);
+    return tt_pass_replace(plan->pass, pod, &object, err);
+}
+
+static int place(struct plan *plan, const struct tt_view *pod, struct tt_err *err)
+{
+    struct amounts requests = pod_requests(pod);
+    size_t counts[REFUSALS] = {0};
+    struct node *best = NULL;
+    int64_t best_score = 0;
+    for (size_t i = 0; i < plan->node_count; i++) {
+        struct node *node = &plan->nodes[i];
+        enum refusal refusal = judge(node, pod, &requests);
+        counts[refusal]++;
+        int64_t node_score = refusal == FITS ? score(node, &requests) : 0;
+        if (refusal == FITS && (best == NULL || node_score > best_score)) {
+            best = node;
+            best_score = node_score;
+        }
+    }
+    return best != NULL ? bind(plan, pod, best, err) : refuse(plan, pod, counts, err);
+}
+
+static int plan_schedule(struct tt_controller *self, struct tt_pass *pass, struct tt_str key,
+                         struct tt_err *err)
+{
+    (void)self; /* nothing is remembered between passes */
+    (void)key;  /* there is one */
+    struct plan plan = {.pass = pass};
+    const struct tt_object_ref nodes = {.resource = TT_STR("nodes")};
+    const struct tt_object_ref pods = {.resource = TT_STR("pods")};
+    int r = tt_pass_each(pass, &nodes, see_node, &plan, err);
+    if (r == TT_OK) {
+        r = tt_pass_each(pass, &pods, see_pod, &plan, err);
+    }
+    for (size_t i = 0; r == TT_OK && i < plan.pending_count; i++) {
+        if (pass->write_count >= BIND_MAX) {
+            return TT_FAIL(err, TT_EBUSY, "more pods are placed in the next pass");
+        }
+        r = place(&plan, &plan.pending[i], err);
+    }
+    return r;
+}
+
+/* A bound pod that only reports its status frees no room; what finishes is found by the recheck. */
+static bool is_bound(const struct tt_item *item)
+{
+    return item != NULL && tt_str_find_str(item->value.bytes, TT_STR("\"nodeName\":")) >= 0;
+}
+
+static void observe_schedule(struct tt_controller *self, const struct tt_change *change,
+                             const struct tt_object_ref *ref, struct tt_observer *observer)
+{
+    (void)self; /* nothing is remembered between passes */
+    bool pod = tt_str_eq(ref->resource, TT_STR("pods")) && !is_bound(change->item);
+    if (ref->group.len == 0 && (pod || tt_str_eq(ref->resource, TT_STR("nodes")))) {
+        tt_observe_add(observer, TT_STR("all"), 0);
+    }
+}
+
+struct tt_controller *tt_scheduler_controller_new(void)
+{
+    struct tt_controller *controller = TT_NEW(struct tt_controller);
+    controller->name = "scheduler";
+    controller->always_key = "all";
+    controller->observe = observe_schedule;
+    controller->plan = plan_schedule;
+    return controller;
+}
