@@ -72,7 +72,7 @@ function(tt_proto_module dir)
   add_library(${target} STATIC ${generated})
   set_target_properties(${target} PROPERTIES C_CLANG_TIDY "")
   target_compile_options(${target} PRIVATE -w -Ulinux)
-  target_include_directories(${target} SYSTEM PUBLIC ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
+  target_include_directories(${target} SYSTEM PUBLIC ${CMAKE_BINARY_DIR})
   target_link_libraries(${target} PUBLIC PkgConfig::protobufc)
 endfunction()
 

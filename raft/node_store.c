@@ -7,6 +7,9 @@
 #include "proto/store.pb-c.h"
 #include "raft/proposals.h"
 
+/* Renewing a lease replaces a few bytes by as many, and without it nodes would count as lost. */
+#define LEASES_PREFIX "o/coordination.k8s.io/leases/"
+
 _Static_assert(PROPOSALS_COMMANDS_PER_ENTRY_MAX <= 1 << TT_NODE_STORE_POSITION_BITS,
                "each command of an entry has its own number");
 
@@ -25,7 +28,9 @@ static bool grows(void *ctx, struct tt_str command)
     }
     bool puts = false;
     for (size_t i = 0; decoded->txn && i < decoded->txn->n_ops; i++) {
-        puts = puts || decoded->txn->ops[i]->kind == TT_OP_PUT;
+        const Tt__Op *op = decoded->txn->ops[i];
+        struct tt_str key = tt_str((const char *)op->key.data, op->key.len);
+        puts = puts || (op->kind == TT_OP_PUT && !tt_str_starts(key, TT_STR(LEASES_PREFIX)));
     }
     tt__command__free_unpacked(decoded, NULL);
     return puts;

@@ -26,6 +26,7 @@ struct tt_propose_op {
     uint64_t revision_first; /* each op of the transaction took one, in order; 0 for no ops */
     uint64_t revision_last; /* the local store has it published when done runs (read your writes) */
     int32_t failed_compare; /* index, -1 otherwise */
+    void *door;             /* the proposer's: whom the op was given to */
     void *internal[6];      /* the proposer's */
 };
 struct tt_proposer {
@@ -41,7 +42,8 @@ struct tt_read_op {
     void (*done)(struct tt_read_op *op);
     void *ctx;
     int code;
-    void *internal[6];
+    void *door;        /* the proposer's: whom the op was given to */
+    void *internal[6]; /* the proposer's */
 };
 
 enum { TT_MEMBERS_MAX = 16, TT_NAME_SIZE = 64, TT_ADDRESS_SIZE = 128 };
@@ -96,7 +98,8 @@ struct tt_change_op {
     void *ctx;
     int code;
     struct tt_err err; /* says why */
-    void *internal[6];
+    void *door;        /* the proposer's: whom the op was given to */
+    void *internal[6]; /* the proposer's */
 };
 /* Leadership as reconcilers see it: work of a term is cancelled when `lost` is called. */
 struct tt_leadership_listener {

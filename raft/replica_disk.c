@@ -1,0 +1,157 @@
+/* From a data directory to what the node starts with.
+ *
+ *   absent → bootstrap (first members, or nothing for a joiner)
+ *   present → log (recovery checks every byte) → newest snapshot it names → into the store → terms
+ *   and types of the entries behind it
+ * Corruption of log or snapshot: the member directory goes to quarantine with the reason beside it,
+ * and start-up fails with TT_ECORRUPT; nothing is ever cut off to make a directory usable. */
+#include "base/file.h"
+#include "base/log.h"
+#include "raft/replica_internal.h"
+
+#include <raft.h>
+
+static int bootstrap(struct tt_replica *replica, struct tt_err *err)
+{
+    const struct tt_replica_config *config = &replica->config;
+    struct tt_datadir_bootstrap bootstrap = {.identity.member_id = config->member_id};
+    (void)snprintf(bootstrap.identity.cluster_id, sizeof bootstrap.identity.cluster_id, "%s",
+                   config->cluster_id);
+    (void)snprintf(bootstrap.identity.name, sizeof bootstrap.identity.name, "%s", config->name);
+    struct tt_wal_entry first = {.index = 1, .term = 1, .type = RAFT_CHANGE};
+    struct tt_membership membership = {.count = 0};
+    int r = TT_OK;
+    if (config->initial_count > 0) {
+        TT_ASSERT(config->initial_count <= TT_MEMBERS_MAX);
+        memcpy(membership.members, config->initial,
+               config->initial_count * sizeof membership.members[0]);
+        membership.count = config->initial_count;
+        r = tt_membership_encode(&membership, &first.payload, err);
+        bootstrap.entries = &first;
+        bootstrap.count = 1;
+    }
+    if (r == TT_OK) {
+        r = tt_datadir_bootstrap(replica->datadir, &bootstrap, err);
+    }
+    tt_bytes_unref(first.payload);
+    return r != TT_OK ? TT_WRAP(err, r, "make a new member in %s", config->data_dir) : TT_OK;
+}
+
+static int feed_store(struct tt_replica *replica, struct tt_snapshot_file *file, struct tt_err *err)
+{
+    TT_AUTO(tt_snapshot_reader) reader = tt_snapshot_reader_new(replica->store);
+    for (;;) {
+        struct tt_str chunk;
+        int r = tt_snapshot_file_next(file, &chunk, err);
+        if (r != TT_OK) {
+            return r;
+        }
+        if (chunk.len == 0) {
+            return tt_snapshot_reader_finish(reader, err);
+        }
+        r = tt_snapshot_reader_feed(reader, chunk, err);
+        if (r != TT_OK) {
+            return r;
+        }
+    }
+}
+
+static int load_snapshot(struct tt_replica *replica, const struct tt_wal_snapshot *named,
+                         struct tt_node_snapshot *snapshot, struct tt_err *err)
+{
+    if (named->index == 0) {
+        return TT_OK;
+    }
+    TT_AUTO(tt_snapshot_file) file = NULL;
+    int r = tt_snapshot_file_open(tt_disk_system(), tt_datadir_snapshot_dir(replica->datadir),
+                                  named->index, named->term, &file, err);
+    if (r == TT_ENOTFOUND) {
+        return TT_FAIL(err, TT_ECORRUPT, "the log names snapshot %llu, but its file is not there",
+                       (unsigned long long)named->index);
+    }
+    if (r != TT_OK) {
+        return r;
+    }
+    const struct tt_snapshot_meta *meta = tt_snapshot_file_meta(file);
+    struct tt_snapshot_handle handle = tt_snapshot_file_handle(file);
+    if (meta->configuration.len > sizeof snapshot->config) {
+        return TT_FAIL(err, TT_ECORRUPT, "the snapshot's configuration is too large");
+    }
+    snapshot->index = meta->index;
+    snapshot->term = meta->term;
+    snapshot->config_index = meta->configuration_index;
+    snapshot->config_size = (uint32_t)meta->configuration.len;
+    memcpy(snapshot->config, meta->configuration.ptr, meta->configuration.len);
+    snapshot->file_size = handle.size;
+    memcpy(snapshot->sha256, handle.hash, sizeof snapshot->sha256);
+    r = feed_store(replica, file, err);
+    return r != TT_OK ? TT_WRAP(err, r, "restore snapshot %llu", (unsigned long long)named->index)
+                      : TT_OK;
+}
+
+/* Renames the member aside; the error keeps TT_ECORRUPT and says where it is and what to do. */
+static int quarantine(struct tt_replica *replica, struct tt_err *err)
+{
+    char reason[512];
+    char *path = NULL;
+    struct tt_err why;
+    tt_err_init(&why);
+    (void)tt_err_format(err, reason, sizeof reason);
+    tt_wal_free(TT_TAKE(replica->wal));
+    if (tt_datadir_quarantine(replica->datadir, reason, &path, &why) != TT_OK) {
+        TT_LOG(TT_LOG_ERROR, "raft", "the damaged member could not be put into quarantine",
+               TT_F_ERR(&why));
+    }
+    int r = TT_WRAP(err, TT_ECORRUPT,
+                    "this member's data is damaged and was kept in %s; remove the member from "
+                    "the cluster and let the server join again (docs/ops/recovery.md)",
+                    path != NULL ? path : replica->config.data_dir);
+    tt_free(path);
+    return r;
+}
+
+static int open_member(struct tt_replica *replica, struct tt_err *err)
+{
+    struct tt_wal_recovered recovered;
+    const struct tt_wal_config wal = {.disk = tt_disk_system(),
+                                      .dir = tt_datadir_log_dir(replica->datadir)};
+    int r = tt_datadir_identity(replica->datadir, &replica->identity, err);
+    if (r == TT_OK) {
+        r = tt_wal_open(&wal, &replica->wal, &recovered, err);
+    }
+    if (r != TT_OK) {
+        return r;
+    }
+    if (recovered.verdict == TT_WAL_TORN_TAIL) {
+        TT_LOG(TT_LOG_WARN, "raft", "an incomplete write at the log's end was dropped",
+               TT_F_C("reason", recovered.reason));
+    }
+    struct tt_node_snapshot snapshot = {.index = 0};
+    r = load_snapshot(replica, &recovered.snapshot, &snapshot, err);
+    return r != TT_OK ? r : tt_node_load(replica->wal, &snapshot, &replica->disk, err);
+}
+
+int replica_disk_open(struct tt_replica *replica, struct tt_err *err)
+{
+    int r = tt_dir_make(replica->config.data_dir, 0700, err);
+    if (r == TT_OK) {
+        r = tt_datadir_open(tt_disk_system(), replica->config.data_dir, true, &replica->datadir,
+                            err);
+    }
+    if (r == TT_OK && !tt_datadir_has_member(replica->datadir)) {
+        r = bootstrap(replica, err);
+    }
+    if (r == TT_OK) {
+        r = open_member(replica, err);
+    }
+    if (r == TT_ECORRUPT) {
+        return quarantine(replica, err);
+    }
+    if (r == TT_OK) {
+        const struct tt_snapshot_retention retention = {
+            .keep = 2, .pinned_index = replica->disk.snapshot.index, .remove_interrupted = true};
+        r = tt_snapshot_file_retain(tt_disk_system(), tt_datadir_snapshot_dir(replica->datadir),
+                                    &retention, err);
+    }
+    return r;
+}
