@@ -42,6 +42,10 @@ void tt_controller_free(struct tt_controller *controller); /* NULL is fine */
 void tt_observe_add(struct tt_observer *observer, struct tt_str key, uint64_t delay_ms);
 /* Adds "<namespace>/<name>", the usual key of an object. */
 void tt_observe_object(struct tt_observer *observer, struct tt_str ns, struct tt_str name);
+/* Parses a stored object for observing; false when item is NULL, sealed or no object. The view is
+ * valid until the next call of any tt_observe_ function that parses. */
+bool tt_observe_view(struct tt_observer *observer, const struct tt_item *item,
+                     struct tt_view *ret_view);
 /* Adds the value of one field of a stored object, when it has it; parses the item. */
 void tt_observe_field(struct tt_observer *observer, const struct tt_item *item, const char *dotted);
 /* Adds its owner's key, from a stored object's controller owner reference of this kind; parses the

@@ -22,9 +22,8 @@ void tt_observe_object(struct tt_observer *observer, struct tt_str ns, struct tt
     }
 }
 
-/* False when there is no object to look into. */
-static bool view_of(struct tt_observer *observer, const struct tt_item *item,
-                    struct tt_view *ret_view)
+bool tt_observe_view(struct tt_observer *observer, const struct tt_item *item,
+                     struct tt_view *ret_view)
 {
     if (item == NULL || item->value.codec != TT_CODEC_JSON) {
         return false;
@@ -43,7 +42,7 @@ static bool view_of(struct tt_observer *observer, const struct tt_item *item,
 void tt_observe_field(struct tt_observer *observer, const struct tt_item *item, const char *dotted)
 {
     struct tt_view view;
-    if (view_of(observer, item, &view)) {
+    if (tt_observe_view(observer, item, &view)) {
         struct tt_str value = tt_view_str(&view, dotted);
         if (value.len > 0) {
             tt_observe_add(observer, value, 0);
@@ -57,7 +56,7 @@ void tt_observe_owner(struct tt_observer *observer, const struct tt_item *item, 
     struct tt_str owner_kind;
     struct tt_str owner_name;
     struct tt_str owner_uid;
-    if (view_of(observer, item, &view) &&
+    if (tt_observe_view(observer, item, &view) &&
         tt_view_controller(&view, &owner_kind, &owner_name, &owner_uid) &&
         tt_str_eq_c(owner_kind, kind)) {
         tt_observe_object(observer, view.ref.ns, owner_name);

@@ -261,14 +261,20 @@ int tt_pass_replace(struct tt_pass *pass, const struct tt_view *view,
     return plan_put(pass, view->item->key, view->item->mod_revision, object, err);
 }
 
+int tt_pass_remove(struct tt_pass *pass, const struct tt_view *view, struct tt_err *err)
+{
+    TT_ASSERT(view->item != NULL);
+    const struct tt_pass_write write = {
+        .kind = TT_OP_DELETE, .key = view->item->key, .mod_revision = view->item->mod_revision};
+    return plan_write(pass, &write, err);
+}
+
 int tt_pass_delete(struct tt_pass *pass, const struct tt_view *view, int64_t grace_seconds,
                    struct tt_err *err)
 {
     TT_ASSERT(view->item != NULL);
-    const struct tt_pass_write removal = {
-        .kind = TT_OP_DELETE, .key = view->item->key, .mod_revision = view->item->mod_revision};
     if (view->item->value.codec != TT_CODEC_JSON) {
-        return plan_write(pass, &removal, err); /* sealed kinds have no finalizers to read here */
+        return tt_pass_remove(pass, view, err); /* sealed kinds have no finalizers to read here */
     }
     struct tt_object object;
     enum tt_deletion deletion;
@@ -284,7 +290,7 @@ int tt_pass_delete(struct tt_pass *pass, const struct tt_view *view, int64_t gra
         return r;
     }
     if (deletion == TT_DELETION_REMOVE) {
-        return plan_write(pass, &removal, err);
+        return tt_pass_remove(pass, view, err);
     }
     return plan_put(pass, view->item->key, view->item->mod_revision, &object, err);
 }

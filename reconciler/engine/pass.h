@@ -85,6 +85,9 @@ int tt_pass_replace(struct tt_pass *pass, const struct tt_view *view,
 /* As a DELETE request would: removes or marks (api/kinds/deletion.h). */
 int tt_pass_delete(struct tt_pass *pass, const struct tt_view *view, int64_t grace_seconds,
                    struct tt_err *err) TT_MUST_USE;
+/* Takes the object out of the store, whatever it waits for: only after that was decided. */
+int tt_pass_remove(struct tt_pass *pass, const struct tt_view *view,
+                   struct tt_err *err) TT_MUST_USE;
 /* The whole plan as one encoded Command. verb and actor are for audit. */
 int tt_pass_encode(const struct tt_pass *pass, struct tt_str actor, struct tt_bytes **ret_command,
                    struct tt_err *err) TT_MUST_USE;
