@@ -431,8 +431,12 @@ static int transport_setup(struct tt_transport *transport, const struct tt_trans
     if (transport->loop == NULL) {
         return TT_WRAP(err, TT_EINTERNAL, "create the net loop");
     }
-    r = tt_tls_listener_new(transport->loop, config->host, config->port, tt_transport_accept,
-                            transport, &transport->listener, err);
+    struct tt_tls_listener_config listener = {.loop = transport->loop,
+                                              .host = config->host,
+                                              .port = config->port,
+                                              .accepted = tt_transport_accept,
+                                              .ctx = transport};
+    r = tt_tls_listener_new(&listener, &transport->listener, err);
     if (r != 0) {
         tt_loop_free(transport->loop);
         return r;

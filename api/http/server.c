@@ -117,8 +117,12 @@ int tt_http_server_new(const struct tt_http_server_config *config,
     tt_list_init(&server->pool);
     server->accounts = tt_map_new((size_t)server->limits.connections_max * 2, NULL);
     tt_buf_init(&server->scratch, HTTP_HEADER_BYTES_MAX);
-    int r = tt_tls_listener_new(config->loop, config->host, config->port, on_accept, server,
-                                &server->listener, err);
+    const struct tt_tls_listener_config listener = {.loop = config->loop,
+                                                    .host = config->host,
+                                                    .port = config->port,
+                                                    .accepted = on_accept,
+                                                    .ctx = server};
+    int r = tt_tls_listener_new(&listener, &server->listener, err);
     if (r < 0) {
         tt_http_server_free(server);
         return TT_WRAP(err, r, "HTTP server on %s:%u", config->host, config->port);

@@ -104,18 +104,17 @@ static int listener_bind(struct tt_tls_listener *listener, const char *host, uin
     return 0;
 }
 
-int tt_tls_listener_new(struct tt_loop *loop, const char *host, uint16_t port,
-                        void (*accepted)(void *ctx, int fd, const char *remote), void *ctx,
+int tt_tls_listener_new(const struct tt_tls_listener_config *config,
                         struct tt_tls_listener **ret_listener, struct tt_err *err)
 {
     struct tt_tls_listener *listener = TT_NEW(struct tt_tls_listener);
-    listener->loop = loop;
-    listener->accepted = accepted;
-    listener->ctx = ctx;
+    listener->loop = config->loop;
+    listener->accepted = config->accepted;
+    listener->ctx = config->ctx;
     listener->fd = -1;
-    int r = listener_bind(listener, host, port, err);
+    int r = listener_bind(listener, config->host, config->port, err);
     if (r == 0) {
-        int uv = uv_poll_init(tt_loop_uv(loop), &listener->poll, listener->fd);
+        int uv = uv_poll_init(tt_loop_uv(listener->loop), &listener->poll, listener->fd);
         r = uv != 0 ? TT_FAIL_UV(err, uv, "watch a listening socket") : 0;
     }
     if (r != 0) {
@@ -126,7 +125,7 @@ int tt_tls_listener_new(struct tt_loop *loop, const char *host, uint16_t port,
         return r;
     }
     listener->poll.data = listener;
-    tt_timer_init(&listener->retry, loop, on_retry);
+    tt_timer_init(&listener->retry, listener->loop, on_retry);
     listener->handle_count = 2;
     polling_start(listener);
     *ret_listener = listener;

@@ -60,8 +60,14 @@ const char *tt_tls_stream_remote(const struct tt_tls_stream *stream); /* "127.0.
 
 /* A listener that hands accepted sockets over. SO_REUSEPORT so that several loops share a port. */
 struct tt_tls_listener;
-int tt_tls_listener_new(struct tt_loop *loop, const char *host, uint16_t port,
-                        void (*accepted)(void *ctx, int fd, const char *remote), void *ctx,
+struct tt_tls_listener_config {
+    struct tt_loop *loop;                                    /* keeps */
+    const char *host;                                        /* numeric address */
+    uint16_t port;                                           /* 0 = any free one */
+    void (*accepted)(void *ctx, int fd, const char *remote); /* takes fd; remote is borrowed */
+    void *ctx;                                               /* keeps */
+};
+int tt_tls_listener_new(const struct tt_tls_listener_config *config,
                         struct tt_tls_listener **ret_listener, struct tt_err *err) TT_MUST_USE;
 uint16_t tt_tls_listener_port(const struct tt_tls_listener *listener);
 void tt_tls_listener_close(struct tt_tls_listener *listener, void (*closed)(void *ctx),

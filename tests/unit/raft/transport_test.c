@@ -4,7 +4,7 @@
 #include "base/intmath.h"
 #include "base/rng.h"
 #include "raft/transport_frame.h"
-#include "tests/unit/server/tls/fixture.h"
+#include "tests/unit/server/tls/ends.h"
 
 enum { NODES = 3, PART_SIZE = 65536, WAIT_MS = 10000, TEXT = 8, BLOB = 9 };
 

@@ -1,5 +1,5 @@
 /* Contexts over time: reload, rotation of the CA under load, revocation, joining by a pinned CA. */
-#include "tests/unit/server/tls/fixture.h"
+#include "tests/unit/server/tls/ends.h"
 
 struct world {
     struct fixture fixture;

@@ -6,7 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include "tests/unit/server/tls/fixture.h"
+#include "tests/unit/server/tls/ends.h"
 
 struct world {
     struct fixture fixture;

@@ -2,7 +2,7 @@
 #include <arpa/inet.h>
 #include <unistd.h>
 
-#include "tests/unit/server/tls/fixture.h"
+#include "tests/unit/server/tls/ends.h"
 
 struct world {
     struct fixture fixture;
