@@ -238,6 +238,43 @@ static void damage_in_several_places_is_never_accepted(void **state)
     report(m, "random");
 }
 
+/* Two lives of one log that diverged (a disk image restored and used again): every sector of both
+ * is valid in its place, only the chain tells that they do not belong together. */
+static void segments_of_two_histories_are_refused(void **state)
+{
+    (void)state;
+    struct tt_disk_memory *lives[2] = {log_disk_new(), NULL};
+    struct tt_wal *wal = log_make(lives[0]);
+    assert_int_equal(log_append(wal, 1, 3, 1, NULL), 0);
+    assert_int_equal(tt_wal_stop(wal, NULL), 0);
+    tt_wal_free(wal);
+    lives[1] = tt_disk_memory_clone(lives[0]);
+    for (size_t i = 0; i < 2; i++) {
+        struct tt_wal_recovered found;
+        const char *text = i == 0 ? "one" : "two";
+        struct tt_bytes *payload = tt_bytes_new(text, 3);
+        struct tt_wal_entry entry = {.index = 4, .term = 1, .type = 1, .payload = payload};
+        wal = log_reopen(lives[i], NULL, &found);
+        assert_int_equal(tt_wal_stage_entry(wal, &entry, NULL), 0);
+        assert_int_equal(log_flush(wal, NULL), 0);
+        assert_int_equal(log_append(wal, 5, 120, 1, NULL), 0);
+        assert_int_equal(tt_wal_stop(wal, NULL), 0);
+        tt_wal_free(wal);
+        tt_bytes_unref(payload);
+    }
+    TT_AUTO_FREE char *path = tt_xasprintf("%s/segment-0000000000000001", LOG_DIR);
+    size_t size = 0;
+    const uint8_t *other = tt_disk_memory_bytes(lives[1], path, &size);
+    tt_disk_memory_put(lives[0], path, other, size);
+    const struct tt_wal_config config = log_config(lives[0]);
+    struct tt_wal_recovered found;
+    assert_int_equal(tt_wal_open(&config, &wal, &found, NULL), TT_ECORRUPT);
+    assert_string_equal(found.reason, "a batch does not continue the chain");
+    assert_int_equal(found.segment, 2);
+    tt_disk_memory_free(lives[0]);
+    tt_disk_memory_free(lives[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +286,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(stale_copies_never_shorten_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_in_several_places_is_never_accepted, setup,
                                         teardown),
+        cmocka_unit_test(segments_of_two_histories_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
