@@ -181,26 +181,37 @@ static bool feed_zero(struct log_scan *scan, uint64_t position)
     return true;
 }
 
+/* The next sector of the batch being collected, the first one of the next batch, or the header that
+ * a gap may end with. */
+static bool continues(const struct log_scan *scan, uint64_t position,
+                      const struct log_sector *sector)
+{
+    if (scan->torn) {
+        return false;
+    }
+    if (scan->have > 0) {
+        return sector->index == scan->have && sector->count == scan->count;
+    }
+    bool header = position % scan->sectors_per_segment == 0 && sector->count == 1;
+    bool adjacent = position == scan->end && !scan->gap;
+    return sector->index == 0 && (adjacent || header);
+}
+
 static bool feed_valid(struct log_scan *scan, uint64_t position, const uint8_t *bytes,
                        const struct log_sector *sector)
 {
-    uint64_t in_segment = position % scan->sectors_per_segment;
+    uint64_t room = scan->sectors_per_segment - position % scan->sectors_per_segment;
     if (scan->segment == 0 && (sector->index != 0 || sector->count != 1)) {
         return corrupt(scan, position, "the oldest segment has no header");
     }
-    bool expected = scan->segment == 0 || sector->batch == scan->batch;
-    uint64_t rest = (uint64_t)sector->count - sector->index;
-    bool fits = rest <= scan->sectors_per_segment - in_segment;
-    if (!expected || !fits) {
+    if (scan->segment != 0 && sector->batch != scan->batch) {
         return corrupt(scan, position, "a batch is missing before this sector");
     }
-    if (!scan->torn) {
-        bool header = in_segment == 0 && sector->index == 0 && sector->count == 1;
-        bool next = scan->have == 0 ? sector->index == 0 && position == scan->end
-                                    : sector->index == scan->have && sector->count == scan->count;
-        if ((next && !scan->gap) || (header && scan->have == 0)) {
-            return collect(scan, position, bytes, sector);
-        }
+    if ((uint64_t)sector->count - sector->index > room) {
+        return corrupt(scan, position, "a batch crosses the end of its segment");
+    }
+    if (continues(scan, position, sector)) {
+        return collect(scan, position, bytes, sector);
     }
     if (scan->have > 0 || position - sector->index != scan->end) {
         return corrupt(scan, position, "a sector lies behind the end of the log");

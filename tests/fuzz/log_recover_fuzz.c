@@ -1,4 +1,3 @@
-/* fuzz-deps: raft */
 /* Recovery of the log from arbitrary bytes. The input is a little program: it lays out batches
  * (sealed with right CRCs, so that the decoder behind them is reached), then damages the image.
  * Whatever comes out must be a verdict; an accepted log must be readable and open again the same
