@@ -1,0 +1,395 @@
+/* Phases: prepare (write the objects, open the watches) → warm-up → measure → drain.
+ *
+ * Closed loop: as many operations as asked for are kept in flight, topped up once per turn. Open
+ * loop: operations start when they are due, whatever is in flight, and their latency counts from
+ * then, so that a stalled server is not flattered. With watches, the latencies are those from the
+ * start of a write to its event at a watcher. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "tests/bench/load.h"
+
+enum {
+    EVENTS_MAX = 256,
+    PREPARE_IN_FLIGHT = 64,
+    IN_FLIGHT_MAX = 20000,
+    BODY_MAX = 4 << 20,
+    TURN_NS_MAX = 20 * 1000 * 1000,
+    SET_UP_S_MAX = 300,
+    DRAIN_S_MAX = 5,
+    ERRORS_MAX = 100000
+};
+#define NS_PER_S UINT64_C(1000000000)
+
+uint64_t load_now(void)
+{
+    return tt_clock_ns(tt_clock_real());
+}
+
+void load_mark(char out[LOAD_MARK_SIZE + 1], uint64_t ns)
+{
+    (void)snprintf(out, LOAD_MARK_SIZE + 1, "@t=%016llx@", (unsigned long long)ns);
+}
+
+static struct load_op *op_new(struct load *load, enum load_kind kind)
+{
+    struct load_op *op = load->free_ops;
+    if (op) {
+        load->free_ops = op->next_free;
+    } else {
+        op = TT_NEW(struct load_op);
+        tt_buf_init(&op->body, BODY_MAX);
+    }
+    tt_buf_reset(&op->body);
+    op->kind = kind;
+    op->body_sent = 0;
+    op->status = 0;
+    op->grpc_status = -1;
+    op->answer_size = 0;
+    op->tail_size = 0;
+    return op;
+}
+
+static void op_free(struct load *load, struct load_op *op)
+{
+    op->next_free = load->free_ops;
+    load->free_ops = op;
+}
+
+/* The next living connection of [first, first + count); NULL: none. */
+static struct load_conn *pick(struct load *load, size_t first, size_t count, uint32_t *cursor)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct load_conn *conn = &load->conns[first + (*cursor)++ % count];
+        if (conn->fd >= 0) {
+            return conn;
+        }
+    }
+    return NULL;
+}
+
+static bool start_op(struct load *load, uint64_t start_ns)
+{
+    struct load_conn *conn = pick(load, 0, load->options.connections, &load->next_conn);
+    if (!conn) {
+        return false;
+    }
+    struct load_op *op = op_new(load, LOAD_OP);
+    op->start_ns = start_ns;
+    op->sequence = load->sequence++;
+    if (load->phase == LOAD_PREPARE) {
+        load->options.mode->build_prepare(load, op);
+    } else {
+        load->options.mode->build(load, op);
+    }
+    load->in_flight++;
+    load_conn_submit(conn, op);
+    return true;
+}
+
+static bool start_watch(struct load *load)
+{
+    size_t first = load->options.connections;
+    struct load_conn *conn = pick(load, first, load->conn_count - first, &load->next_watch_conn);
+    if (!conn) {
+        return false;
+    }
+    struct load_op *op = op_new(load, LOAD_WATCH);
+    load->options.mode->build_watch(load, op);
+    load->watches_open++;
+    load_conn_submit(conn, op);
+    return true;
+}
+
+static void count_failure(struct load *load, const struct load_op *op, bool was_cut)
+{
+    load->errors++;
+    if (load->first_error[0] == '\0') {
+        (void)snprintf(load->first_error, sizeof load->first_error, "%.100s: status %d grpc %d%s",
+                       op->path, op->status, op->grpc_status, was_cut ? " (cut)" : "");
+    }
+}
+
+static void watch_done(struct load *load, const struct load_op *op)
+{
+    load->watches_open--;
+    if (load->phase != LOAD_DRAIN) {
+        load->watches_lost++;
+        if (op->status != 200) {
+            count_failure(load, op, true);
+        }
+    }
+}
+
+static void op_succeeded(struct load *load, const struct load_op *op, uint64_t now)
+{
+    load->answer_bytes = op->answer_size;
+    if (load->phase == LOAD_PREPARE) {
+        load->prepared++;
+        return;
+    }
+    if (load->phase != LOAD_MEASURE) {
+        return;
+    }
+    load->done++;
+    if (!load->options.mode->is_watch) {
+        load_hist_add(&load->hist, now > op->start_ns ? now - op->start_ns : 0);
+    }
+    uint64_t gap = now - load->last_ok_ns;
+    load->gap_ns_max = gap > load->gap_ns_max ? gap : load->gap_ns_max;
+    load->last_ok_ns = now;
+}
+
+void load_op_done(struct load_op *op, bool was_cut)
+{
+    struct load *load = op->conn->load;
+    if (op->kind == LOAD_WATCH) {
+        watch_done(load, op);
+    } else {
+        load->in_flight--;
+        bool exists = load->phase == LOAD_PREPARE && op->status == 409;
+        if (!was_cut && (exists || load->options.mode->is_ok(op))) {
+            op_succeeded(load, op, load_now());
+        } else if (load->phase != LOAD_DRAIN) {
+            count_failure(load, op, was_cut);
+        }
+    }
+    op_free(load, op);
+}
+
+/* ---- watch events ---- */
+
+static void take_mark(struct load *load, const char *mark)
+{
+    uint64_t began = 0;
+    for (size_t i = 3; i < LOAD_MARK_SIZE - 1; i++) {
+        char c = mark[i];
+        began = began << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    if (load->phase == LOAD_MEASURE && began >= load->measure_ns) {
+        load->events++;
+        load_hist_add(&load->hist, load_now() - began);
+    }
+}
+
+static void scan(struct load *load, struct tt_str bytes)
+{
+    ptrdiff_t at;
+    while ((at = tt_str_find_str(bytes, TT_STR("@t="))) >= 0) {
+        bytes = tt_str_skip(bytes, (size_t)at);
+        if (bytes.len < LOAD_MARK_SIZE) {
+            return;
+        }
+        if (bytes.ptr[LOAD_MARK_SIZE - 1] == '@') {
+            take_mark(load, bytes.ptr);
+        }
+        bytes = tt_str_skip(bytes, LOAD_MARK_SIZE);
+    }
+}
+
+/* A mark may lie across two pieces: the end of the last piece is kept, one byte short of a mark. */
+void load_watch_data(struct load_op *op, struct tt_str bytes)
+{
+    struct load *load = op->conn->load;
+    if (op->tail_size > 0) {
+        char joint[2 * LOAD_MARK_SIZE];
+        struct tt_str head = tt_str_head(bytes, LOAD_MARK_SIZE - 1);
+        memcpy(joint, op->tail, op->tail_size);
+        memcpy(joint + op->tail_size, head.ptr, head.len);
+        scan(load, tt_str(joint, op->tail_size + head.len));
+    }
+    scan(load, bytes);
+    op->tail_size = bytes.len < LOAD_MARK_SIZE - 1 ? bytes.len : LOAD_MARK_SIZE - 1;
+    memcpy(op->tail, bytes.ptr + bytes.len - op->tail_size, op->tail_size);
+}
+
+/* ---- the loop ---- */
+
+static void top_up(struct load *load, uint64_t now)
+{
+    const struct load_options *options = &load->options;
+    if (load->phase == LOAD_PREPARE) {
+        while (load->in_flight < PREPARE_IN_FLIGHT && load->sequence < options->objects &&
+               start_op(load, now)) {
+        }
+        return;
+    }
+    if (load->phase == LOAD_DRAIN) {
+        return;
+    }
+    if (options->rate <= 0) {
+        while (load->in_flight < options->outstanding && start_op(load, now)) {
+        }
+        return;
+    }
+    while (load->due_ns <= now) {
+        if (load->in_flight >= IN_FLIGHT_MAX || !start_op(load, load->due_ns)) {
+            load->skipped++;
+        }
+        load->due_ns += (uint64_t)((double)NS_PER_S / options->rate);
+    }
+}
+
+static void keep_watches(struct load *load)
+{
+    while (load->phase != LOAD_DRAIN && load->watches_open < load->options.watchers &&
+           load->errors < ERRORS_MAX && start_watch(load)) {
+    }
+}
+
+static void reopen(struct load *load, uint64_t now)
+{
+    for (size_t i = 0; i < load->conn_count; i++) {
+        struct load_conn *conn = &load->conns[i];
+        if (conn->fd < 0 && now >= conn->retry_ns) {
+            if (load_conn_open(conn, NULL) < 0) {
+                conn->retry_ns = now + NS_PER_S / 10;
+            }
+        }
+    }
+}
+
+static void turn(struct load *load, bool with_watches)
+{
+    struct epoll_event events[EVENTS_MAX];
+    uint64_t now = load_now();
+    reopen(load, now);
+    if (with_watches) {
+        keep_watches(load);
+    }
+    top_up(load, now);
+    for (size_t i = 0; i < load->conn_count; i++) {
+        if (load->conns[i].is_dirty) {
+            load_conn_flush(&load->conns[i]);
+        }
+    }
+    bool is_paced =
+        load->options.rate > 0 && load->phase != LOAD_PREPARE && load->phase != LOAD_DRAIN;
+    uint64_t wait = TURN_NS_MAX;
+    if (is_paced && load->due_ns < now + TURN_NS_MAX) {
+        wait = load->due_ns > now ? load->due_ns - now : 0;
+    }
+    struct timespec timeout = {.tv_nsec = (long)wait};
+    int count = epoll_pwait2(load->epoll, events, EVENTS_MAX, &timeout, NULL);
+    for (int i = 0; i < count; i++) {
+        struct load_conn *conn = events[i].data.ptr;
+        if (events[i].events & EPOLLOUT) {
+            conn->is_dirty = true;
+        }
+        if (events[i].events & ~(uint32_t)EPOLLOUT) {
+            load_conn_read(conn);
+        }
+    }
+}
+
+static void run_for(struct load *load, enum load_phase phase, double seconds)
+{
+    load->phase = phase;
+    uint64_t start = load_now();
+    uint64_t end = start + (uint64_t)(seconds * (double)NS_PER_S);
+    while (load_now() < end && load->errors < ERRORS_MAX) {
+        turn(load, load->options.mode->is_watch);
+    }
+    load->measured_s = (double)(load_now() - start) / (double)NS_PER_S;
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static bool watches_are_ready(const struct load *load)
+{
+    uint32_t ready = 0;
+    for (size_t i = load->options.connections; i < load->conn_count; i++) {
+        const struct load_conn *conn = &load->conns[i];
+        for (const struct load_op *op = conn->ops.next; op != &conn->ops; op = op->next) {
+            ready += op->status == 200 ? 1 : 0;
+        }
+    }
+    return ready == load->options.watchers;
+}
+
+static int prepare(struct load *load, struct tt_err *err)
+{
+    uint64_t end = load_now() + SET_UP_S_MAX * NS_PER_S;
+    load->phase = LOAD_PREPARE;
+    uint64_t wanted = load->options.mode->needs_objects ? load->options.objects : 0;
+    while (load->prepared < wanted) {
+        bool is_stuck = load->sequence == load->options.objects && load->in_flight == 0;
+        if (load_now() > end || load->errors > 0 || is_stuck) {
+            return TT_FAIL(err, TT_EUNAVAILABLE, "preparation failed: %s", load->first_error);
+        }
+        turn(load, false);
+    }
+    load->sequence = 0;
+    if (!load->options.mode->is_watch) {
+        return 0;
+    }
+    load->options.objects = load->options.objects ? load->options.objects : 1;
+    while (!watches_are_ready(load)) {
+        if (load_now() > end || load->errors > 0) {
+            return TT_FAIL(err, TT_EUNAVAILABLE, "watches failed: %s", load->first_error);
+        }
+        turn(load, true);
+    }
+    return 0;
+}
+
+static int open_all(struct load *load, struct tt_err *err)
+{
+    load->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (load->epoll < 0) {
+        return TT_FAIL_ERRNO(err, errno, "epoll");
+    }
+    for (size_t i = 0; i < load->conn_count; i++) {
+        struct load_conn *conn = &load->conns[i];
+        conn->load = load;
+        conn->index = i;
+        conn->fd = -1;
+        conn->endpoint = load->options.endpoint[i % load->options.endpoint_count];
+        conn->ops.next = &conn->ops;
+        conn->ops.prev = &conn->ops;
+    }
+    for (size_t i = 0; i < load->conn_count; i++) {
+        int r = load_conn_open(&load->conns[i], err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+int load_run(struct load *load, struct tt_err *err)
+{
+    int r = open_all(load, err);
+    if (r == 0) {
+        r = prepare(load, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    load->due_ns = load_now();
+    run_for(load, LOAD_WARMUP, load->options.warmup_s);
+    double cpu = cpu_seconds();
+    load->measure_ns = load_now();
+    load->last_ok_ns = load->measure_ns;
+    load->errors = 0;
+    load->skipped = 0;
+    run_for(load, LOAD_MEASURE, load->options.seconds);
+    load->cpu_s = cpu_seconds() - cpu;
+    uint64_t gap = load_now() - load->last_ok_ns;
+    load->gap_ns_max = gap > load->gap_ns_max ? gap : load->gap_ns_max;
+    load->phase = LOAD_DRAIN;
+    uint64_t end = load_now() + DRAIN_S_MAX * NS_PER_S;
+    while (load->in_flight > 0 && load_now() < end) {
+        turn(load, false);
+    }
+    return 0;
+}
