@@ -31,7 +31,7 @@ if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
   endif()
   if(NOT TT_SANITIZE STREQUAL "" OR TT_COVERAGE)
     # Instrumented code gives gcc false positives for these.
-    target_compile_options(tt_flags INTERFACE -Wno-null-dereference -Wno-maybe-uninitialized)
+    target_compile_options(tt_flags INTERFACE -Wno-null-dereference -Wno-maybe-uninitialized -Wno-restrict)
   endif()
 else()
   target_compile_options(tt_flags INTERFACE -Wno-gnu-statement-expression -Wno-gnu-zero-variadic-macro-arguments -Wno-unknown-warning-option
