@@ -54,7 +54,7 @@ static int add_constraints(X509 *cert, bool is_ca, struct tt_err *err)
     BASIC_CONSTRAINTS *constraints = BASIC_CONSTRAINTS_new();
     bool ok = constraints != NULL;
     if (ok && is_ca) {
-        constraints->ca = 1;
+        constraints->ca = 0xff; /* what DER calls true; strict readers refuse a 1 */
         constraints->pathlen = ASN1_INTEGER_new();
         ok = constraints->pathlen != NULL && ASN1_INTEGER_set(constraints->pathlen, 0) == 1;
     }
