@@ -1,0 +1,125 @@
+/* Happy path: plain objects pass through without a copy; Secrets are sealed into, or unsealed from,
+ * a buffer that is then moved to the request's arena. Failure: no sealer means no Secrets at all,
+ * never a plaintext one. */
+#include "api/admission/seal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <openssl/crypto.h>
+
+#include "server/tls/seal.h"
+
+enum { SEALED_SIZE_MAX = 2 << 20 };
+
+bool tt_key_is_sealed(struct tt_str key)
+{
+    return tt_str_starts(key, TT_STR("o/core/secrets/"));
+}
+
+static int to_arena(struct tt_arena *arena, const struct tt_buf *buf, struct tt_str *ret_text,
+                    struct tt_err *err)
+{
+    char *copy = tt_buf_ok(buf) ? tt_arena_strndup(arena, buf->ptr, buf->len) : NULL;
+    if (!copy) {
+        return TT_FAIL(err, TT_ETOOLARGE, "the object is too large");
+    }
+    *ret_text = tt_str(copy, buf->len);
+    return TT_OK;
+}
+
+int tt_item_text(const struct tt_item *item, const struct tt_sealer *sealer, struct tt_arena *arena,
+                 struct tt_str *ret_text, struct tt_err *err)
+{
+    if (item->value.codec == TT_CODEC_JSON) {
+        *ret_text = item->value.bytes;
+        return TT_OK;
+    }
+    if (item->value.codec != TT_CODEC_SEALED) {
+        return TT_FAIL(err, TT_ECORRUPT, "the stored value is no object");
+    }
+    if (!sealer) {
+        return TT_FAIL(err, TT_EUNAVAILABLE, "no key to open Secrets is configured");
+    }
+    struct tt_buf plain;
+    tt_buf_init(&plain, SEALED_SIZE_MAX);
+    int r = sealer->unseal(sealer, item->key, &item->value, &plain, err);
+    if (r == TT_OK) {
+        r = to_arena(arena, &plain, ret_text, err);
+    }
+    if (plain.ptr) {
+        OPENSSL_cleanse(plain.ptr, plain.len);
+    }
+    tt_buf_fini(&plain);
+    return r;
+}
+
+int tt_value_from_text(const struct tt_sealer *sealer, struct tt_arena *arena, struct tt_str key,
+                       struct tt_str text, uint32_t splice, struct tt_value *ret_value,
+                       struct tt_err *err)
+{
+    TT_ASSERT(splice > 0 && splice < text.len);
+    if (!tt_key_is_sealed(key)) {
+        *ret_value = (struct tt_value){.codec = TT_CODEC_JSON, .splice = splice, .bytes = text};
+        return TT_OK;
+    }
+    if (!sealer) {
+        return TT_FAIL(err, TT_EUNAVAILABLE, "no key to seal Secrets is configured");
+    }
+    TT_AUTO_BUF struct tt_buf sealed;
+    tt_buf_init(&sealed, SEALED_SIZE_MAX);
+    char *key_id = tt_arena_alloc(arena, TT_SEAL_KEY_ID_SIZE);
+    if (!key_id) {
+        return TT_FAIL(err, TT_ETOOLARGE, "the request is too large");
+    }
+    struct tt_value value = {.codec = TT_CODEC_SEALED, .splice = splice};
+    int r = sealer->seal(sealer, key, text, &sealed, key_id, err);
+    if (r == TT_OK) {
+        r = to_arena(arena, &sealed, &value.bytes, err);
+    }
+    if (r) {
+        return r;
+    }
+    value.key_id = tt_str_c(key_id);
+    *ret_value = value;
+    return TT_OK;
+}
+
+/* ---- over a key ring ---- */
+
+static int ring_seal(const struct tt_sealer *sealer, struct tt_str aad, struct tt_str plain,
+                     struct tt_buf *sealed, char ret_key_id[TT_SEAL_KEY_ID_SIZE],
+                     struct tt_err *err)
+{
+    struct tt_buf out;
+    int r = tt_seal(sealer->ctx, aad, plain, &out, err);
+    if (r) {
+        return r;
+    }
+    uint64_t key_id = 0;
+    bool known = tt_seal_key_id(tt_buf_view(&out), &key_id);
+    TT_ASSERT(known);
+    tt_buf_str(sealed, tt_buf_view(&out));
+    tt_buf_fini(&out);
+    int size = snprintf(ret_key_id, TT_SEAL_KEY_ID_SIZE, "%016" PRIx64, key_id);
+    TT_ASSERT(size > 0 && size < TT_SEAL_KEY_ID_SIZE);
+    return TT_OK;
+}
+
+static int ring_unseal(const struct tt_sealer *sealer, struct tt_str aad,
+                       const struct tt_value *value, struct tt_buf *plain, struct tt_err *err)
+{
+    struct tt_secret *secret = NULL;
+    int r = tt_unseal(sealer->ctx, aad, value->bytes, &secret, err);
+    if (r) {
+        return r;
+    }
+    tt_buf_str(plain, tt_secret_reveal(secret));
+    tt_secret_free(secret);
+    return TT_OK;
+}
+
+void tt_sealer_over_ring(struct tt_sealer *ret_sealer, struct tt_seal_ring *ring)
+{
+    *ret_sealer = (struct tt_sealer){.seal = ring_seal, .unseal = ring_unseal, .ctx = ring};
+}
