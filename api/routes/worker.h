@@ -1,0 +1,115 @@
+/* The inside of an API worker: its queues of waiting requests, pools of operations, counters.
+ *
+ * Ownership: the worker owns pools and hub; requests belong to their exchanges. Thread: the
+ * worker's loop, but for the gathering of metrics (messages between workers). Errors: none here. */
+#ifndef API_ROUTES_WORKER_H
+#define API_ROUTES_WORKER_H
+
+#include "api/routes/metrics.h"
+#include "api/routes/request.h"
+#include "api/watch/hub.h"
+#include "base/loop.h"
+#include "server/tls/pki.h"
+
+enum {
+    API_READ_WAIT_MS = 3000,   /* for a revision above the local one */
+    API_WRITE_WAIT_MS = 10000, /* for a commit, when the client names no timeout */
+    API_TICK_MS = 250,
+    API_SCRATCH_CHUNK_SIZE = 256 << 10,
+    API_SCRATCH_SIZE_MAX = 64 << 20, /* one stored object parsed, at its worst */
+};
+
+struct tt_api {
+    struct tt_api_config config;
+    struct tt_api_worker *workers[TT_API_WORKERS_MAX]; /* set before the loops run */
+    uint32_t worker_count;
+    struct tt_store_listener listener; /* wakes every worker */
+    uint64_t started_ms;               /* wall clock, for metrics */
+};
+
+/* One read index for all requests of a loop turn. */
+struct api_batch {
+    struct tt_read_op op;
+    struct tt_list link; /* in free_batches */
+    struct tt_list requests;
+    struct tt_api_worker *worker;
+};
+/* A proposal that is out; rq is NULL once its client went away. */
+struct api_proposal {
+    struct tt_propose_op op;
+    struct tt_list link; /* in free_proposals */
+    struct api_request *rq;
+    struct tt_api_worker *worker;
+    int (*result)(struct api_request *rq, const struct api_outcome *outcome, struct tt_err *err);
+};
+/* What of the revocation rows has been taken over. */
+struct api_revocations {
+    uint64_t count;      /* rows seen at the last look */
+    uint64_t checked_ms; /* monotonic: when */
+};
+/* A cached document: discovery and OpenAPI, by registry generation. */
+struct api_document {
+    struct tt_bytes *bytes; /* NULL: not built */
+    uint64_t generation;
+};
+enum { API_OPENAPI_CACHE_MAX = 4 };
+struct api_openapi_entry {
+    char path[128]; /* "apis/apps/v1" */
+    struct api_document document;
+    uint64_t used; /* rising: the least recently used goes */
+};
+
+struct tt_api_worker {
+    struct tt_api *api;
+    struct tt_loop *loop;
+    struct tt_http_server *server;
+    struct tt_watch_hub *hub;
+    uint32_t index;         /* in api->workers */
+    uv_prepare_t turn;      /* before the loop blocks: one read index for all barriers */
+    uv_async_t published;   /* sent by the store's writer; libuv coalesces */
+    uv_timer_t tick;        /* bookmarks, time-outs */
+    struct tt_list barrier; /* requests that want a linearizable version */
+    struct tt_list waiting; /* requests that want a revision */
+    struct tt_list free_batches;
+    struct tt_list free_proposals;
+    uint32_t ops_out;         /* batches and proposals submitted, not done */
+    struct tt_arena *scratch; /* for one object at a time; reset by its user */
+    struct tt_buf key;        /* scratch for keys */
+    struct tt_buf text;       /* scratch for encoded objects and small bodies */
+    struct api_metrics metrics;
+    struct api_document discovery[4]; /* /api, /apis: v2 and v2beta1 */
+    struct api_openapi_entry openapi[API_OPENAPI_CACHE_MAX];
+    uint64_t openapi_uses;
+    struct api_revocations revocations;
+    struct tt_pki_ca *ca;  /* NULL: this server does not sign */
+    struct tt_list agents; /* struct api_agent: clients of nodes, for logs */
+    uint32_t agent_count;
+    uv_idle_t work; /* runs while watches list or catch up */
+    bool working;   /* `work` is started */
+    bool stopping, http_closed;
+    unsigned handles_open; /* turn, published, tick */
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+/* worker.c: the queues. */
+void api_worker_publish(struct tt_api_worker *worker);
+uint64_t api_now_ms(const struct tt_api_worker *worker); /* monotonic */
+/* request.c: the HTTP handler. */
+void api_on_request(void *ctx, struct tt_http_exchange *ex);
+void api_on_cancelled(void *ctx, struct tt_http_exchange *ex);
+/* Unlinks and counts; the response has been handed over, or the client is gone. */
+void api_request_end(struct api_request *rq, int http_status);
+/* Runs rq->resume with the version, or answers code. */
+void api_resume(struct api_request *rq, struct tt_version *version, int code);
+/* revoke.c: takes over revocation rows when their number changed or when they were not looked at
+ * for a while, and cuts their connections. */
+void api_revocations_refresh(struct tt_api_worker *worker, struct tt_version *version);
+/* log.c: closes the clients of nodes; *pending falls as they end. */
+void api_agents_close(struct tt_api_worker *worker);
+void api_agents_tick(struct tt_api_worker *worker);
+/* worker.c: one more or one less thing to wait for when stopping. */
+void api_worker_hold(struct tt_api_worker *worker);
+void api_worker_release(struct tt_api_worker *worker);
+
+#endif

@@ -1,0 +1,59 @@
+/* The way of a write: admit against a version, propose with compares, admit again when a compare
+ * failed.
+ *
+ *   admit(local version) ─ok─▶ propose ─applied─▶ answer
+ *      │ refused                  └─compare failed─▶ (read index) admit again, at most 5 times
+ *      └─▶ (read index) admit once more on a version that is up to date ─▶ refuse
+ * So no refusal and no conflict is ever told from a stale version, and the common way costs one
+ * proposal. A request with a key that was applied before is answered from history (exactly once).
+ * Ownership: in the request's arena. Thread: the worker's. Errors: Status. */
+#ifndef API_ROUTES_WRITE_H
+#define API_ROUTES_WRITE_H
+
+#include "api/admission/object.h"
+#include "api/routes/worker.h"
+
+enum { API_WRITE_ATTEMPTS = 5 };
+
+enum api_write_action {
+    API_WRITE_PUT,
+    API_WRITE_DELETE,
+    API_WRITE_NOTHING, /* answer with the object as it is */
+};
+struct api_write {
+    /* Decides on op->admission.version: sets action, key, text (unless the whole object is gone and
+     * only its uid is answered), splice, old_revision; adds compares. */
+    int (*admit)(struct api_request *rq, struct api_write *op, struct tt_err *err);
+    struct tt_admission admission;
+    enum api_write_action action;
+    struct tt_str key;  /* of the row written; in the arena */
+    struct tt_str text; /* the object's JSON without resourceVersion; in the arena */
+    uint32_t splice;
+    uint64_t old_revision;   /* of the row before; 0: absent */
+    struct tt_str name, uid; /* of a deleted object, for the Status */
+    int http_status;         /* of success: 200, 201 */
+    bool answers_status;     /* success is a Status (deletion), not the object */
+    bool confirmed;          /* the version at hand is known to be up to date */
+    unsigned attempts;       /* proposals made */
+    struct tt_str body;      /* JSON of the request */
+    enum tt_field_validation validation;
+    struct tt_delete_options delete_options;
+    enum tt_patch_type patch_type;
+    struct tt_err refusal; /* why admission refused, while an earlier result is looked for */
+};
+/* Allocates the op (rq->op) with the body decoded to JSON text and the query's options read. */
+int api_write_new(struct api_request *rq, struct api_write **ret_op,
+                  struct tt_err *err) TT_MUST_USE;
+int api_write_start(struct api_request *rq, struct api_write *op, struct tt_err *err) TT_MUST_USE;
+
+/* Shared by the admit functions. */
+/* The stored object, with its row as a compare. TT_ENOTFOUND with the usual message. */
+int api_write_load(struct api_request *rq, struct api_write *op, struct tt_object *ret_old,
+                   struct tt_err *err) TT_MUST_USE;
+/* Encodes object into op->text; old_revision stays. */
+int api_write_encode(struct api_request *rq, struct api_write *op, const struct tt_object *object,
+                     struct tt_err *err) TT_MUST_USE;
+/* A 409 as Kubernetes words it. */
+int api_write_conflict(struct api_request *rq, struct tt_err *err);
+
+#endif
