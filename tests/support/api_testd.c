@@ -1,0 +1,258 @@
+/* A small API server for tests: the real routes, watches, TLS and HTTP over a store with the direct
+ * proposer, without raft.
+ *
+ *   api_testd DIR [PORT]
+ * makes a CA, a server certificate and identities below DIR (admin, reader, nobody, agent-n1),
+ * writes a kubeconfig for each user, serves until SIGTERM or SIGINT and then exits 0 when
+ * everything was freed. Prints one line "ready PORT" on standard output. Errors end it with 1 and a
+ * message. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/routes/api.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "server/store/direct.h"
+#include "server/tls/pki.h"
+#include "server/tls/seal.h"
+
+enum { PATH_SIZE = 512, MAILBOX_MAX = 4096, STOP_DRAIN_MS = 500 };
+
+struct testd {
+    const char *dir;
+    uint16_t port;
+    struct tt_loop *loop;
+    struct tt_store *store;
+    struct tt_direct *direct;
+    struct tt_registry *registry;
+    struct tt_tls_context *tls;
+    struct tt_tls_context *client_tls;
+    struct tt_seal_ring *ring;
+    struct tt_sealer sealer;
+    struct tt_api *api;
+    struct tt_api_worker *worker;
+    struct tt_pki_ca *ca;
+    uv_signal_t term, interrupt;
+    struct tt_propose_op bootstrap;
+    char ca_path[PATH_SIZE], ca_key_path[PATH_SIZE];
+};
+
+static void path_of(const struct testd *d, char out[PATH_SIZE], const char *name)
+{
+    int size = snprintf(out, PATH_SIZE, "%s/%s", d->dir, name);
+    TT_ASSERT(size > 0 && size < PATH_SIZE);
+}
+
+static int issue(struct testd *d, const char *file, const struct tt_pki_subject *subject,
+                 struct tt_err *err)
+{
+    char name[64];
+    char cert[PATH_SIZE];
+    char key[PATH_SIZE];
+    (void)snprintf(name, sizeof name, "%s.crt", file); /* short constants */
+    path_of(d, cert, name);
+    (void)snprintf(name, sizeof name, "%s.key", file);
+    path_of(d, key, name);
+    return tt_pki_issue_files(d->ca, subject, tt_clock_wall_ms(tt_clock_real()), cert, key, err);
+}
+
+static int make_identities(struct testd *d, struct tt_err *err)
+{
+    static const struct {
+        const char *file;
+        struct tt_pki_subject subject;
+    } wanted[] = {
+        {"server", {TT_IDENTITY_SERVER, "s1", "127.0.0.1,localhost", NULL, 0}},
+        {"admin", {TT_IDENTITY_USER, "admin", NULL, "tutti:admins", 0}},
+        {"reader", {TT_IDENTITY_USER, "reader", NULL, "tutti:readers", 0}},
+        {"nobody", {TT_IDENTITY_USER, "nobody", NULL, NULL, 0}},
+        {"agent-n1", {TT_IDENTITY_AGENT, "n1", "127.0.0.1", NULL, 0}},
+    };
+    path_of(d, d->ca_path, "ca.crt");
+    path_of(d, d->ca_key_path, "ca.key");
+    int r = tt_pki_ca_new("test", tt_clock_wall_ms(tt_clock_real()), 0, &d->ca, err);
+    if (r == TT_OK) {
+        r = tt_pki_ca_save(d->ca, d->ca_path, d->ca_key_path, err);
+    }
+    for (size_t i = 0; r == TT_OK && i < sizeof wanted / sizeof wanted[0]; i++) {
+        r = issue(d, wanted[i].file, &wanted[i].subject, err);
+    }
+    return r;
+}
+
+static int write_kubeconfig(struct testd *d, const char *user, struct tt_err *err)
+{
+    TT_AUTO_BUF struct tt_buf buf;
+    tt_buf_init(&buf, 1 << 16);
+    tt_buf_printf(&buf,
+                  "apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters:\n"
+                  "- name: test\n  cluster: {server: \"https://127.0.0.1:%u\", "
+                  "certificate-authority: \"%s/ca.crt\"}\n"
+                  "users:\n- name: %s\n  user: {client-certificate: \"%s/%s.crt\", client-key: "
+                  "\"%s/%s.key\"}\ncontexts:\n- name: test\n  context: {cluster: test, user: %s}\n",
+                  d->port, d->dir, user, d->dir, user, d->dir, user, user);
+    char name[64];
+    char path[PATH_SIZE];
+    (void)snprintf(name, sizeof name, "%s.kubeconfig", user); /* short constants */
+    path_of(d, path, name);
+    return tt_file_write_atomic(path, tt_buf_view(&buf), 0600, err);
+}
+
+static int make_tls(struct testd *d, struct tt_err *err)
+{
+    char cert[PATH_SIZE];
+    char key[PATH_SIZE];
+    path_of(d, cert, "server.crt");
+    path_of(d, key, "server.key");
+    struct tt_tls_config server = {.cert_path = cert,
+                                   .key_path = key,
+                                   .ca_path = d->ca_path,
+                                   .alpn = "h2,http/1.1",
+                                   .client_auth = TT_TLS_CLIENT_OPTIONAL,
+                                   .server = true};
+    struct tt_tls_config client = server;
+    client.server = false;
+    client.alpn = "h2";
+    int r = tt_tls_context_new(&server, &d->tls, err);
+    return r ? r : tt_tls_context_new(&client, &d->client_tls, err);
+}
+
+static void on_worker_closed(void *ctx)
+{
+    struct testd *d = ctx;
+    tt_loop_stop(d->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    (void)signum;
+    struct testd *d = handle->data;
+    uv_close((uv_handle_t *)&d->term, NULL);
+    uv_close((uv_handle_t *)&d->interrupt, NULL);
+    tt_api_worker_stop(d->worker, STOP_DRAIN_MS, on_worker_closed, d);
+}
+
+static int start_signals(struct testd *d)
+{
+    uv_loop_t *uv = tt_loop_uv(d->loop);
+    d->term.data = d;
+    d->interrupt.data = d;
+    int r = uv_signal_init(uv, &d->term);
+    r = r ? r : uv_signal_init(uv, &d->interrupt);
+    r = r ? r : uv_signal_start(&d->term, on_signal, SIGTERM);
+    return r ? r : uv_signal_start(&d->interrupt, on_signal, SIGINT);
+}
+
+static void bootstrapped(struct tt_propose_op *op)
+{
+    struct testd *d = op->ctx;
+    if (op->code) {
+        fprintf(stderr, "bootstrap: %s\n", tt_err_name(op->code));
+    }
+    printf("ready %u\n", d->port);
+    (void)fflush(stdout); /* a reader that went away is no matter */
+}
+
+static int bootstrap(struct testd *d, struct tt_err *err)
+{
+    TT_AUTO(tt_version) version = tt_store_version(d->store);
+    d->bootstrap =
+        (struct tt_propose_op){.reply = tt_loop_mailbox(d->loop), .done = bootstrapped, .ctx = d};
+    int r = tt_api_bootstrap_command(d->api, version, &d->bootstrap.command, err);
+    if (r) {
+        return r;
+    }
+    struct tt_proposer *proposer = tt_direct_proposer(d->direct);
+    r = proposer->propose(proposer, &d->bootstrap);
+    return r ? TT_FAIL(err, r, "bootstrap") : TT_OK;
+}
+
+static int start_api(struct testd *d, struct tt_err *err)
+{
+    struct tt_api_config config = {
+        .store = d->store,
+        .registry = d->registry,
+        .proposer = tt_direct_proposer(d->direct),
+        .cluster = tt_direct_cluster(d->direct),
+        .clock = tt_clock_real(),
+        .sealer = &d->sealer,
+        .server_tls = d->tls,
+        .client_tls = d->client_tls,
+        .ca_cert_path = d->ca_path,
+        .ca_key_path = d->ca_key_path,
+        .version = "test",
+        .cluster_name = "test",
+    };
+    d->api = tt_api_new(&config);
+    struct tt_api_worker_config worker = {.loop = d->loop, .host = "127.0.0.1", .port = d->port};
+    int r = tt_api_worker_new(d->api, &worker, &d->worker, err);
+    if (r == TT_OK) {
+        d->port = tt_api_worker_port(d->worker);
+    }
+    return r;
+}
+
+static int start(struct testd *d, struct tt_err *err)
+{
+    char root_key[PATH_SIZE];
+    path_of(d, root_key, "root.key");
+    struct tt_loop_config loop = {.name = "testd", .mailbox_max = MAILBOX_MAX, .ctx = d};
+    d->store = tt_store_new();
+    d->direct = tt_direct_new(d->store, tt_clock_real());
+    d->ring = tt_seal_ring_new();
+    tt_sealer_over_ring(&d->sealer, d->ring);
+    d->loop = tt_loop_new(&loop, err);
+    int r = d->loop ? TT_OK : err->code;
+    r = r ? r : tt_registry_new(&d->registry, err);
+    r = r ? r : make_identities(d, err);
+    r = r ? r : tt_seal_root_create(root_key, err);
+    r = r ? r : tt_seal_ring_add_file(d->ring, root_key, err);
+    r = r ? r : make_tls(d, err);
+    r = r ? r : start_api(d, err);
+    static const char *const users[] = {"admin", "reader", "nobody", "agent-n1"};
+    for (size_t i = 0; r == TT_OK && i < sizeof users / sizeof users[0]; i++) {
+        r = write_kubeconfig(d, users[i], err);
+    }
+    r = r ? r : bootstrap(d, err);
+    if (r == TT_OK && start_signals(d)) {
+        r = TT_FAIL(err, TT_EINTERNAL, "signals");
+    }
+    return r;
+}
+
+static void finish(struct testd *d)
+{
+    tt_api_worker_free(d->worker);
+    tt_api_free(d->api);
+    tt_loop_free(d->loop);
+    tt_direct_free(d->direct);
+    tt_registry_free(d->registry);
+    tt_tls_context_unref(d->tls);
+    tt_tls_context_unref(d->client_tls);
+    tt_seal_ring_free(d->ring);
+    tt_pki_ca_free(d->ca);
+    tt_store_free(d->store);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t port = 0;
+    if (argc < 2 || argc > 3 || (argc == 3 && !tt_str_to_u64(tt_str_c(argv[2]), &port)) ||
+        port > UINT16_MAX) {
+        fprintf(stderr, "usage: api_testd DIR [PORT]\n");
+        return 2;
+    }
+    struct testd d = {.dir = argv[1], .port = (uint16_t)port};
+    struct tt_err err;
+    tt_err_init(&err);
+    tt_log_setup(2, TT_LOG_INFO, "testd");
+    if (start(&d, &err)) {
+        char text[1024];
+        (void)tt_err_format(&err, text, sizeof text); /* cut is fine */
+        fprintf(stderr, "api_testd: %s\n", text);
+        return 1;
+    }
+    tt_loop_run_here(d.loop);
+    finish(&d);
+    return 0;
+}
