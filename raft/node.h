@@ -46,8 +46,10 @@ struct tt_node_snapshot {
 
 /* Network, timer and answers. */
 struct tt_node_io {
-    /* One frame for a peer (peer_codec.h). Takes the reference. May lose it: raft retries. */
-    void (*send)(void *ctx, uint64_t peer_id, struct tt_bytes *frame);
+    /* One frame for a peer (peer_codec.h). Takes the reference. May lose or delay it, even overtake
+     * with a later one, but never deliver it twice. `bulk`: a snapshot piece, which must not delay
+     * the others. */
+    void (*send)(void *ctx, uint64_t peer_id, struct tt_bytes *frame, bool bulk);
     /* Call tt_node_tick at or soon after this monotonic time, replacing the earlier wish. A time in
      * the past means as soon as possible, but after returning to the loop. */
     void (*set_timer)(void *ctx, uint64_t at_ms);

@@ -23,6 +23,7 @@
 #include "raft/membership.h"
 #include "raft/membership_op.h"
 #include "raft/node.h"
+#include "raft/node_faults.h"
 #include "raft/peer_codec.h"
 #include "raft/proposals.h"
 #include "raft/read_index.h"
@@ -47,26 +48,6 @@ enum node_state {
     NODE_FAULTED,    /* rule 10: nothing is done any more */
     NODE_STOPPED,
 };
-
-#ifdef TT_SIM
-/* Rules broken on purpose by the simulator; compiled into its copy of the node only. */
-struct tt_node_faults {
-    bool split_not_at_change;    /* rule 1 */
-    bool report_stale_writes;    /* rule 2 */
-    bool sole_voter_same_term;   /* rule 3 */
-    bool no_own_barrier;         /* rule 4 */
-    bool apply_while_installing; /* rule 5 */
-    bool outbox_not_held;        /* rule 6 */
-    bool ack_before_commit;
-    bool read_without_probe;
-    bool probe_ignores_term;
-    bool config_not_fed;          /* rule 9 */
-    bool apply_unstored_snapshot; /* rule 7 */
-};
-#define NODE_FAULT(node, name) ((node)->faults.name)
-#else
-#define NODE_FAULT(node, name) false
-#endif
 
 /* A snapshot on its way to a follower. One per peer, the file is pinned by its index. */
 enum node_stream_state { STREAM_IDLE, STREAM_OFFERED, STREAM_READING, STREAM_WAITING, STREAM_DONE };
@@ -116,6 +97,7 @@ struct node_out {
     uint64_t hold; /* leaves when node.hold_done has reached it */
     uint64_t peer_id;
     struct tt_bytes *frame;
+    bool bulk; /* the frame */
     union {
         struct tt_propose_op *propose;
         struct tt_read_op *read;

@@ -19,6 +19,7 @@ void node_send(struct tt_node *node, uint64_t peer_id, Tt__Peer__Message *messag
     out->kind = OUT_FRAME;
     out->peer_id = peer_id;
     out->frame = peer_encode(node->cluster, message);
+    out->bulk = message->body_case == TT__PEER__MESSAGE__BODY_SNAPSHOT_PIECE;
     out_push(node, out);
 }
 
@@ -54,7 +55,7 @@ static void out_release(struct tt_node *node, struct node_out *out)
     const struct tt_node_io *io = &node->config.io;
     switch (out->kind) {
     case OUT_FRAME:
-        io->send(io->ctx, out->peer_id, TT_TAKE(out->frame));
+        io->send(io->ctx, out->peer_id, TT_TAKE(out->frame), out->bulk);
         break;
     case OUT_PROPOSE:
         io->propose_done(io->ctx, out->op.propose);

@@ -55,15 +55,6 @@ struct tt_bytes *peer_encode(uint64_t cluster, Tt__Peer__Message *message)
     return frame;
 }
 
-/* Wire form: field 1 (fixed64) takes nine bytes, then comes the tag of the body. */
-bool peer_frame_is_bulk(struct tt_str frame)
-{
-    enum { TAG_AT = 9, PIECE_FIELD = 19, LENGTH_DELIMITED = 2 };
-    const unsigned tag = PIECE_FIELD << 3 | LENGTH_DELIMITED;
-    return frame.len > TAG_AT + 1 && (uint8_t)frame.ptr[TAG_AT] == (0x80 | (tag & 0x7f)) &&
-           (uint8_t)frame.ptr[TAG_AT + 1] == tag >> 7;
-}
-
 void peer_message_free(Tt__Peer__Message *message)
 {
     ProtobufCAllocator from = allocator();

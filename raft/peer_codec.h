@@ -26,9 +26,6 @@ uint64_t peer_cluster_hash(const char *cluster_id); /* stable: it is on the wire
 struct tt_bytes *peer_encode(uint64_t cluster, Tt__Peer__Message *message);
 int peer_decode(uint64_t cluster, struct tt_str frame, Tt__Peer__Message **ret_message,
                 struct tt_err *err) TT_MUST_USE;
-/* True for snapshot pieces: they travel on a connection of their own, so that they never delay a
- * heartbeat. Looks at the frame's first bytes only. */
-bool peer_frame_is_bulk(struct tt_str frame);
 void peer_message_free(Tt__Peer__Message *message); /* NULL is fine */
 
 /* Snapshots as messages. to_wire borrows `snapshot` for the life of *ret. */

@@ -91,13 +91,10 @@ static void io_change_done(void *ctx, struct tt_change_op *op)
 
 /* The node's other outputs. */
 
-static void io_send(void *ctx, uint64_t peer_id, struct tt_bytes *frame)
+static void io_send(void *ctx, uint64_t peer_id, struct tt_bytes *frame, bool bulk)
 {
     struct tt_replica *replica = ctx;
-    /* Snapshot pieces are the only frames of this size; they must not delay a heartbeat. */
-    enum tt_transport_channel channel =
-        peer_frame_is_bulk(tt_str((const char *)frame->ptr, frame->size)) ? TT_TRANSPORT_BULK
-                                                                          : TT_TRANSPORT_FAST;
+    enum tt_transport_channel channel = bulk ? TT_TRANSPORT_BULK : TT_TRANSPORT_FAST;
     tt_transport_send(replica->transport, peer_id, channel, REPLICA_FRAME_TYPE, &frame, 1);
     tt_bytes_unref(frame);
 }

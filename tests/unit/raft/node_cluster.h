@@ -63,8 +63,9 @@ static inline uint64_t cluster_clock_wall(void *ctx)
     return ((struct cluster *)ctx)->now_ms + 1700000000000u;
 }
 
-static inline void server_send(void *ctx, uint64_t peer_id, struct tt_bytes *bytes)
+static inline void server_send(void *ctx, uint64_t peer_id, struct tt_bytes *bytes, bool bulk)
 {
+    (void)bulk;
     struct server *server = ctx;
     struct frame *frame = TT_NEW(struct frame);
     frame->from = server->id;

@@ -1,0 +1,32 @@
+/* Rules of RAFT.md that the simulator's own copy of the node breaks on purpose, to prove that the
+ * simulator would notice. Without TT_SIM, that is in every production build, the switches do not
+ * exist and NODE_FAULT is the constant false.
+ *
+ * Ownership: plain struct. Thread: set before the node starts. */
+#ifndef RAFT_NODE_FAULTS_H
+#define RAFT_NODE_FAULTS_H
+
+#include <stdbool.h>
+
+#ifdef TT_SIM
+struct tt_node_faults {
+    bool split_not_at_change;    /* rule 1 */
+    bool report_stale_writes;    /* rule 2 */
+    bool sole_voter_same_term;   /* rule 3 */
+    bool no_own_barrier;         /* rule 4 */
+    bool apply_while_installing; /* rule 5 */
+    bool outbox_not_held;        /* rule 6 */
+    bool snapshot_unstored;      /* rule 7: a snapshot beyond what is durable in the log */
+    bool space_by_core;          /* rule 8: the core's capacity threshold instead of our reserve */
+    bool config_not_fed;         /* rule 9 */
+    bool write_error_ignored;    /* rule 10 */
+    bool ack_before_commit;
+    bool read_without_probe;
+    bool probe_ignores_term;
+};
+#define NODE_FAULT(node, name) ((node)->faults.name)
+#else
+#define NODE_FAULT(node, name) false
+#endif
+
+#endif
