@@ -71,9 +71,10 @@ static int emit(const Tt__SnapshotRecord *record, struct tt_buf *out, struct tt_
     return 0;
 }
 
-static int emit_head(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *record,
-                     struct tt_buf *out, struct tt_err *err)
+static int emit_head(struct tt_snapshot_writer *writer, struct tt_buf *out, struct tt_err *err)
 {
+    Tt__SnapshotRecord record;
+    tt__snapshot_record__init(&record);
     const struct store_state *state = &writer->version->state;
     Tt__SnapshotHead head;
     tt__snapshot_head__init(&head);
@@ -93,7 +94,7 @@ static int emit_head(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *reco
     head.chain_hash = state->chain_hash;
     head.has_once_sequence = true;
     head.once_sequence = state->once_sequence;
-    record->head = &head;
+    record.head = &head;
     writer->phase = PHASE_ROWS;
     if (state->history.compacted > 0) { /* at revision 0 there was nothing */
         int r = tt_scan_new(writer->version, TT_STR_NONE, TT_STR_NONE, state->history.compacted,
@@ -103,12 +104,13 @@ static int emit_head(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *reco
         }
         writer->row = tt_scan_next(writer->rows);
     }
-    return emit(record, out, err);
+    return emit(&record, out, err);
 }
 
-static int emit_rows(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *record,
-                     struct tt_buf *out, struct tt_err *err)
+static int emit_rows(struct tt_snapshot_writer *writer, struct tt_buf *out, struct tt_err *err)
 {
+    Tt__SnapshotRecord record;
+    tt__snapshot_record__init(&record);
     Tt__SnapshotRows rows;
     tt__snapshot_rows__init(&rows);
     rows.rows = writer->pointers.rows;
@@ -133,13 +135,14 @@ static int emit_rows(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *reco
         writer->phase = PHASE_CHANGES;
         return 0;
     }
-    record->rows = &rows;
-    return emit(record, out, err);
+    record.rows = &rows;
+    return emit(&record, out, err);
 }
 
-static int emit_changes(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *record,
-                        struct tt_buf *out, struct tt_err *err)
+static int emit_changes(struct tt_snapshot_writer *writer, struct tt_buf *out, struct tt_err *err)
 {
+    Tt__SnapshotRecord record;
+    tt__snapshot_record__init(&record);
     const struct store_state *state = &writer->version->state;
     const struct store_history *history = &state->history;
     if (writer->revision > history->revision) {
@@ -171,13 +174,14 @@ static int emit_changes(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *r
         }
         changes.changes[changes.n_changes++] = change;
     }
-    record->changes = &changes;
-    return emit(record, out, err);
+    record.changes = &changes;
+    return emit(&record, out, err);
 }
 
-static int emit_onces(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *record,
-                      struct tt_buf *out, struct tt_err *err)
+static int emit_onces(struct tt_snapshot_writer *writer, struct tt_buf *out, struct tt_err *err)
 {
+    Tt__SnapshotRecord record;
+    tt__snapshot_record__init(&record);
     Tt__SnapshotOnces onces;
     tt__snapshot_onces__init(&onces);
     onces.onces = writer->pointers.onces;
@@ -206,13 +210,14 @@ static int emit_onces(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *rec
         writer->phase = PHASE_FOOT;
         return 0;
     }
-    record->onces = &onces;
-    return emit(record, out, err);
+    record.onces = &onces;
+    return emit(&record, out, err);
 }
 
-static int emit_foot(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *record,
-                     struct tt_buf *out, struct tt_err *err)
+static int emit_foot(struct tt_snapshot_writer *writer, struct tt_buf *out, struct tt_err *err)
 {
+    Tt__SnapshotRecord record;
+    tt__snapshot_record__init(&record);
     const struct store_state *state = &writer->version->state;
     Tt__SnapshotFoot foot;
     tt__snapshot_foot__init(&foot);
@@ -224,26 +229,24 @@ static int emit_foot(struct tt_snapshot_writer *writer, Tt__SnapshotRecord *reco
     foot.content_hash = state->content_hash;
     foot.has_once_count = true;
     foot.once_count = state->onces.count;
-    record->foot = &foot;
+    record.foot = &foot;
     writer->phase = PHASE_END;
-    return emit(record, out, err);
+    return emit(&record, out, err);
 }
 
 static int emit_next(struct tt_snapshot_writer *writer, struct tt_buf *out, struct tt_err *err)
 {
-    Tt__SnapshotRecord record;
-    tt__snapshot_record__init(&record);
     switch (writer->phase) {
     case PHASE_HEAD:
-        return emit_head(writer, &record, out, err);
+        return emit_head(writer, out, err);
     case PHASE_ROWS:
-        return emit_rows(writer, &record, out, err);
+        return emit_rows(writer, out, err);
     case PHASE_CHANGES:
-        return emit_changes(writer, &record, out, err);
+        return emit_changes(writer, out, err);
     case PHASE_ONCES:
-        return emit_onces(writer, &record, out, err);
+        return emit_onces(writer, out, err);
     case PHASE_FOOT:
-        return emit_foot(writer, &record, out, err);
+        return emit_foot(writer, out, err);
     case PHASE_END:
         break;
     }

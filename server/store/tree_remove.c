@@ -173,29 +173,32 @@ void store_tree_collect(const struct store_tree *tree, struct store_garbage_list
     }
 }
 
+static bool leaf_valid(const struct store_leaf *leaf, struct tt_str low, struct tt_str high)
+{
+    if (leaf->count < 1 || leaf->count > STORE_TREE_LEAF_MAX ||
+        !tree_hints_valid(&leaf->hints, leaf, leaf->count, tree_leaf_key)) {
+        return false;
+    }
+    for (size_t i = 1; i < leaf->count; i++) {
+        if (store_key_cmp(leaf->items[i - 1]->item.key, leaf->items[i]->item.key) >= 0) {
+            return false;
+        }
+    }
+    return store_key_cmp(low, leaf->items[0]->item.key) <= 0 &&
+           (high.len == 0 || store_key_cmp(leaf->items[leaf->count - 1]->item.key, high) < 0);
+}
+
 /* Every key of the node lies in [low, high); an empty high means no end. */
 static bool node_valid(struct store_garbage *node, struct tt_str low, struct tt_str high)
 {
     if (tree_is_leaf(node)) {
-        const struct store_leaf *leaf = tree_leaf(node);
-        bool good = leaf->count >= 1 && leaf->count <= STORE_TREE_LEAF_MAX &&
-                    tree_hints_valid(&leaf->hints, leaf, leaf->count, tree_leaf_key);
-        for (size_t i = 0; good && i < leaf->count; i++) {
-            struct tt_str key = leaf->items[i]->item.key;
-            good = store_key_cmp(low, key) <= 0 &&
-                   (high.len == 0 || store_key_cmp(key, high) < 0) &&
-                   (i == 0 || store_key_cmp(leaf->items[i - 1]->item.key, key) < 0);
-        }
-        return good;
+        return leaf_valid(tree_leaf(node), low, high);
     }
     const struct store_inner *inner = tree_inner(node);
     bool good = inner->count >= 2 && inner->count <= STORE_TREE_INNER_MAX &&
                 tree_hints_valid(&inner->hints, inner, inner->count - 1, tree_inner_key);
     for (size_t i = 0; good && i < inner->count; i++) {
-        struct tt_str to = high;
-        if (i + 1 < inner->count) {
-            to = tt_str(inner->separators[i]->bytes, inner->separators[i]->size);
-        }
+        struct tt_str to = i + 1 < inner->count ? tree_inner_key(inner, i) : high;
         good = inner->counts[i] == tree_node_items(inner->children[i]) &&
                tree_is_leaf(inner->children[i]) == tree_is_leaf(inner->children[0]) &&
                node_valid(inner->children[i], low, to);

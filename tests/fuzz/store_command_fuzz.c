@@ -3,9 +3,9 @@
 #include "base/intmath.h"
 #include "server/store/apply.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); // NOLINT: the name is libFuzzer's
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) // NOLINT
 {
     struct tt_store *store = tt_store_new();
     uint64_t index = 0;

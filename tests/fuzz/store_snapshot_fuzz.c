@@ -5,7 +5,7 @@
 #include "base/intmath.h"
 #include "server/store/snapshot.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); // NOLINT: the name is libFuzzer's
 
 static int feed_frame(struct tt_snapshot_reader *reader, const uint8_t *payload, size_t size)
 {
@@ -41,7 +41,7 @@ static int feed_head(struct tt_snapshot_reader *reader, uint8_t compacted)
     return feed_frame(reader, bytes, tt__snapshot_record__pack(&record, bytes));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) // NOLINT
 {
     if (size < 2) {
         return 0;

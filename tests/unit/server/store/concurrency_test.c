@@ -5,6 +5,8 @@
 
 #include "tests/unit/server/store/workload.h"
 
+#include "server/store/apply.h"
+
 enum { READERS = 3, BATCHES = 1500, KEYS = 400 };
 
 struct shared {
@@ -230,10 +232,35 @@ static void very_many_readers_of_one_version_are_counted(void **state)
     tt_store_free(store);
 }
 
+/* A snapshot or a slow list must not keep alive what only versions after it reached. */
+static void pinned_version_holds_only_what_it_reaches(void **state)
+{
+    (void)state;
+    struct tt_store *store = tt_store_new();
+    uint64_t index = 0;
+    (void)test_put(store, &index, TT_STR("a"), TT_STR("1"));
+    tt_store_publish(store);
+    struct tt_version *pinned = tt_store_version(store);
+    for (unsigned i = 0; i < 2000; i++) {
+        struct tt_apply_result r = test_put(store, &index, TT_STR("a"), TT_STR("2"));
+        if (r.revision_last % 500 == 0) {
+            (void)test_apply(store, &index, tt_command_compact(r.revision_last), 0);
+        }
+        tt_store_publish(store);
+    }
+    size_t held =
+        pinned->garbage.count; /* one item, one leaf, its directory and chunk, newer tail */
+    assert_true(tt_str_eq_c(tt_version_get(pinned, TT_STR("a"))->value.bytes, "1"));
+    tt_version_unref(pinned);
+    tt_store_free(store);
+    assert_in_range(held, 2, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_see_consistent_versions_while_the_writer_goes_on),
+        cmocka_unit_test(pinned_version_holds_only_what_it_reaches),
         cmocka_unit_test(very_many_readers_of_one_version_are_counted),
     };
     return cmocka_run_group_tests_name("server/store/concurrency", tests, NULL, NULL);

@@ -107,7 +107,7 @@ static inline struct tt_bytes *workload_command(struct workload *w,
 static inline void assert_same_item(const struct tt_item *a, const struct tt_item *b)
 {
     assert_true(!a == !b);
-    if (!a) {
+    if (!a || !b) {
         return;
     }
     assert_true(tt_str_eq(a->key, b->key));
