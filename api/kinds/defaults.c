@@ -11,13 +11,24 @@ static yyjson_mut_val *default_copy(yyjson_mut_doc *doc, yyjson_val *val)
     return yyjson_val_mut_copy(doc, val);
 }
 
+/* Absent, or the zero of a field whose zero means unset. */
+static bool is_unset(const struct tt_field *field, yyjson_mut_val *val)
+{
+    int64_t number;
+    if (val == NULL || field->pointer) {
+        return val == NULL;
+    }
+    return (yyjson_mut_is_str(val) && yyjson_mut_get_len(val) == 0) ||
+           (tt_json_to_i64(val, &number) && number == 0);
+}
+
 static bool fill_object(struct rule_default *ctx, const struct tt_type *type, yyjson_mut_val *val)
 {
     for (uint32_t i = 0; i < type->field_count; i++) {
         const struct tt_field *field = &type->fields[i];
-        if (field->default_value != NULL && tt_json_member(val, field->name) == NULL &&
-            !yyjson_mut_obj_add(val, yyjson_mut_strncpy(ctx->doc, field->name.ptr, field->name.len),
-                                default_copy(ctx->doc, field->default_value))) {
+        if (field->default_value != NULL && is_unset(field, tt_json_member(val, field->name)) &&
+            !tt_json_put(ctx->doc, val, field->name,
+                         default_copy(ctx->doc, field->default_value))) {
             return false;
         }
     }

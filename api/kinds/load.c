@@ -219,6 +219,7 @@ static void fill_limits(struct tt_field *field, yyjson_val *body)
     field->required = yyjson_get_bool(yyjson_obj_get(body, "required"));
     field->nullable = yyjson_get_bool(yyjson_obj_get(body, "nullable"));
     field->atomic_map = yyjson_get_bool(yyjson_obj_get(body, "atomic"));
+    field->pointer = yyjson_get_bool(yyjson_obj_get(body, "pointer"));
     field->proto = (uint32_t)tt_json_iget_i64(body, "proto", 0);
     field->proto_inline = (uint32_t)tt_json_iget_i64(body, "inline", 0);
     struct tt_str list = tt_json_istr_of(yyjson_obj_get(body, "list"));

@@ -54,6 +54,7 @@ struct tt_field {
     uint8_t patch_strategy; /* enum tt_patch_strategy flags */
     uint8_t list_type;      /* enum tt_list_type */
     uint8_t required : 1, immutable : 1, has_min : 1, has_max : 1, nullable : 1, atomic_map : 1;
+    uint8_t pointer : 1; /* zero ("", 0, false) is a value of its own; otherwise it means unset */
 };
 struct tt_type {
     enum tt_type_kind kind;
