@@ -1,6 +1,7 @@
 /* The decoder of sealed values: any bytes either fail to unseal or were sealed by us. */
 #include "server/tls/seal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 

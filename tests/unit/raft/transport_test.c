@@ -204,6 +204,7 @@ static int world_down(void **state)
             tt_mailbox_close(world->nodes[id].box);
             (void)tt_mailbox_drain(world->nodes[id].box);
             tt_mailbox_free(world->nodes[id].box);
+            world->nodes[id].box = NULL;
         }
         tt_tls_context_unref(world->server_tls[id]);
         tt_tls_context_unref(world->client_tls[id]);

@@ -30,11 +30,12 @@ static int world_up(void **state)
 {
     struct world *world = test_calloc(1, sizeof *world);
     const char *base = getenv("TMPDIR");
-    (void)snprintf(world->dir, sizeof world->dir, "%.90s/tutti-seal-XXXXXX",
-                   base != NULL ? base : "/tmp");
-    assert_non_null(mkdtemp(world->dir));
+    char dir[sizeof world->dir];
+    (void)snprintf(dir, sizeof dir, "%.90s/tutti-seal-XXXXXX", base != NULL ? base : "/tmp");
+    assert_non_null(mkdtemp(dir));
+    memcpy(world->dir, dir, sizeof dir);
     for (int i = 0; i < 4; i++) {
-        (void)snprintf(world->path[i], sizeof world->path[i], "%s/%d", world->dir, i);
+        (void)snprintf(world->path[i], sizeof world->path[i], "%s/%d", dir, i);
     }
     assert_int_equal(tt_seal_root_create(world->path[0], NULL), 0);
     world->ring = tt_seal_ring_new();
