@@ -98,6 +98,10 @@ static int stage_record(struct tt_wal *wal, const struct log_record *record, con
     if (wal->dead) {
         return TT_FAIL(err, TT_EIO, "the log failed earlier");
     }
+    if (record->a >= LOG_INDEX_LIMIT ||
+        (record->b >= LOG_INDEX_LIMIT && record->kind != LOG_KIND_HARD_STATE)) {
+        return TT_FAIL(err, TT_EINVAL, "an index or term is out of range");
+    }
     size_t need = LOG_RECORD_HEADER + (size_t)record->size;
     if (record->size > TT_WAL_ENTRY_SIZE_MAX || LOG_BATCH_HEADER + need > wal->stage_size_max) {
         return TT_FAIL(err, TT_EINVAL, "a record of %" PRIu32 " bytes is too large", record->size);

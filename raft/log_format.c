@@ -106,7 +106,8 @@ bool log_record_decode(const uint8_t in[LOG_RECORD_HEADER], struct log_record *r
         size_max = LOG_BASE_SIZE;
     }
     return ret->kind >= LOG_KIND_ENTRY && ret->kind <= LOG_KIND_SEGMENT && in[2] == 0 &&
-           in[3] == 0 && ret->size <= size_max;
+           in[3] == 0 && ret->size <= size_max && ret->a < LOG_INDEX_LIMIT &&
+           (ret->b < LOG_INDEX_LIMIT || ret->kind == LOG_KIND_HARD_STATE);
 }
 
 void log_base_encode(const struct log_state *state, uint8_t out[LOG_BASE_SIZE])
@@ -139,7 +140,8 @@ bool log_base_decode(const uint8_t *in, size_t size, struct log_state *ret)
     };
     state.snapshot.handle_size = tt_le32_get(in + 64);
     if (state.snapshot.handle_size > TT_WAL_SNAPSHOT_HANDLE_SIZE_MAX ||
-        state.first_index > state.last_index + 1 || state.first_index == 0) {
+        state.last_index >= LOG_INDEX_LIMIT || state.first_index > state.last_index + 1 ||
+        state.first_index == 0) {
         return false;
     }
     memcpy(state.snapshot.handle, in + 68, state.snapshot.handle_size);

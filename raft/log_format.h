@@ -38,6 +38,9 @@ enum {
 _Static_assert((LOG_BATCH_SECTORS_MAX - 1) * LOG_PAYLOAD >= TT_WAL_BATCH_SIZE_MAX, "batch fits");
 _Static_assert(LOG_BATCH_HEADER + LOG_RECORD_HEADER + LOG_BASE_SIZE <= LOG_PAYLOAD, "one sector");
 
+/* No index or term reaches it: sums of a few cannot overflow. */
+#define LOG_INDEX_LIMIT (UINT64_C(1) << 62)
+
 enum log_kind {
     LOG_KIND_ENTRY = 1,      /* type; a = index, b = term, bytes = payload */
     LOG_KIND_HARD_STATE = 2, /* a = term, b = voted for */

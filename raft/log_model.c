@@ -127,7 +127,8 @@ static const char *apply_snapshot(struct log_model *model, const struct log_reco
 {
     struct log_state *state = &model->state;
     bool install = record->type == 1;
-    if (record->size < 8 || record->type > 1) {
+    if (record->size < 8 || record->size > 8 + TT_WAL_SNAPSHOT_HANDLE_SIZE_MAX ||
+        record->type > 1) {
         return "a snapshot record is malformed";
     }
     uint64_t keep_from = tt_le64_get(bytes);

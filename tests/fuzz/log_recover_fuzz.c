@@ -4,7 +4,7 @@
  * way. */
 #include "raft/disk_memory.h"
 #include "raft/log.h"
-#include "raft/log_format.h"
+#include "raft/log_model.h"
 
 #include "base/intmath.h"
 
@@ -30,6 +30,7 @@ struct image {
     uint64_t at;    /* sector of the next batch, from the first segment's first */
     uint64_t batch;
     uint64_t chain;
+    struct log_model model; /* after all records that were legal */
 };
 
 /* One batch whose joined payload is `payload`; the header in front is filled in. */
@@ -59,8 +60,13 @@ static void lay(struct image *image, uint8_t *payload, size_t size, uint32_t rec
 static void lay_header(struct image *image, struct input *in)
 {
     uint8_t payload[LOG_PAYLOAD] = {0};
-    struct log_state base = {.first_index = 1 + take(in, 1), .term = take(in, 1)};
-    base.last_index = base.first_index - 1 + take(in, 1);
+    struct log_state base = image->model.state;
+    if (image->batch == 1) {
+        base.first_index = 1 + take(in, 1) % 4;
+        base.last_index = base.first_index - 1 + take(in, 1) % 2;
+        log_model_begin(&image->model, &base);
+    }
+    base.term += take(in, 1) == 1;
     const struct log_record record = {.kind = LOG_KIND_SEGMENT,
                                       .size = LOG_BASE_SIZE,
                                       .a = SECTORS + image->at,
@@ -71,25 +77,55 @@ static void lay_header(struct image *image, struct input *in)
     lay(image, payload, LOG_BATCH_HEADER + LOG_RECORD_HEADER + LOG_BASE_SIZE, 1);
 }
 
+/* A record that can follow, but for the few that the input bends. */
+static struct log_record make_record(const struct image *image, struct input *in)
+{
+    const struct log_state *state = &image->model.state;
+    uint64_t what = take(in, 1);
+    struct log_record record = {.kind = LOG_KIND_ENTRY,
+                                .type = (uint8_t)(what % 3),
+                                .size = (uint32_t)take(in, 2) % 1600,
+                                .a = state->last_index + 1,
+                                .b = state->term + 1};
+    if (what >= 128) {
+        record.kind = (uint8_t)(LOG_KIND_HARD_STATE + what % 3);
+        record.size = record.kind == LOG_KIND_SNAPSHOT ? 8 + record.size % 20 : 0;
+        record.a = record.kind == LOG_KIND_HARD_STATE ? state->term + what % 2
+                                                      : state->last_index - take(in, 1) % 4;
+        record.type = (uint8_t)(take(in, 1) % 2);
+    }
+    if (what % 16 == 15) {
+        record.kind = (uint8_t)(take(in, 1) % 7);
+        record.a = take(in, 2);
+        record.b = take(in, 1);
+    }
+    return record;
+}
+
 static void lay_records(struct image *image, struct input *in)
 {
     static uint8_t payload[16 << 10]; /* scratch of this function */
     size_t size = LOG_BATCH_HEADER;
-    uint32_t records = (uint32_t)take(in, 1) % 8;
+    uint32_t records = 1 + (uint32_t)take(in, 1) % 8;
+    bool snapshot = false;
     memset(payload, 0, sizeof payload);
     for (uint32_t i = 0; i < records; i++) {
-        const struct log_record record = {.kind = (uint8_t)(take(in, 1) % 7),
-                                          .type = (uint8_t)take(in, 1),
-                                          .size = (uint32_t)take(in, 2) % 1600,
-                                          .a = take(in, 2),
-                                          .b = take(in, 1)};
+        struct log_record record = make_record(image, in);
         log_record_encode(&record, payload + size);
         size += LOG_RECORD_HEADER;
-        tt_le64_put(payload + size, take(in, 1));
+        if (record.kind == LOG_KIND_SNAPSHOT) {
+            tt_le64_put(payload + size, record.a + 1 - tt_u64_min(take(in, 1) % 4, record.a));
+        }
+        if (log_model_apply(&image->model, &record, payload + size, 0) == NULL) {
+            snapshot = snapshot || record.kind == LOG_KIND_SNAPSHOT;
+        }
         size += record.size;
     }
-    size += take(in, 1) % 3 == 2 ? take(in, 1) : 0;
-    lay(image, payload, size, records + (take(in, 1) == 9));
+    uint64_t bend = take(in, 1);
+    lay(image, payload, size + (bend == 1), records + (bend == 2));
+    if (snapshot) {
+        image->model.state.snapshot_position = SECTORS + image->at;
+    }
 }
 
 static void damage(struct image *image, struct input *in)
@@ -206,6 +242,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         tt_free(path);
     }
     recover(memory);
+    log_model_fini(&image.model);
     tt_disk_memory_free(memory);
     tt_free(image.bytes);
     return 0;
