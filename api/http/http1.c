@@ -265,13 +265,27 @@ static bool h1_fill(struct http_conn *conn)
     return h1->ex != NULL;
 }
 
+/* llhttp's "NOT_FOUND" as "Not Found". */
+static void put_phrase(struct tt_buf *head, int status)
+{
+    const char *name = llhttp_status_name((llhttp_status_t)status);
+    bool is_inside = false;
+    for (const char *c = name; *c; c++) {
+        bool is_lower = is_inside && *c >= 'A' && *c <= 'Z' && status != 200;
+        tt_buf_char(head, *c == '_' ? ' ' : is_lower ? (char)(*c - 'A' + 'a') : *c);
+        is_inside = *c != '_';
+    }
+}
+
 /* Writes status line and headers; false when they do not fit. */
 static bool write_head(struct http1 *h1, struct tt_http_exchange *ex, int status,
                        const struct tt_http_header *headers, size_t header_count)
 {
     struct tt_buf *head = &ex->server->scratch;
     tt_buf_reset(head);
-    tt_buf_printf(head, "HTTP/1.1 %d %s\r\n", status, llhttp_status_name((llhttp_status_t)status));
+    tt_buf_printf(head, "HTTP/1.1 %d ", status);
+    put_phrase(head, status);
+    tt_buf_append(head, "\r\n", 2);
     bool has_length = false;
     for (size_t i = 0; i < header_count; i++) {
         has_length = has_length || tt_str_eq(headers[i].name, TT_STR("content-length"));

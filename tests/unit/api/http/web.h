@@ -11,6 +11,7 @@
 
 #include "api/http/client.h"
 #include "api/http/server.h"
+#include "base/rng.h"
 
 enum { WEB_HELD_MAX = 64 };
 
@@ -29,6 +30,8 @@ struct web {
     int cancelled; /* exchanges taken away */
     int drained;   /* on_drain calls */
     int requests;
+    bool (*route)(struct web *web, struct tt_http_exchange *ex); /* asked first; may be NULL */
+    void *route_ctx;
     bool server_closed;
     bool client_closed;
     char last_path[128];
@@ -73,6 +76,9 @@ static inline void web_request(void *ctx, struct tt_http_exchange *ex)
     const struct tt_http_request *request = tt_http_request(ex);
     struct tt_http_header type = {TT_STR("content-type"), TT_STR("text/plain")};
     web_note(web, ex);
+    if (web->route && web->route(web, ex)) {
+        return;
+    }
     if (tt_str_eq_c(request->path, "/echo")) {
         tt_http_respond_text(ex, 200, "text/plain", request->body);
     } else if (tt_str_eq_c(request->path, "/hold")) {
@@ -297,8 +303,9 @@ static inline void raw_connect(struct web *web, struct raw *raw, struct tt_tls_c
 
 static inline void raw_send(struct raw *raw, struct tt_str bytes)
 {
-    if (raw->stream) { /* the server may have cut it */
-        (void)tt_tls_stream_write(raw->stream, bytes);
+    if (raw->stream) { /* the server may have cut it: then the write is refused, which is fine */
+        int r = tt_tls_stream_write(raw->stream, bytes);
+        assert_true(r == 0 || r == TT_ECLOSED);
         tt_tls_stream_flush(raw->stream);
     }
 }
