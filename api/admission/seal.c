@@ -54,13 +54,12 @@ int tt_item_text(const struct tt_item *item, const struct tt_sealer *sealer, str
     return r;
 }
 
-int tt_value_from_text(const struct tt_sealer *sealer, struct tt_arena *arena, struct tt_str key,
-                       struct tt_str text, uint32_t splice, struct tt_value *ret_value,
-                       struct tt_err *err)
+int tt_value_seal(const struct tt_sealer *sealer, struct tt_arena *arena, struct tt_str key,
+                  struct tt_value *value, struct tt_err *err)
 {
-    TT_ASSERT(splice > 0 && splice < text.len);
+    TT_ASSERT(value->codec == TT_CODEC_JSON);
+    TT_ASSERT(value->splice > 0 && value->splice < value->bytes.len);
     if (!tt_key_is_sealed(key)) {
-        *ret_value = (struct tt_value){.codec = TT_CODEC_JSON, .splice = splice, .bytes = text};
         return TT_OK;
     }
     if (!sealer) {
@@ -72,16 +71,16 @@ int tt_value_from_text(const struct tt_sealer *sealer, struct tt_arena *arena, s
     if (!key_id) {
         return TT_FAIL(err, TT_ETOOLARGE, "the request is too large");
     }
-    struct tt_value value = {.codec = TT_CODEC_SEALED, .splice = splice};
-    int r = sealer->seal(sealer, key, text, &sealed, key_id, err);
+    struct tt_value result = {.codec = TT_CODEC_SEALED, .splice = value->splice};
+    int r = sealer->seal(sealer, key, value->bytes, &sealed, key_id, err);
     if (r == TT_OK) {
-        r = to_arena(arena, &sealed, &value.bytes, err);
+        r = to_arena(arena, &sealed, &result.bytes, err);
     }
     if (r) {
         return r;
     }
-    value.key_id = tt_str_c(key_id);
-    *ret_value = value;
+    result.key_id = tt_str_c(key_id);
+    *value = result;
     return TT_OK;
 }
 

@@ -28,11 +28,10 @@ void tt_sealer_over_ring(struct tt_sealer *ret_sealer, struct tt_seal_ring *ring
  * be NULL: sealed values are then TT_EUNAVAILABLE. */
 int tt_item_text(const struct tt_item *item, const struct tt_sealer *sealer, struct tt_arena *arena,
                  struct tt_str *ret_text, struct tt_err *err) TT_MUST_USE;
-/* Fills a put's value from an object's JSON: sealed (bytes in the arena) for kinds whose values are
- * secret, the text itself otherwise. */
-int tt_value_from_text(const struct tt_sealer *sealer, struct tt_arena *arena, struct tt_str key,
-                       struct tt_str text, uint32_t splice, struct tt_value *ret_value,
-                       struct tt_err *err) TT_MUST_USE;
+/* Seals a put's plain JSON value in place (bytes in the arena) when the key is one whose values are
+ * secret; leaves others alone. */
+int tt_value_seal(const struct tt_sealer *sealer, struct tt_arena *arena, struct tt_str key,
+                  struct tt_value *value, struct tt_err *err) TT_MUST_USE;
 /* True for keys whose values are sealed: core Secrets. */
 bool tt_key_is_sealed(struct tt_str key);
 

@@ -128,8 +128,8 @@ static int put_marked(struct api_request *rq, const struct tt_object *object, st
         return r;
     }
     op->kind = TT_OP_PUT;
-    return tt_value_from_text(rq->worker->api->config.sealer, rq->arena, op->key, scratch.text,
-                              scratch.splice, &op->value, err);
+    op->value = (struct tt_value){TT_CODEC_JSON, scratch.splice, TT_STR(""), scratch.text};
+    return tt_value_seal(rq->worker->api->config.sealer, rq->arena, op->key, &op->value, err);
 }
 
 static int add_item(struct api_request *rq, struct collection_op *op, const struct tt_item *item,

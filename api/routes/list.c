@@ -115,36 +115,44 @@ static int parse_selectors(struct api_request *rq, struct list_op *op, struct tt
     return narrow_to_name(rq, op, err);
 }
 
-/* resourceVersion, resourceVersionMatch and continue together. */
-static int check_revision(struct api_request *rq, struct list_op *op, struct tt_err *err)
+static int check_match(const struct api_query *query, bool exact, struct tt_err *err)
 {
-    const struct api_query *query = &rq->query;
     struct tt_str match = query->resource_version_match;
-    bool exact = tt_str_eq_c(match, "Exact");
-    if (match.len > 0 && !exact && !tt_str_eq_c(match, "NotOlderThan")) {
+    if (match.len == 0) {
+        return TT_OK;
+    }
+    if (!exact && !tt_str_eq_c(match, "NotOlderThan")) {
         return TT_FAIL(err, TT_EINVAL,
                        "resourceVersionMatch: Unsupported value: \"%.*s\": supported values: "
                        "\"Exact\", \"NotOlderThan\"",
                        TT_STR_ARG(match));
     }
-    if (match.len > 0 && query->resource_version.len == 0) {
+    if (query->resource_version.len == 0) {
         return TT_FAIL(err, TT_EINVAL,
                        "resourceVersionMatch: Forbidden: resourceVersionMatch is "
                        "forbidden unless resourceVersion is provided");
-    }
-    if (query->continue_token.len > 0 &&
-        (match.len > 0 || (query->resource_version.len > 0 && query->revision > 0))) {
-        return TT_FAIL(err, TT_EINVAL,
-                       "specifying resource version is not allowed when using continue");
     }
     if (exact && query->revision == 0) {
         return TT_FAIL(err, TT_EINVAL,
                        "resourceVersionMatch: Forbidden: resourceVersionMatch "
                        "\"Exact\" is forbidden for resourceVersion \"0\"");
     }
-    bool legacy_exact = match.len == 0 && query->limit > 0 && query->revision > 0;
-    op->at_revision = exact || legacy_exact ? query->revision : 0;
     return TT_OK;
+}
+
+/* resourceVersion, resourceVersionMatch and continue together. */
+static int check_revision(const struct api_request *rq, struct list_op *op, struct tt_err *err)
+{
+    const struct api_query *query = &rq->query;
+    bool has_match = query->resource_version_match.len > 0;
+    bool exact = tt_str_eq_c(query->resource_version_match, "Exact");
+    if (query->continue_token.len > 0 && (has_match || query->revision > 0)) {
+        return TT_FAIL(err, TT_EINVAL,
+                       "specifying resource version is not allowed when using continue");
+    }
+    bool legacy_exact = !has_match && query->limit > 0;
+    op->at_revision = exact || legacy_exact ? query->revision : 0;
+    return check_match(query, exact, err);
 }
 
 /* ---- writing ---- */

@@ -185,34 +185,49 @@ int api_path_parse(struct tt_arena *arena, enum tt_http_method method, struct tt
     return TT_OK;
 }
 
-int api_path_verb(const struct api_path *path, enum tt_http_method method, bool watch,
-                  enum tt_verb *ret_verb, struct tt_err *err)
+static enum tt_verb read_verb(const struct api_path *path, bool watch)
 {
     bool collection = path->name.len == 0;
+    if (watch && path->subresource.len == 0) {
+        return TT_VERB_WATCH;
+    }
+    return collection ? TT_VERB_LIST : TT_VERB_GET;
+}
+
+/* The verb of a method that changes something; false for methods that mean nothing here. */
+static bool write_verb(const struct api_path *path, enum tt_http_method method,
+                       enum tt_verb *ret_verb)
+{
+    bool collection = path->name.len == 0;
+    bool sub = path->subresource.len > 0;
     switch (method) {
-    case TT_HTTP_GET:
-        if (collection || (watch && path->subresource.len == 0)) {
-            *ret_verb = watch ? TT_VERB_WATCH : TT_VERB_LIST;
-        } else {
-            *ret_verb = TT_VERB_GET;
-        }
-        return TT_OK;
-    case TT_HTTP_POST: /* a name only with subresources such as binding */
+    case TT_HTTP_POST: /* under a name only with subresources such as binding */
         *ret_verb = TT_VERB_CREATE;
-        return collection || path->subresource.len > 0 ? TT_OK : not_allowed(err);
+        return collection || sub;
     case TT_HTTP_PUT:
         *ret_verb = TT_VERB_UPDATE;
-        return collection ? not_allowed(err) : TT_OK;
+        return !collection;
     case TT_HTTP_PATCH:
         *ret_verb = TT_VERB_PATCH;
-        return collection ? not_allowed(err) : TT_OK;
+        return !collection;
     case TT_HTTP_DELETE:
         *ret_verb = collection ? TT_VERB_DELETECOLLECTION : TT_VERB_DELETE;
-        return path->subresource.len > 0 ? not_allowed(err) : TT_OK;
+        return !sub;
+    case TT_HTTP_GET:
     case TT_HTTP_HEAD:
     case TT_HTTP_OPTIONS:
     case TT_HTTP_OTHER:
     default:
-        return not_allowed(err);
+        return false;
     }
+}
+
+int api_path_verb(const struct api_path *path, enum tt_http_method method, bool watch,
+                  enum tt_verb *ret_verb, struct tt_err *err)
+{
+    if (method == TT_HTTP_GET) {
+        *ret_verb = read_verb(path, watch);
+        return TT_OK;
+    }
+    return write_verb(path, method, ret_verb) ? TT_OK : not_allowed(err);
 }

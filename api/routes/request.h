@@ -90,10 +90,14 @@ void api_respond_typed(struct api_request *rq, int http_status, const char *cont
                        struct tt_str body);
 void api_respond_parts(struct api_request *rq, int http_status, const struct tt_http_part *parts,
                        size_t part_count);
-/* One object (its JSON text without resourceVersion) in the format the client wants. owner: the
- * item that text lies in, or NULL when it lies in the arena. revision 0: no resourceVersion. */
-int api_respond_object(struct api_request *rq, int http_status, struct tt_str text, uint32_t splice,
-                       uint64_t revision, const struct tt_item *owner,
+/* One object in the format the client wants. */
+struct api_view {
+    struct tt_str text;          /* its JSON without resourceVersion */
+    uint32_t splice;             /* where that goes */
+    uint64_t revision;           /* 0: none is shown */
+    const struct tt_item *owner; /* the item text lies in; NULL when it lies in the arena */
+};
+int api_respond_object(struct api_request *rq, int http_status, const struct api_view *view,
                        struct tt_err *err) TT_MUST_USE;
 int api_respond_item(struct api_request *rq, const struct tt_item *item,
                      struct tt_err *err) TT_MUST_USE;

@@ -187,9 +187,13 @@ static int respond_metadata(struct api_request *rq, int http_status, const struc
     return TT_OK;
 }
 
-int api_respond_object(struct api_request *rq, int http_status, struct tt_str text, uint32_t splice,
-                       uint64_t revision, const struct tt_item *owner, struct tt_err *err)
+int api_respond_object(struct api_request *rq, int http_status, const struct api_view *view,
+                       struct tt_err *err)
 {
+    struct tt_str text = view->text;
+    uint32_t splice = view->splice;
+    uint64_t revision = view->revision;
+    const struct tt_item *owner = view->owner;
     TT_ASSERT(splice > 0 && splice < text.len);
     struct tt_table_row row = {
         .stored = text, .splice = splice, .revision = revision, .first = true};
@@ -225,7 +229,8 @@ int api_respond_item(struct api_request *rq, const struct tt_item *item, struct 
         return r;
     }
     const struct tt_item *owner = item->value.codec == TT_CODEC_JSON ? item : NULL;
-    return api_respond_object(rq, 200, text, item->value.splice, item->mod_revision, owner, err);
+    struct api_view view = {text, item->value.splice, item->mod_revision, owner};
+    return api_respond_object(rq, 200, &view, err);
 }
 
 void api_respond_success(struct api_request *rq, struct tt_str name, struct tt_str uid)

@@ -65,7 +65,8 @@ static int answer(struct api_request *rq, struct api_write *op, uint64_t revisio
         api_respond_success(rq, op->name, op->uid);
         return TT_OK;
     }
-    return api_respond_object(rq, op->http_status, op->text, op->splice, revision, NULL, err);
+    struct api_view view = {op->text, op->splice, revision, NULL};
+    return api_respond_object(rq, op->http_status, &view, err);
 }
 
 /* The change a keyed request made, from history; what is there now when history is gone. */
@@ -84,8 +85,8 @@ static int answer_keyed(struct api_request *rq, struct api_write *op, uint64_t r
         struct tt_str text;
         r = tt_item_text(change.item, rq->worker->api->config.sealer, rq->arena, &text, err);
         if (r == TT_OK) {
-            r = api_respond_object(rq, op->http_status, text, change.item->value.splice, revision,
-                                   NULL, err);
+            struct api_view view = {text, change.item->value.splice, revision, NULL};
+            r = api_respond_object(rq, op->http_status, &view, err);
         }
     } else if (op->text.len > 0) {
         r = answer(rq, op, revision, err);
@@ -159,8 +160,9 @@ static int propose(struct api_request *rq, struct api_write *op, struct tt_err *
     struct tt_txn_op change = {.kind = op->action == API_WRITE_DELETE ? TT_OP_DELETE : TT_OP_PUT,
                                .key = op->key};
     if (change.kind == TT_OP_PUT) {
-        int r = tt_value_from_text(rq->worker->api->config.sealer, rq->arena, op->key, op->text,
-                                   op->splice, &change.value, err);
+        change.value = (struct tt_value){TT_CODEC_JSON, op->splice, TT_STR(""), op->text};
+        int r =
+            tt_value_seal(rq->worker->api->config.sealer, rq->arena, op->key, &change.value, err);
         if (r) {
             return r;
         }
