@@ -53,6 +53,9 @@ int tt_node_load(struct tt_wal *wal, const struct tt_node_snapshot *snapshot,
         .entries = entries,
         .entry_count = count,
     };
+    if (r == 0 && ret->term == 0 && count > 0) {
+        ret->term = entries[0].term; /* bootstrapped and never started: no hard state yet */
+    }
     if (r < 0) {
         tt_node_load_fini(ret);
         return TT_WRAP(err, r, "load the log");

@@ -280,6 +280,9 @@ static void compact_when_due(struct tt_replica *replica)
 static void housekeeping_fired(struct tt_timer *timer)
 {
     struct tt_replica *replica = TT_CONTAINER_OF(timer, struct tt_replica, housekeeping);
+    if (replica->stopping) {
+        return; /* it only keeps the loop alive until the log has stopped */
+    }
     uint64_t free_bytes;
     if (tt_datadir_free_space(replica->datadir, &free_bytes, NULL) == TT_OK) {
         tt_node_disk_free(replica->node, free_bytes);
@@ -347,7 +350,6 @@ static void core_stopping(void *ctx)
     tt_node_stop(replica->node);
     replica->stopping = true;
     tt_timer_stop(&replica->timer);
-    tt_timer_stop(&replica->housekeeping);
     flush_replies(replica);
     tt_transport_stop(replica->transport, transport_stopped, replica);
 }

@@ -1,0 +1,111 @@
+/* The adapter from the vtable of api/admission to sealing (server/tls/seal.h). */
+#include "server/main/keys.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/file.h"
+
+enum { PASSPHRASE_SIZE_MAX = 4096 };
+
+struct server_keys {
+    struct tt_sealer sealer;
+    struct tt_seal_ring *ring; /* owned; NULL: no sealing */
+};
+
+static int seal(const struct tt_sealer *sealer, struct tt_str aad, struct tt_str plain,
+                struct tt_buf *sealed, char ret_key_id[TT_SEAL_KEY_ID_SIZE], struct tt_err *err)
+{
+    const struct server_keys *keys = sealer->ctx;
+    struct tt_buf bytes;
+    int r = tt_seal(keys->ring, aad, plain, &bytes, err);
+    if (r != TT_OK) {
+        return r;
+    }
+    tt_buf_append(sealed, bytes.ptr, bytes.len);
+    tt_buf_fini(&bytes);
+    (void)snprintf(ret_key_id, TT_SEAL_KEY_ID_SIZE, "%016" PRIx64,
+                   tt_seal_ring_active_id(keys->ring));
+    return TT_OK;
+}
+
+static int unseal(const struct tt_sealer *sealer, struct tt_str aad, const struct tt_value *value,
+                  struct tt_buf *plain, struct tt_err *err)
+{
+    const struct server_keys *keys = sealer->ctx;
+    TT_AUTO(tt_secret) secret = NULL;
+    int r = tt_unseal(keys->ring, aad, value->bytes, &secret, err);
+    if (r == TT_OK) {
+        tt_buf_str(plain, tt_secret_reveal(secret));
+    }
+    return r;
+}
+
+static int read_secret(const char *path, size_t size_max, struct tt_secret **ret_secret,
+                       struct tt_err *err)
+{
+    struct tt_buf text;
+    int r = tt_file_read(path, size_max, &text, err);
+    if (r == TT_OK) {
+        struct tt_str trimmed = tt_str_trim(tt_buf_view(&text));
+        *ret_secret = tt_secret_new(trimmed);
+        tt_pki_buf_wipe(&text);
+    }
+    return r;
+}
+
+static int open_ring(struct server_keys *keys, const struct server_options *options,
+                     struct tt_err *err)
+{
+    if (options->seal_key == NULL && options->seal_passphrase == NULL) {
+        return TT_OK;
+    }
+    keys->ring = tt_seal_ring_new();
+    if (options->seal_key != NULL) {
+        int r = tt_seal_ring_add_file(keys->ring, options->seal_key, err);
+        return r != TT_OK ? TT_WRAP(err, r, "--seal-key") : TT_OK;
+    }
+    char salt[512];
+    if (options->seal_salt != NULL) {
+        (void)snprintf(salt, sizeof salt, "%s", options->seal_salt);
+    } else {
+        (void)snprintf(salt, sizeof salt, "%s/seal.salt", options->data_dir);
+    }
+    TT_AUTO(tt_secret) passphrase = NULL;
+    int r = read_secret(options->seal_passphrase, PASSPHRASE_SIZE_MAX, &passphrase, err);
+    if (r == TT_OK) {
+        r = tt_dir_make(options->data_dir, 0700, err);
+    }
+    if (r == TT_OK) {
+        r = tt_seal_ring_add_passphrase(keys->ring, passphrase, salt, err);
+    }
+    return r != TT_OK ? TT_WRAP(err, r, "--seal-passphrase") : TT_OK;
+}
+
+int server_keys_new(const struct server_options *options, struct server_keys **ret_keys,
+                    struct tt_err *err)
+{
+    struct server_keys *keys = TT_NEW(struct server_keys);
+    keys->sealer = (struct tt_sealer){.seal = seal, .unseal = unseal, .ctx = keys};
+    int r = open_ring(keys, options, err);
+    if (r != TT_OK) {
+        server_keys_free(keys);
+        return r;
+    }
+    *ret_keys = keys;
+    return TT_OK;
+}
+
+void server_keys_free(struct server_keys *keys)
+{
+    if (keys == NULL) {
+        return;
+    }
+    tt_seal_ring_free(keys->ring);
+    tt_free(keys);
+}
+
+const struct tt_sealer *server_keys_sealer(const struct server_keys *keys)
+{
+    return keys->ring != NULL ? &keys->sealer : NULL;
+}

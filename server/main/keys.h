@@ -1,0 +1,19 @@
+/* The root key that seals Secrets, behind the vtable that admission knows.
+ *
+ * Ownership: owned by struct server_keys. Thread: made at start-up; sealing from any API thread.
+ * Errors: a missing file says which option names it. */
+#ifndef SERVER_MAIN_KEYS_H
+#define SERVER_MAIN_KEYS_H
+
+#include "api/admission/seal.h"
+#include "server/main/server_options.h"
+#include "server/tls/pki.h"
+#include "server/tls/seal.h"
+
+struct server_keys;
+int server_keys_new(const struct server_options *options, struct server_keys **ret_keys,
+                    struct tt_err *err) TT_MUST_USE;
+void server_keys_free(struct server_keys *keys);                            /* NULL is fine */
+const struct tt_sealer *server_keys_sealer(const struct server_keys *keys); /* NULL: no key */
+
+#endif

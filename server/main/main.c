@@ -1,0 +1,83 @@
+/* tuttid: the one daemon. `tuttid server` runs a server of the cluster, `tuttid agent` a node. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "server/main/server.h"
+#include "server/tls/seal.h"
+
+enum { EXIT_USAGE = 2 };
+
+static void print(FILE *out, void (*write)(struct tt_buf *buf))
+{
+    TT_AUTO_BUF struct tt_buf buf;
+    tt_buf_init(&buf, 64 << 10);
+    write(&buf);
+    (void)fwrite(buf.ptr, 1, buf.len, out);
+}
+
+static void usage(struct tt_buf *buf)
+{
+    tt_buf_c(buf, "tuttid runs the parts of a tutti cluster.\n\n"
+                  "  tuttid server …   a server: raft member, API, reconcilers\n"
+                  "  tuttid agent …    a node: runs the pods bound to it\n"
+                  "  tuttid version    prints the version\n\n"
+                  "Each takes --help. Clusters are made and looked at with tuttictl.\n");
+}
+
+static int report(const char *what, const struct tt_err *err)
+{
+    char text[2048];
+    (void)tt_err_format(err, text, sizeof text);
+    (void)fprintf(stderr, "tuttid %s: %s\n", what, text);
+    return tt_err_exit_code(err->code);
+}
+
+static int run_server(int argc, char **argv)
+{
+    struct server_options options = {.name = NULL};
+    struct tt_err err;
+    tt_err_init(&err);
+    int r = server_options_parse(argc, argv, &options, &err);
+    if (r == TT_OK && options.help) {
+        print(stdout, server_options_help);
+        return 0;
+    }
+    if (r != TT_OK) {
+        return report("server", &err);
+    }
+    tt_log_setup(STDERR_FILENO, options.level, options.name);
+    struct server *server = NULL;
+    r = tt_process_harden(&err);
+    if (r == TT_OK) {
+        r = server_new(&options, &server, &err);
+    }
+    if (r == TT_OK) {
+        r = server_run(server, &err);
+    }
+    server_free(server);
+    if (r != TT_OK) {
+        TT_LOG(TT_LOG_ERROR, "server", "the server cannot run", TT_F_ERR(&err));
+        return report("server", &err);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct tt_str command = tt_str_c(argc > 1 ? argv[1] : "help");
+    if (tt_str_eq(command, TT_STR("server"))) {
+        return run_server(argc - 2, argv + 2);
+    }
+    if (tt_str_eq(command, TT_STR("version")) || tt_str_eq(command, TT_STR("--version"))) {
+        (void)printf("tuttid %s\n", TT_VERSION_TEXT);
+        return 0;
+    }
+    if (tt_str_eq(command, TT_STR("help")) || tt_str_eq(command, TT_STR("--help"))) {
+        print(stdout, usage);
+        return 0;
+    }
+    (void)fprintf(stderr, "tuttid: unknown command \"%s\"\n\n", argv[1]);
+    print(stderr, usage);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,41 @@
+/* What `tuttid server` is told: parsed and checked before anything starts.
+ *
+ * Ownership: strings point into argv. Thread: start-up. Errors: TT_EINVAL with the option's name
+ * and what to give instead. */
+#ifndef SERVER_MAIN_SERVER_OPTIONS_H
+#define SERVER_MAIN_SERVER_OPTIONS_H
+
+#include "base/log.h"
+#include "base/options.h"
+#include "server/store/proposer.h"
+
+struct server_options {
+    const char *name; /* of this server, as in its certificate */
+    const char *data_dir;
+    const char *api_listen;    /* host:port */
+    const char *api_advertise; /* host:port that clients and members use; NULL = api_listen */
+    const char *peer_listen;   /* host:port */
+    const char *cert, *key, *ca;
+    const char *ca_key;          /* NULL: this server signs nothing (no joins, no renewals) */
+    const char *seal_key;        /* root key file */
+    const char *seal_passphrase; /* file that holds a passphrase */
+    const char *seal_salt;       /* NULL: in the data directory */
+    const char *bootstrap;       /* NAME=HOST:PORT,… of all first members */
+    const char *log_level;
+    uint64_t api_threads; /* 0: one per core */
+    uint64_t member_id;   /* of a joining server; 0: chosen */
+    bool join;            /* an empty data directory is a new member of a running cluster */
+    bool help;
+    /* From the above: */
+    char api_host[TT_ADDRESS_SIZE], peer_host[TT_ADDRESS_SIZE];
+    uint16_t api_port, peer_port;
+    struct tt_member initial[TT_MEMBERS_MAX];
+    size_t initial_count;
+    enum tt_log_level level;
+};
+
+int server_options_parse(int argc, char **argv, struct server_options *ret,
+                         struct tt_err *err) TT_MUST_USE;
+void server_options_help(struct tt_buf *buf);
+
+#endif
