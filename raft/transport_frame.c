@@ -88,6 +88,7 @@ int tt_frame_read(struct tt_frame_reader *reader, struct tt_str *bytes, struct t
             return r;
         }
     }
+    TT_ASSERT(reader->payload != NULL);
     size_t size = tt_size_min(bytes->len, reader->payload->size - reader->filled);
     if (size > 0) {
         memcpy(reader->fill + reader->filled, bytes->ptr, size);

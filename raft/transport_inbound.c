@@ -250,12 +250,12 @@ void tt_transport_accept(void *ctx, int fd, const char *remote)
 }
 
 static struct peer *peer_of_intake(struct tt_transport *transport, uint64_t serial,
-                                   uint8_t *ret_channel)
+                                   unsigned *ret_channel)
 {
     struct tt_list *head = &transport->peers;
     for (struct tt_list *node = head->next; node != head; node = node->next) {
         struct peer *peer = TT_CONTAINER_OF(node, struct peer, node);
-        for (uint8_t channel = 0; channel < CHANNEL_COUNT; channel++) {
+        for (unsigned channel = 0; channel < CHANNEL_COUNT; channel++) {
             if (peer->intakes[channel].serial == serial) {
                 *ret_channel = channel;
                 return peer;
@@ -267,7 +267,7 @@ static struct peer *peer_of_intake(struct tt_transport *transport, uint64_t seri
 
 void tt_transport_intake_confirm(struct tt_transport *transport, uint64_t serial, uint64_t size)
 {
-    uint8_t channel = 0;
+    unsigned channel = 0;
     struct peer *peer = peer_of_intake(transport, serial, &channel);
     if (peer == NULL) {
         return; /* the member left */

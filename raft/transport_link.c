@@ -242,15 +242,20 @@ static void on_writable(void *ctx, struct tt_tls_stream *stream)
     }
 }
 
+static void log_failure(const struct link *link, const struct tt_err *err)
+{
+    if (err != NULL) {
+        TT_LOG(TT_LOG_DEBUG, "transport", "connection to a peer failed",
+               TT_F_C("name", link->peer->name), TT_F_ERR(err));
+    }
+}
+
 static void on_closed(void *ctx, struct tt_tls_stream *stream, const struct tt_err *err)
 {
     struct link *link = ctx;
     if (link->stream == stream) {
         link->stream = NULL;
-        if (err != NULL) {
-            TT_LOG(TT_LOG_DEBUG, "transport", "connection to a peer failed",
-                   TT_F_C("name", link->peer->name), TT_F_ERR(err));
-        }
+        log_failure(link, err);
         link_down(link);
     }
     peer_release(link->peer);

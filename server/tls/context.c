@@ -26,7 +26,13 @@
  * then the identity in the leaf, then the revocation set. So nobody can forget one of them. Locks
  * are OpenSSL's: contexts are the one thing of this layer that threads share. */
 
-enum { PIN_SIZE = 32, VERIFY_DEPTH_MAX = 2, ALPN_SIZE = 256, FILE_COUNT = 3 };
+enum {
+    PIN_SIZE = 32,
+    VERIFY_DEPTH_MAX = 2,
+    ALPN_SIZE = 256,
+    FILE_COUNT = 3,
+    READ_BUFFER_SIZE = 36864 /* two full records per recv */
+};
 
 struct file_stamp {
     struct timespec mtime;
@@ -172,6 +178,7 @@ static int ctx_set_protocol(struct tt_tls_context *context, SSL_CTX *ctx, struct
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_read_ahead(ctx, 1);
+    SSL_CTX_set_default_read_buffer_len(ctx, READ_BUFFER_SIZE);
     SSL_CTX_set_default_passwd_cb(ctx, passphrase_none);
     bool ok =
         SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&

@@ -33,7 +33,9 @@ static bool is_hex(struct tt_str text, size_t len)
 
 static void copy_text(struct tt_str text, char *out)
 {
-    memcpy(out, text.ptr, text.len);
+    if (text.len > 0) {
+        memcpy(out, text.ptr, text.len);
+    }
     out[text.len] = '\0';
 }
 
@@ -153,7 +155,7 @@ int tt_join_token_store(const struct tt_join_token *token, uint64_t expires_ms, 
     memcpy(ret_stored->id, token->id, sizeof ret_stored->id);
     secret_hash(token, ret_stored->secret_hash);
     ret_stored->expires_ms = expires_ms;
-    copy_text(bound.len > 0 ? bound : TT_STR(""), ret_stored->name);
+    copy_text(bound, ret_stored->name);
     return 0;
 }
 
@@ -180,7 +182,7 @@ int tt_join_stored_parse(struct tt_str text, struct tt_join_token_stored *ret_st
         return TT_FAIL(err, TT_ECORRUPT, "a stored join token is malformed");
     }
     copy_text(hash, stored.secret_hash);
-    copy_text(rest.len > 0 ? rest : TT_STR(""), stored.name);
+    copy_text(rest, stored.name);
     *ret_stored = stored;
     return 0;
 }

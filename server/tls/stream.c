@@ -15,10 +15,10 @@
  *        └───────────┴────────────┴─────────┴───────────────────┘   (failure or abort)
  *
  * System calls are the cost of a request, so: one write per 16 KiB record and flush; the socket is
- * watched for writing only while OpenSSL could not write; a short read ends the event (polling is
- * level-triggered, so no second read only to hear EAGAIN); the watched set is changed only when it
- * differs. With read-ahead OpenSSL may hold bytes the kernel no longer announces: the timer takes
- * up reading again after a pause or a spent budget.
+ * watched for writing only while OpenSSL could not write; an event ends when OpenSSL holds no more
+ * bytes (polling is level-triggered, so no further read only to hear EAGAIN); the watched set is
+ * changed only when it differs. With read-ahead OpenSSL may hold bytes the kernel no longer
+ * announces: the timer takes up reading again after a pause or a spent budget.
  *
  * Failure modes: every OpenSSL failure ends in fail(): the first cause is kept and told once
  * through `closed`, from a close callback and never inside a call of the user. A peer that was
@@ -410,8 +410,7 @@ static bool read_once(struct tt_tls_stream *stream)
         return false;
     }
     stream->events.data(stream->ctx, stream, tt_str(bytes, size));
-    return state_of(stream) == STREAM_OPEN &&
-           (size == sizeof bytes || SSL_has_pending(stream->ssl) == 1);
+    return state_of(stream) == STREAM_OPEN && SSL_has_pending(stream->ssl) == 1;
 }
 
 static void read_some(struct tt_tls_stream *stream)

@@ -214,6 +214,17 @@ static int world_down(void **state)
     return 0;
 }
 
+static bool all_reachable(const struct world *world, size_t count)
+{
+    bool all = true;
+    for (uint64_t id = 1; id <= count; id++) {
+        for (uint64_t peer = 1; peer <= count; peer++) {
+            all = all && (peer == id || world->nodes[id].reachable[peer]);
+        }
+    }
+    return all;
+}
+
 /* All of 1..count up, knowing and reaching each other. */
 static void cluster_up(struct world *world, size_t count)
 {
@@ -223,11 +234,7 @@ static void cluster_up(struct world *world, size_t count)
     for (uint64_t id = 1; id <= count; id++) {
         node_knows(world, id, count);
     }
-    for (uint64_t id = 1; id <= count; id++) {
-        for (uint64_t peer = 1; peer <= count; peer++) {
-            WAIT_UNTIL(world, peer == id || world->nodes[id].reachable[peer]);
-        }
-    }
+    WAIT_UNTIL(world, all_reachable(world, count));
 }
 
 static void three_servers_reach_each_other_in_order(void **state)
@@ -524,18 +531,18 @@ static void a_user_certificate_is_no_peer(void **state)
 static void frames_survive_any_split(void **state)
 {
     (void)state;
-    enum { FRAMES = 200, SIZE_MAX_ = 300 };
+    enum { FRAMES = 200, PAYLOAD_SIZE_MAX = 300 };
     uint64_t seed = tt_random_u64();
     struct tt_rng rng;
     struct tt_frame_reader reader;
-    static uint8_t wire[FRAMES * (SIZE_MAX_ + TT_FRAME_HEADER_SIZE)];
+    static uint8_t wire[FRAMES * (PAYLOAD_SIZE_MAX + TT_FRAME_HEADER_SIZE)];
     size_t sizes[FRAMES];
     size_t size = 0;
     print_message("seed %llu\n", (unsigned long long)seed);
     tt_rng_seed(&rng, seed);
     for (size_t i = 0; i < FRAMES; i++) {
         uint8_t *data = NULL;
-        sizes[i] = tt_rng_below(&rng, SIZE_MAX_);
+        sizes[i] = tt_rng_below(&rng, PAYLOAD_SIZE_MAX);
         struct tt_bytes *part = tt_bytes_new_uninit(sizes[i], &data);
         memset(data, (int)(i & 0xff), sizes[i]);
         tt_frame_header(wire + size, TEXT, &part, 1);
@@ -543,7 +550,7 @@ static void frames_survive_any_split(void **state)
         size += TT_FRAME_HEADER_SIZE + sizes[i];
         tt_bytes_unref(part);
     }
-    tt_frame_reader_init(&reader, SIZE_MAX_);
+    tt_frame_reader_init(&reader, PAYLOAD_SIZE_MAX);
     size_t at = 0;
     size_t seen = 0;
     while (at < size) {
