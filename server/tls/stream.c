@@ -29,7 +29,7 @@ enum {
     RECORD_SIZE = 16384,
     READ_SIZE = 8192, /* on the stack; a full record takes two reads */
     READ_BATCH = 32,  /* reads per event: then others get their turn */
-    DRAIN_MS = 1000,  /* for the last bytes, and again for the peer's end */
+    DRAIN_MS = 1000,  /* without progress on the last bytes, and again for the peer's end */
     HANDSHAKE_MS = 10000,
     DISCARD_BATCH = 16
 };
@@ -296,7 +296,11 @@ static void write_queue(struct tt_tls_stream *stream)
 static void drain(struct tt_tls_stream *stream)
 {
     if (!stream->notified_end) {
+        size_t before = stream->ring.size;
         write_queue(stream);
+        if (state_of(stream) == STREAM_DRAINING && stream->ring.size < before) {
+            tt_timer_start(&stream->timer, DRAIN_MS, 0); /* a slow reader is not a dead one */
+        }
         if (state_of(stream) != STREAM_DRAINING || stream->ring.size > 0) {
             poll_update(stream);
             return;

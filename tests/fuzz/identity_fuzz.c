@@ -51,11 +51,29 @@ static void try_pem(struct tt_str text)
     tt_buf_fini(&bundle);
 }
 
+/* A signed request yields exactly the identity the caller named. */
+static void try_csr(struct tt_str text)
+{
+    static struct tt_pki_ca *ca;
+    struct tt_buf cert = {0};
+    struct tt_pki_info info;
+    const struct tt_pki_subject subject = {.role = TT_IDENTITY_AGENT, .name = "n1"};
+    if (ca == NULL) {
+        TT_ASSERT(tt_pki_ca_new("fuzz", 1800000000000u, 0, &ca, NULL) == 0);
+    }
+    if (tt_pki_csr_sign(ca, text, &subject, 1800000000000u, &cert, NULL) == 0) {
+        TT_ASSERT(tt_pki_cert_info(tt_buf_view(&cert), &info, NULL) == 0);
+        TT_ASSERT(strcmp(info.identity.uri, "spiffe://fuzz/agent/n1") == 0);
+    }
+    tt_buf_fini(&cert);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tt_str text = tt_str((const char *)data, size);
     try_cert(data, size);
     try_token(text);
     try_pem(text);
+    try_csr(text);
     return 0;
 }

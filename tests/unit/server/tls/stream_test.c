@@ -82,6 +82,60 @@ static void close_delivers_what_was_queued(void **state)
     assert_false(pair.server.failed);
 }
 
+struct slice {
+    struct pair *pair;
+    size_t size_wanted; /* received so far by the server */
+    uint64_t until_ms;  /* monotonic */
+};
+
+static bool slice_is_read(void *ctx)
+{
+    struct slice *slice = ctx;
+    return slice->pair->server.received_size >= slice->size_wanted || slice->pair->server.closed;
+}
+
+static bool slice_time_is_up(void *ctx)
+{
+    return tt_clock_ms(tt_clock_real()) >= ((struct slice *)ctx)->until_ms;
+}
+
+/* The reader takes longer in all than a closing side waits for one that is dead. */
+static void a_slow_reader_gets_everything_after_close(void **state)
+{
+    enum { SIZE = 24 << 20, SLICE = 2 << 20, PAUSE_MS = 250 };
+    struct world *world = *state;
+    struct pair pair = {.server = {.fixture = &world->fixture},
+                        .client = {.fixture = &world->fixture}};
+    struct slice slice = {.pair = &pair};
+    char *bytes = test_calloc(1, SIZE);
+    struct tt_err err;
+    tt_err_init(&err);
+    world->door.next = &pair.server;
+    struct tt_tls_stream_config config = end_config(&pair.client, world->client_tls);
+    config.write_queue_max = SIZE;
+    fixture_must(tt_tls_stream_connect(&config, "127.0.0.1",
+                                       tt_tls_listener_port(world->door.listener),
+                                       &pair.client.stream, &err),
+                 &err);
+    assert_true(fixture_turn_until(&world->fixture, pair_is_open, &pair));
+    assert_int_equal(tt_tls_stream_write(pair.client.stream, tt_str(bytes, SIZE)), 0);
+    tt_tls_stream_close(pair.client.stream);
+    while (!pair.server.closed && pair.server.received_size + SLICE < SIZE) {
+        slice.size_wanted = pair.server.received_size + SLICE;
+        assert_true(fixture_turn_until(&world->fixture, slice_is_read, &slice));
+        if (pair.server.stream != NULL) {
+            tt_tls_stream_pause(pair.server.stream, true);
+            slice.until_ms = tt_clock_ms(tt_clock_real()) + PAUSE_MS;
+            assert_true(fixture_turn_until(&world->fixture, slice_time_is_up, &slice));
+            tt_tls_stream_pause(pair.server.stream, false);
+        }
+    }
+    assert_true(fixture_turn_until(&world->fixture, pair_is_closed, &pair));
+    assert_int_equal(pair.server.received_size, SIZE);
+    assert_false(pair.client.failed);
+    test_free(bytes);
+}
+
 static void abort_is_told_as_an_error(void **state)
 {
     struct world *world = *state;
@@ -242,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ends_know_each_other_and_talk),
         cmocka_unit_test(close_delivers_what_was_queued),
+        cmocka_unit_test(a_slow_reader_gets_everything_after_close),
         cmocka_unit_test(abort_is_told_as_an_error),
         cmocka_unit_test(a_full_queue_refuses_and_then_says_when_it_has_room),
         cmocka_unit_test(a_client_refuses_a_server_of_another_name),
