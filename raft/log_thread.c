@@ -216,11 +216,12 @@ static void read_submit(struct tt_wal_thread *self, struct tt_wal_req *req)
         job->thread = self;
         job->req = req;
         job->work = (struct tt_work){.work = read_run, .done = read_done, .reply = self->inbox};
-        req->result = tt_pool_submit(self->config.pool, &job->work);
-        if (req->result == 0) {
-            self->reads_out++;
+        int r = tt_pool_submit(self->config.pool, &job->work);
+        if (r == 0) {
+            self->reads_out++; /* the request is the pool's now */
             return;
         }
+        req->result = r;
         tt_wal_plan_fini(&job->plan);
     }
     tt_free(job);
