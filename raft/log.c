@@ -462,7 +462,7 @@ void tt_wal_prepare_done(struct tt_wal *wal, struct tt_wal_prepare *job, int res
 /* Zeros in pieces, each synced, so that the disk's queue stays short for the log's own writes. */
 int tt_wal_prepare_run(const struct tt_wal_prepare *job, struct tt_err *err)
 {
-    enum { PIECE = 1 << 20 };
+    enum { PIECE = 4 << 20 };
     TT_AUTO_FREE char *path = log_segment_path(job->dir, job->number);
     TT_AUTO_FREE char *temporary = tt_xasprintf("%s.tmp", path);
     struct tt_disk_file *file = NULL;
