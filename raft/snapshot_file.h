@@ -103,10 +103,15 @@ struct tt_snapshot_name {
 int tt_snapshot_file_list(const struct tt_disk *disk, const char *dir,
                           struct tt_snapshot_name ret[TT_SNAPSHOT_LIST_MAX], size_t *ret_count,
                           struct tt_err *err) TT_MUST_USE;
+/* Start-up, before any writer or receiver: removes interrupted writes and complete files the log
+ * does not know of (a crash between the file and its record). They would count as the newest ones
+ * later and push out the one the log names. recorded: the log's; index 0 = it names none. */
+int tt_snapshot_file_settle(const struct tt_disk *disk, const char *dir,
+                            const struct tt_snapshot_name *recorded,
+                            struct tt_err *err) TT_MUST_USE;
 struct tt_snapshot_retention {
-    size_t keep;             /* newest that stay; 2 is right */
-    uint64_t pinned_index;   /* stays too (a peer is being sent it); 0 = none */
-    bool remove_interrupted; /* at start-up, when no writer or receiver is open */
+    size_t keep;           /* newest that stay; 2 is right */
+    uint64_t pinned_index; /* stays too (a peer is being sent it); 0 = none */
 };
 /* Removes the others. A file that is being read stays readable. */
 int tt_snapshot_file_retain(const struct tt_disk *disk, const char *dir,

@@ -301,6 +301,28 @@ int tt_snapshot_file_list(const struct tt_disk *disk, const char *dir,
     return r;
 }
 
+int tt_snapshot_file_settle(const struct tt_disk *disk, const char *dir,
+                            const struct tt_snapshot_name *recorded, struct tt_err *err)
+{
+    struct tt_snapshot_name names[TT_SNAPSHOT_LIST_MAX];
+    struct listing listing = {.names = names};
+    int r = listing_load(disk, dir, &listing, err);
+    for (size_t i = 0; r == 0 && i < listing.stale_count; i++) {
+        TT_AUTO_FREE char *path = tt_xasprintf("%s/%s", dir, listing.stale[i]);
+        r = tt_disk_unlink(disk, path, err);
+    }
+    for (size_t i = 0; r == 0 && i < listing.count; i++) {
+        bool newer = names[i].index > recorded->index;
+        bool other = names[i].index == recorded->index && names[i].term != recorded->term;
+        if (newer || other) {
+            TT_AUTO_FREE char *path = snapshot_path(dir, names[i].index, names[i].term, "");
+            r = tt_disk_unlink(disk, path, err);
+        }
+    }
+    listing_fini(&listing);
+    return r == 0 ? tt_disk_sync_dir(disk, dir, err) : r;
+}
+
 static int retain(const struct tt_disk *disk, const char *dir, const struct listing *listing,
                   const struct tt_snapshot_retention *retention, struct tt_err *err)
 {
@@ -312,11 +334,6 @@ static int retain(const struct tt_disk *disk, const char *dir, const struct list
             continue;
         }
         TT_AUTO_FREE char *path = snapshot_path(dir, name->index, name->term, "");
-        r = tt_disk_unlink(disk, path, err);
-        removed = true;
-    }
-    for (size_t i = 0; retention->remove_interrupted && r == 0 && i < listing->stale_count; i++) {
-        TT_AUTO_FREE char *path = tt_xasprintf("%s/%s", dir, listing->stale[i]);
         r = tt_disk_unlink(disk, path, err);
         removed = true;
     }
