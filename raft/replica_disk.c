@@ -126,6 +126,13 @@ static int open_member(struct tt_replica *replica, struct tt_err *err)
         TT_LOG(TT_LOG_WARN, "raft", "an incomplete write at the log's end was dropped",
                TT_F_C("reason", recovered.reason));
     }
+    const struct tt_snapshot_name recorded = {.index = recovered.snapshot.index,
+                                              .term = recovered.snapshot.term};
+    r = tt_snapshot_file_settle(tt_disk_system(), tt_datadir_snapshot_dir(replica->datadir),
+                                &recorded, err);
+    if (r != TT_OK) {
+        return r;
+    }
     struct tt_node_snapshot snapshot = {.index = 0};
     r = load_snapshot(replica, &recovered.snapshot, &snapshot, err);
     return r != TT_OK ? r : tt_node_load(replica->wal, &snapshot, &replica->disk, err);
@@ -149,7 +156,7 @@ int replica_disk_open(struct tt_replica *replica, struct tt_err *err)
     }
     if (r == TT_OK) {
         const struct tt_snapshot_retention retention = {
-            .keep = 2, .pinned_index = replica->disk.snapshot.index, .remove_interrupted = true};
+            .keep = 2, .pinned_index = replica->disk.snapshot.index};
         r = tt_snapshot_file_retain(tt_disk_system(), tt_datadir_snapshot_dir(replica->datadir),
                                     &retention, err);
     }
