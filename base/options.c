@@ -85,6 +85,7 @@ int tt_options_parse(const struct tt_option *options, size_t option_count, int a
         if (r != TT_OK) {
             return r;
         }
+        TT_ASSERT(option != NULL);
         if (option->kind == TT_OPTION_FLAG) {
             *(bool *)option->target = true;
             continue;

@@ -469,6 +469,7 @@ static int fill_types(struct loader *l, yyjson_val *root)
         TT_ASSERT(type != NULL);
         struct tt_type **slot =
             bsearch(&type, l->unit->types, l->unit->type_count, sizeof(struct tt_type *), cmp_type);
+        TT_ASSERT(slot != NULL); /* it is one of them */
         int r = fill_type(l, *slot, item);
         if (r < 0) {
             return r;

@@ -405,7 +405,8 @@ static int merge_object(struct merge *m, const struct tt_type *type, yyjson_mut_
     yyjson_mut_val *key, *item;
     yyjson_mut_obj_foreach(patch, i, n, key, item)
     {
-        bool special = yyjson_mut_get_len(key) > 0 && yyjson_mut_get_str(key)[0] == '$';
+        struct tt_str name = tt_json_str_of(key);
+        bool special = name.len > 0 && name.ptr[0] == '$';
         r = r < 0     ? r
             : special ? merge_directive(m, type, target, patch, key)
                       : merge_member(m, type, target, patch, key);

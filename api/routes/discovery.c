@@ -152,6 +152,7 @@ static struct tt_bytes *openapi_document(struct api_request *rq, struct tt_str p
     struct tt_api_worker *worker = rq->worker;
     uint64_t generation = tt_kinds_generation(rq->kinds);
     struct api_openapi_entry *entry = openapi_slot(worker, path, generation);
+    TT_ASSERT(entry != NULL); /* there is always an oldest one */
     entry->used = ++worker->openapi_uses;
     if (!entry->document.bytes && path.len < sizeof entry->path) {
         TT_AUTO_BUF struct tt_buf buf;

@@ -29,6 +29,7 @@ enum {
     POOL_QUEUE_MAX = 4096,
     SLOW_POOL_NICE = 19,
     TICK_MS = 1000,
+    TICK_FIRST_MS = 50, /* until the objects every cluster has are there */
     DRAIN_MS = 2000,
     CONTROLLERS = 6,
     EXIT_FATAL = 70, /* EX_SOFTWARE: restart me */
@@ -263,6 +264,9 @@ static void seed_when_missing(struct server *server)
     struct tt_bytes *command = NULL;
     TT_AUTO(tt_version) version = tt_store_version(tt_replica_store(server->replica));
     int r = tt_api_bootstrap_command(server->api, version, &command, &err);
+    if (r == TT_OK && command == NULL) {
+        tt_timer_start(&server->tick, TICK_MS, TICK_MS);
+    }
     if (r == TT_OK && command != NULL) {
         struct tt_proposer *proposer = tt_replica_proposer(server->replica);
         server->seed = (struct tt_propose_op){
@@ -325,7 +329,7 @@ static void main_started(void *ctx)
         TT_ASSERT(r == 0);
     }
     tt_timer_init(&server->tick, server->loop, tick_fired);
-    tt_timer_start(&server->tick, 50, TICK_MS);
+    tt_timer_start(&server->tick, TICK_FIRST_MS, TICK_FIRST_MS);
 }
 
 static void close_main(struct server *server)

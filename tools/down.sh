@@ -1,0 +1,9 @@
+# ./dev down: stops what ./dev run started and removes its state.
+
+dev_down() {
+    source tools/run.sh
+    source tools/cluster.sh
+    [ -d "$RUN_DIR" ] || die "nothing runs"
+    dev_cluster stop --dir "$RUN_DIR"
+    rm -rf "$RUN_DIR"
+}

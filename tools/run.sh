@@ -1,0 +1,50 @@
+# ./dev run: three servers and two agents with the example applied, shown live on a terminal.
+
+RUN_DIR=${TUTTI_RUN_DIR:-$HOME/.local/state/tutti/run}
+RUN_ROLLOUT_S=120
+
+run_next_steps() {
+    cat <<TEXT
+
+The example runs. Its pages: curl http://127.0.0.1:8080/ (and 8081, 8082).
+
+  export KUBECONFIG=$RUN_DIR/admin.kubeconfig
+  build/tuttictl get pods -o wide          or kubectl get pods -o wide
+  build/tuttictl cluster status
+
+Things to try; watch with: build/tuttictl get pods -w
+  a container   kill -9 \$(pgrep -f 'httpd -f -v' | head -n 1)
+  an agent      kill -9 \$(cat $RUN_DIR/n1/pid)       again: $RUN_DIR/n1/run
+  the leader    build/tuttictl cluster status; kill -9 \$(cat $RUN_DIR/s1/pid)   again: $RUN_DIR/s1/run
+
+Stop everything: ./dev down
+TEXT
+}
+
+# The pods, redrawn every second until all replicas are available (or for good with a terminal).
+run_view() {
+    local deadline=$((SECONDS + RUN_ROLLOUT_S)) ready
+    while [ "$SECONDS" -lt "$deadline" ]; do
+        ready=$(build/tuttictl --kubeconfig "$RUN_DIR/admin.kubeconfig" get deployment hello \
+            -o json 2>/dev/null | sed -n 's/.*"availableReplicas": *\([0-9]*\).*/\1/p' | head -n 1)
+        [ ! -t 1 ] || printf '\033[H\033[2J'
+        [ ! -t 1 ] || build/tuttictl --kubeconfig "$RUN_DIR/admin.kubeconfig" get pods -o wide
+        [ "${ready:-0}" -lt 3 ] || return 0
+        sleep 1
+    done
+    die "the example is not available after $RUN_ROLLOUT_S s: see the logs below $RUN_DIR"
+}
+
+dev_run() {
+    need build run
+    source tools/cluster.sh
+    if [ -e "$RUN_DIR/cluster.json" ]; then
+        die "it runs already: ./dev down stops it"
+    fi
+    rm -rf "$RUN_DIR"
+    dev_cluster start --dir "$RUN_DIR" --servers 3 --agents 2
+    build/tuttictl --kubeconfig "$RUN_DIR/admin.kubeconfig" apply -f docs/examples/hello/
+    run_view
+    build/tuttictl --kubeconfig "$RUN_DIR/admin.kubeconfig" get pods -o wide
+    run_next_steps
+}
