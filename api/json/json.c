@@ -165,7 +165,8 @@ static struct tt_str ikey(yyjson_val *key)
 
 static bool same_key(yyjson_val *a, yyjson_val *b)
 {
-    return a->tag == b->tag && memcmp(a->uni.str, b->uni.str, unsafe_yyjson_get_len(a)) == 0;
+    /* Not by tag: it also says whether the text had escapes. */
+    return tt_str_eq(ikey(a), ikey(b));
 }
 
 static int thaw_duplicate(struct thaw *t, yyjson_val *key, const struct tt_path *parent)

@@ -146,6 +146,11 @@ static void duplicates_are_refused_with_their_path(void **state)
     assert_string_equal(tt_err_cause(&f->err), "duplicate field \"a.b[0].c\"");
 }
 
+static void an_escape_does_not_hide_a_duplicate(void **state)
+{
+    assert_int_equal(refused(*state, TT_STR("{\"A\":1,\"\\u0041\":2}")), TT_EINVAL);
+}
+
 static void reported_duplicates_keep_the_last(void **state)
 {
     struct fixture *f = *state;
@@ -247,6 +252,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(wide_documents_with_brackets_in_strings_pass, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(duplicates_are_refused_with_their_path, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_escape_does_not_hide_a_duplicate, setup, teardown),
         cmocka_unit_test_setup_teardown(reported_duplicates_keep_the_last, setup, teardown),
         cmocka_unit_test_setup_teardown(large_objects_keep_the_last_duplicate_too, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_arena_is_an_error_not_a_crash, setup, teardown),
