@@ -250,6 +250,17 @@ static void make_runnable(struct tt_watch *watch)
     }
 }
 
+/* History takes 0 for "whatever is kept"; to a watch it is a revision like any other. */
+static int seek_after(const struct tt_version *version, uint64_t revision,
+                      struct tt_history_cursor *ret_cursor, struct tt_err *err)
+{
+    if (revision < tt_version_compacted(version)) {
+        return TT_FAIL(err, TT_EEXPIRED, "revision %llu was compacted",
+                       (unsigned long long)revision);
+    }
+    return tt_history_seek(version, revision, ret_cursor, err);
+}
+
 /* ---- live ---- */
 
 static void feed_bucket(struct tt_watch_hub *hub, struct tt_str scope)
@@ -316,7 +327,7 @@ void tt_watch_hub_publish(struct tt_watch_hub *hub, struct tt_version *version)
     struct tt_history_cursor cursor;
     if (hub->count == 0) {
         /* nobody watches */
-    } else if (tt_history_seek(version, hub->revision, &cursor, NULL)) {
+    } else if (seek_after(version, hub->revision, &cursor, NULL)) {
         all_catch_up(hub);
     } else {
         struct tt_change change;
@@ -351,7 +362,7 @@ static void step_catching(struct tt_watch *watch, struct tt_version *version)
     struct tt_str scope = watch->bucket->scope;
     bool exact = !tt_str_ends(scope, TT_STR("/"));
     struct tt_history_cursor cursor;
-    if (tt_history_seek(version, watch->sent, &cursor, NULL)) {
+    if (seek_after(version, watch->sent, &cursor, NULL)) {
         expire(watch, tt_version_compacted(version));
         return;
     }
@@ -551,7 +562,7 @@ static int position(struct tt_watch *watch, const struct tt_watch_config *config
         struct tt_version *version = tt_store_version(watch->hub->store);
         struct tt_history_cursor cursor;
         watch->sent = config->revision;
-        int r = tt_history_seek(version, config->revision, &cursor, err);
+        int r = seek_after(version, config->revision, &cursor, err);
         tt_version_unref(version);
         return r;
     }
