@@ -364,6 +364,7 @@ static const route_handler handlers[API_ROUTE_COUNT] = {
     [API_ROUTE_RESOURCES] = api_handle_discovery,
     [API_ROUTE_OPENAPI_INDEX] = api_handle_openapi,
     [API_ROUTE_OPENAPI_DOCUMENT] = api_handle_openapi,
+    [API_ROUTE_OPENAPI_V2] = api_handle_openapi_v2,
     [API_ROUTE_JOIN] = api_handle_join,
     [API_ROUTE_TOKENS] = api_handle_tokens,
     [API_ROUTE_RENEW] = api_handle_renew,

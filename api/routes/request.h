@@ -138,6 +138,7 @@ int api_handle_log(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_review(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_discovery(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_openapi(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
+int api_handle_openapi_v2(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_version(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_health(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_metrics(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
