@@ -1,0 +1,122 @@
+"""A test API server as a process, and HTTP requests to it with any of its identities."""
+import http.client
+import json
+import os
+import select
+import shutil
+import ssl
+import subprocess
+import tempfile
+
+TIMEOUT_S = 20
+
+
+class Server:
+    """api_testd in a directory of its own; use as a context manager."""
+
+    def __init__(self, program):
+        self.program = program
+        self.dir = tempfile.mkdtemp(prefix="tutti-api-")
+        self.process = None
+        self.port = 0
+
+    def __enter__(self):
+        with open(self.path("log"), "wb") as log:
+            self.process = subprocess.Popen(
+                [self.program, self.dir], stdout=subprocess.PIPE, stderr=log
+            )
+        ready, _, _ = select.select([self.process.stdout], [], [], TIMEOUT_S)
+        line = self.process.stdout.readline().decode() if ready else ""
+        if not line.startswith("ready "):
+            self.process.kill()
+            raise RuntimeError("api_testd did not start: " + self.log())
+        self.port = int(line.split()[1])
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def stop(self):
+        """Ends the process and returns its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process.stdout.close()
+        return self.process.returncode
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def log(self):
+        with open(self.path("log"), encoding="utf-8", errors="replace") as handle:
+            return handle.read()
+
+    def connect(self, user="admin"):
+        """A new connection; user None: without a client certificate."""
+        context = ssl.create_default_context(cafile=self.path("ca.crt"))
+        if user:
+            context.load_cert_chain(self.path(user + ".crt"), self.path(user + ".key"))
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.port, context=context, timeout=TIMEOUT_S
+        )
+
+    def call(self, method, path, body=None, user="admin", headers=None):
+        """One request on its own connection: an Answer."""
+        connection = self.connect(user)
+        try:
+            sent = dict(headers or {})
+            if isinstance(body, (dict, list)):
+                body = json.dumps(body)
+                sent.setdefault("Content-Type", "application/json")
+            connection.request(method, path, body, sent)
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def watch(self, path, user="admin"):
+        return Watch(self.connect(user), path)
+
+
+class Answer:
+    """Status, headers and body of a response."""
+
+    def __init__(self, response):
+        self.code = response.status
+        self.headers = response.headers
+        self.text = response.read().decode("utf-8", "replace")
+
+    @property
+    def json(self):
+        return json.loads(self.text)
+
+    @property
+    def revision(self):
+        return self.json["metadata"]["resourceVersion"]
+
+
+class Watch:
+    """A watch stream, event by event."""
+
+    def __init__(self, connection, path):
+        self.connection = connection
+        connection.request("GET", path)
+        self.response = connection.getresponse()
+
+    def next(self):
+        """The next event, None at the end of the stream."""
+        line = self.response.readline()
+        return json.loads(line) if line else None
+
+    def skip_bookmarks(self):
+        while True:
+            event = self.next()
+            if event is None or event["type"] != "BOOKMARK":
+                return event
+
+    def close(self):
+        self.connection.close()
