@@ -431,13 +431,14 @@ int tt_wal_stop(struct tt_wal *wal, struct tt_err *err)
 
 bool tt_wal_prepare_want(struct tt_wal *wal, struct tt_wal_prepare *ret_job)
 {
-    if (wal->dead || wal->prepare_out || wal->segment == 0 || wal->prepared > wal->segment) {
+    if (wal->dead || wal->prepare_out || wal->segment == 0 ||
+        wal->prepared >= wal->segment + LOG_SEGMENTS_AHEAD) {
         return false;
     }
     wal->prepare_out = true;
     *ret_job = (struct tt_wal_prepare){.disk = wal->disk,
                                        .dir = tt_xstrdup(wal->dir),
-                                       .number = wal->segment + 1,
+                                       .number = wal->prepared + 1,
                                        .size = log_segment_size(wal)};
     return true;
 }
@@ -450,7 +451,7 @@ bool tt_wal_prepare_needed(const struct tt_wal *wal)
 
 void tt_wal_prepare_done(struct tt_wal *wal, struct tt_wal_prepare *job, int result)
 {
-    TT_ASSERT(wal->prepare_out && job->number == wal->segment + 1);
+    TT_ASSERT(wal->prepare_out && job->number == wal->prepared + 1);
     wal->prepare_out = false;
     if (result == 0) {
         wal->prepared = job->number;

@@ -23,7 +23,7 @@
 enum {
     TT_WAL_ENTRY_SIZE_MAX = 3 << 20, /* payload of one entry */
     TT_WAL_BATCH_SIZE_MAX = 4 << 20, /* payload and record headers of one write */
-    TT_WAL_SEGMENT_SIZE_DEFAULT = 64 << 20,
+    TT_WAL_SEGMENT_SIZE_DEFAULT = 32 << 20,
     TT_WAL_SEGMENT_SIZE_MIN = 64 << 10,
     TT_WAL_SEGMENT_SIZE_MAX = 1 << 30,
     TT_WAL_SNAPSHOT_HANDLE_SIZE_MAX = 128, /* opaque bytes naming a snapshot file */

@@ -6,6 +6,9 @@
 
 #include "raft/log_model.h"
 
+/* Two, so that the next one is being filled while the log still has a whole one in reserve. */
+enum { LOG_SEGMENTS_AHEAD = 2 };
+
 struct tt_wal {
     const struct tt_disk *disk; /* kept */
     char *dir;                  /* owned */
