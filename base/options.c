@@ -30,6 +30,15 @@ static int set_value(const struct tt_option *option, const char *value, struct t
         *(const char **)option->target = value;
         return TT_OK;
     }
+    if (option->kind == TT_OPTION_LIST) {
+        struct tt_option_values *values = option->target;
+        if (values->count == TT_OPTION_VALUES_MAX) {
+            return TT_FAIL(err, TT_EINVAL, "--%s: at most %d times", option->name,
+                           TT_OPTION_VALUES_MAX);
+        }
+        values->items[values->count++] = value;
+        return TT_OK;
+    }
     TT_ASSERT(option->kind == TT_OPTION_U64);
     if (!tt_str_to_u64(tt_str_c(value), (uint64_t *)option->target)) {
         return TT_FAIL(err, TT_EINVAL, "--%s: \"%s\" is not a whole number", option->name, value);
@@ -52,16 +61,26 @@ static int look_up(const struct tt_option *options, size_t count, const char *ar
             rest = tt_str_head(rest, (size_t)equals);
         }
         option = find_long(options, count, rest);
-    } else if (rest.len == 2) {
+    } else if (rest.len >= 2) {
         option = find_short(options, count, rest.ptr[1]);
+        bool attached = rest.len > 2 && option != NULL && option->kind != TT_OPTION_FLAG;
+        *ret_value = attached ? rest.ptr + 2 : NULL;
+        option = rest.len == 2 || attached ? option : NULL;
     }
     if (option == NULL) {
         return TT_FAIL(err, TT_EINVAL, "unknown option \"%s\": --help lists all", arg);
     }
-    if (option->kind == TT_OPTION_FLAG && *ret_value != NULL) {
-        return TT_FAIL(err, TT_EINVAL, "--%s takes no value", option->name);
-    }
     *ret_option = option;
+    return TT_OK;
+}
+
+static int set_flag(const struct tt_option *option, const char *value, struct tt_err *err)
+{
+    bool is_true = value == NULL || strcmp(value, "true") == 0;
+    if (!is_true && strcmp(value, "false") != 0) {
+        return TT_FAIL(err, TT_EINVAL, "--%s takes no value but true or false", option->name);
+    }
+    *(bool *)option->target = is_true;
     return TT_OK;
 }
 
@@ -87,7 +106,10 @@ int tt_options_parse(const struct tt_option *options, size_t option_count, int a
         }
         TT_ASSERT(option != NULL);
         if (option->kind == TT_OPTION_FLAG) {
-            *(bool *)option->target = true;
+            r = set_flag(option, value, err);
+            if (r != TT_OK) {
+                return r;
+            }
             continue;
         }
         if (value == NULL && i + 1 == argc) {

@@ -1,6 +1,7 @@
 /* Command lines: a table of long options, parsed and printed as help by the same code.
  *
- * Accepted: --name VALUE, --name=VALUE, -x VALUE, flags without a value, and "--" which ends them.
+ * Accepted: --name VALUE, --name=VALUE, -x VALUE, -xVALUE, flags without a value (or --flag=true,
+ * --flag=false), and "--" which ends them. A list takes its option again and again.
  * Words that are no option are kept in order (also between options).
  * Ownership: values point into argv. Thread: any. Errors: TT_EINVAL naming the option and --help.
  */
@@ -9,12 +10,18 @@
 
 #include "base/buf.h"
 
-enum tt_option_kind { TT_OPTION_STRING, TT_OPTION_U64, TT_OPTION_FLAG };
+enum tt_option_kind { TT_OPTION_STRING, TT_OPTION_U64, TT_OPTION_FLAG, TT_OPTION_LIST };
+enum { TT_OPTION_VALUES_MAX = 64 };
+struct tt_option_values {
+    const char *items[TT_OPTION_VALUES_MAX]; /* in the order given */
+    size_t count;
+};
 struct tt_option {
     const char *name; /* without the dashes */
     char letter;      /* 0: no short form */
     enum tt_option_kind kind;
-    void *target;        /* const char **, uint64_t * or bool *: untouched when not given */
+    void *target; /* const char **, uint64_t *, bool * or struct tt_option_values *: untouched
+                     when not given */
     const char *metavar; /* "HOST:PORT"; NULL for flags */
     const char *help;    /* one sentence; says the default */
 };

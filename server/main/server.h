@@ -9,9 +9,8 @@
 #ifndef SERVER_MAIN_SERVER_H
 #define SERVER_MAIN_SERVER_H
 
+#include "base/version.h"
 #include "server/main/server_options.h"
-
-#define TT_VERSION_TEXT "v0.1.0"
 
 struct server;
 int server_new(const struct server_options *options, struct server **ret_server,

@@ -1,0 +1,7 @@
+/* The version of this build, as all programs print it. */
+#ifndef BASE_VERSION_H
+#define BASE_VERSION_H
+
+#define TT_VERSION_TEXT "v0.1.0"
+
+#endif
