@@ -1,20 +1,34 @@
 /* tuttictl: finds the command in the tables, runs it, reports its error once. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "ctl/command.h"
+#include "ctl/output.h"
 
-static const struct ctl_command *const tables[] = {ctl_pki_commands};
+/* In the order of the help. */
+static const struct {
+    const char *title;
+    const struct ctl_command *commands;
+} groups[] = {
+    {"The cluster", ctl_cluster_commands},
+    {"Identities", ctl_pki_commands},
+    {"This tool", ctl_kubeconfig_commands},
+};
+enum { GROUP_COUNT = sizeof groups / sizeof groups[0] };
 
 static void usage(FILE *out)
 {
-    (void)fprintf(out, "tuttictl looks at and changes a tutti cluster.\n\n");
-    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
-        for (const struct ctl_command *c = tables[t]; c->name != NULL; c++) {
+    (void)fprintf(out, "tuttictl looks at and changes a tutti cluster.\n");
+    for (size_t g = 0; g < GROUP_COUNT; g++) {
+        (void)fprintf(out, "\n%s:\n", groups[g].title);
+        for (const struct ctl_command *c = groups[g].commands; c->name != NULL; c++) {
             (void)fprintf(out, "  %-18s %s\n", c->name, c->summary);
         }
     }
-    (void)fprintf(out, "\nEach takes --help.\n");
+    (void)fprintf(out, "\nEach takes --help, with its options and examples. "
+                       "Exit codes: docs/ctl.md.\n");
 }
 
 /* A command of one or two words; *ret_used tells how many. */
@@ -22,8 +36,8 @@ static const struct ctl_command *find(int argc, char **argv, int *ret_used)
 {
     char two[80];
     (void)snprintf(two, sizeof two, "%s %s", argc > 0 ? argv[0] : "", argc > 1 ? argv[1] : "");
-    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
-        for (const struct ctl_command *c = tables[t]; c->name != NULL; c++) {
+    for (size_t g = 0; g < GROUP_COUNT; g++) {
+        for (const struct ctl_command *c = groups[g].commands; c->name != NULL; c++) {
             bool one = argc > 0 && strcmp(c->name, argv[0]) == 0;
             if (one || strcmp(c->name, two) == 0) {
                 *ret_used = one ? 1 : 2;
@@ -36,6 +50,7 @@ static const struct ctl_command *find(int argc, char **argv, int *ret_used)
 
 int main(int argc, char **argv)
 {
+    tt_log_setup(STDERR_FILENO, TT_LOG_ERROR, "tuttictl");
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         usage(stdout);
         return 0;
@@ -50,6 +65,9 @@ int main(int argc, char **argv)
         return tt_err_exit_code(TT_EINVAL);
     }
     int r = command->run(command, argc - 1 - used, argv + 1 + used, &err);
+    if (r == TT_OK) {
+        r = ctl_output_end(&err);
+    }
     if (r != TT_OK) {
         char text[2048];
         (void)tt_err_format(&err, text, sizeof text);
