@@ -251,33 +251,40 @@ static void seed_done(struct tt_propose_op *op)
     TT_CONTAINER_OF(op, struct server, seed)->seed_out = false; /* the next tick looks again */
 }
 
+static void propose_seed(struct server *server, struct tt_bytes *command)
+{
+    struct tt_proposer *proposer = tt_replica_proposer(server->replica);
+    server->seed = (struct tt_propose_op){
+        .command = command, .reply = tt_loop_mailbox(server->loop), .done = seed_done};
+    server->seed_out = proposer->propose(proposer, &server->seed) == TT_OK;
+}
+
+/* Looks often until the first objects are there, then once a second. Only the leader proposes. */
 static void seed_when_missing(struct server *server)
 {
-    struct tt_cluster *cluster = tt_replica_cluster(server->replica);
-    struct tt_cluster_status status;
-    cluster->status(cluster, &status);
-    if (server->seed_out || status.state != TT_STATE_LEADER) {
-        return;
-    }
     struct tt_err err;
     tt_err_init(&err);
+    if (server->seed_out) {
+        return;
+    }
     struct tt_bytes *command = NULL;
     TT_AUTO(tt_version) version = tt_store_version(tt_replica_store(server->replica));
     int r = tt_api_bootstrap_command(server->api, version, &command, &err);
-    if (r == TT_OK && command == NULL) {
-        tt_timer_start(&server->tick, TICK_MS, TICK_MS);
-    }
-    if (r == TT_OK && command != NULL) {
-        struct tt_proposer *proposer = tt_replica_proposer(server->replica);
-        server->seed = (struct tt_propose_op){
-            .command = command, .reply = tt_loop_mailbox(server->loop), .done = seed_done};
-        server->seed_out = true;
-        r = proposer->propose(proposer, &server->seed);
-        server->seed_out = r == TT_OK;
-    }
     if (r != TT_OK) {
-        TT_LOG(TT_LOG_WARN, "server", "the first objects could not be proposed yet",
-               TT_F_ERR(&err));
+        TT_LOG(TT_LOG_WARN, "server", "the first objects cannot be made", TT_F_ERR(&err));
+        return;
+    }
+    if (command == NULL) {
+        tt_timer_start(&server->tick, TICK_MS, TICK_MS);
+        return;
+    }
+    struct tt_cluster *cluster = tt_replica_cluster(server->replica);
+    struct tt_cluster_status status;
+    cluster->status(cluster, &status);
+    if (status.state == TT_STATE_LEADER) {
+        propose_seed(server, command);
+    } else {
+        tt_bytes_unref(command);
     }
 }
 
