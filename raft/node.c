@@ -374,7 +374,7 @@ void tt_node_turn(struct tt_node *node)
     (void)node_now(node);
     static void (*const steps[])(struct tt_node *) = {
         node_apply,         proposals_turn, read_index_turn, membership_op_turn,
-        node_snapshot_turn, node_hash_turn, info_turn,
+        node_snapshot_turn, node_hash_turn, info_turn,       node_announce_turn,
     };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && node_alive(node); i++) {
         steps[i](node);

@@ -4,6 +4,7 @@
  * running core (rules 3, 7) node_log.c      log requests and what their completions are worth (rule
  * 2) node_config.c   configurations in the log (rule 9) node_status.c   what others may see
  *   node_send.c     raft messages out, entries for followers, the outbox (rule 6)
+ *   node_announce.c telling followers of a commit at once
  *   node_recv.c     frames in (rule 1)
  *   node_apply.c    committed entries into the state machine, state hashes (rules 5, 7)
  *   node_snapshot.c taking, streaming, installing (rules 5, 7, 9)
@@ -60,12 +61,15 @@ struct node_stream {
 };
 
 struct node_peer {
-    uint64_t id;       /* 0: the slot is free */
-    bool reachable;    /* as the transport says */
-    bool disk_low;     /* as it says itself */
-    bool reading;      /* a log read for it is out */
-    uint64_t heard_ms; /* its last frame; 0 = never */
-    uint64_t info_ms;  /* its last MemberInfo; 0 = never */
+    uint64_t id;      /* 0: the slot is free */
+    bool reachable;   /* as the transport says */
+    bool disk_low;    /* as it says itself */
+    uint64_t matched; /* it holds our log up to here, by its answers in matched_term */
+    uint64_t matched_term;
+    uint64_t commit_sent; /* the newest commit index it was told in matched_term */
+    bool reading;         /* a log read for it is out */
+    uint64_t heard_ms;    /* its last frame; 0 = never */
+    uint64_t info_ms;     /* its last MemberInfo; 0 = never */
     uint64_t info_term;
     uint64_t info_last_index;
     char api_address[TT_ADDRESS_SIZE];

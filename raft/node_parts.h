@@ -49,6 +49,11 @@ void node_out_read(struct tt_node *node, struct tt_read_op *op, int code);
 void node_out_change(struct tt_node *node, struct tt_change_op *op, int code);
 void node_out_flush(struct tt_node *node, bool all);
 void node_out_drop(struct tt_node *node);
+/* node_announce.c */
+void node_announce_sent(struct tt_node *node, uint64_t peer_id, uint64_t commit);
+void node_announce_matched(struct tt_node *node, struct node_peer *peer, uint64_t term,
+                           uint64_t last_index);
+void node_announce_turn(struct tt_node *node);
 /* node_recv.c */
 void node_receive(struct tt_node *node, struct node_peer *peer, const Tt__Peer__Message *message);
 void node_send_info(struct tt_node *node, uint64_t peer_id, bool reply_wanted);

@@ -81,6 +81,9 @@ static void receive_append_entries_result(struct tt_node *node, struct node_peer
     message.append_entries_result.rejected = wire->rejected;
     message.append_entries_result.last_log_index = wire->last_log_index;
     peer->disk_low = wire->disk_low;
+    if (wire->rejected == 0) {
+        node_announce_matched(node, peer, wire->term, wire->last_log_index);
+    }
     (void)feed_message(node, &message);
 }
 

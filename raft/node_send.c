@@ -131,6 +131,7 @@ void node_send_entries(struct tt_node *node, uint64_t peer_id, uint64_t first, u
     Tt__Peer__AppendEntries head = TT__PEER__APPEND_ENTRIES__INIT;
     head.term = raft_current_term(&node->raft);
     head.leader_commit = raft_commit_index(&node->raft);
+    node_announce_sent(node, peer_id, head.leader_commit);
     head.prev_log_index = first - 1;
     head.prev_log_term = prev_term;
     size_t from = 0;
