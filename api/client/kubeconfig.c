@@ -52,43 +52,45 @@ static struct fy_node *named(struct fy_node *list, struct tt_str name, const cha
     return NULL;
 }
 
+/* "host", "host:port", "[v6]" or "[v6]:port" into its parts, without brackets. */
+static bool split_authority(struct tt_str text, struct tt_str *ret_host, struct tt_str *ret_port)
+{
+    size_t close = 0; /* behind the bracket of [v6] */
+    if (text.len > 0 && text.ptr[0] == '[') {
+        ptrdiff_t bracket = tt_str_find(text, ']');
+        if (bracket < 0) {
+            return false;
+        }
+        close = (size_t)bracket + 1;
+    }
+    ptrdiff_t colon = tt_str_find(tt_str_skip(text, close), ':');
+    struct tt_str host = colon < 0 ? text : tt_str_head(text, close + (size_t)colon);
+    *ret_port = colon < 0 ? TT_STR("443") : tt_str_skip(text, close + (size_t)colon + 1);
+    if (close > 0 && host.len != close) {
+        return false;
+    }
+    *ret_host = close > 0 ? tt_str(host.ptr + 1, close - 2) : host;
+    return true;
+}
+
 int tt_endpoint_parse(struct tt_str url, struct tt_endpoint *ret_endpoint, struct tt_err *err)
 {
-    struct tt_str rest = url;
-    if (!tt_str_starts(rest, TT_STR("https://"))) {
+    if (!tt_str_starts(url, TT_STR("https://"))) {
         return TT_FAIL(err, TT_EINVAL, "server %.*s: must begin with https://", TT_STR_ARG(url));
     }
-    rest = tt_str_skip(rest, strlen("https://"));
+    struct tt_str rest = tt_str_skip(url, strlen("https://"));
     ptrdiff_t slash = tt_str_find(rest, '/');
     if (slash >= 0 && (size_t)slash != rest.len - 1) {
         return TT_FAIL(err, TT_EINVAL, "server %.*s: paths are not supported", TT_STR_ARG(url));
     }
     rest = slash >= 0 ? tt_str_head(rest, (size_t)slash) : rest;
-    struct tt_str host = rest;
-    struct tt_str port = TT_STR("443");
-    size_t close = 0; /* behind the bracket of [v6] */
-    if (rest.len > 0 && rest.ptr[0] == '[') {
-        ptrdiff_t bracket = tt_str_find(rest, ']');
-        if (bracket < 0) {
-            return TT_FAIL(err, TT_EINVAL, "server %.*s: missing ]", TT_STR_ARG(url));
-        }
-        close = (size_t)bracket + 1;
-    }
-    ptrdiff_t colon = tt_str_find(tt_str_skip(rest, close), ':');
-    if (colon >= 0) {
-        host = tt_str_head(rest, close + (size_t)colon);
-        port = tt_str_skip(rest, close + (size_t)colon + 1);
-    }
-    if (close > 0) {
-        if (host.len != close) {
-            return TT_FAIL(err, TT_EINVAL, "server %.*s: text behind ]", TT_STR_ARG(url));
-        }
-        host = tt_str(host.ptr + 1, close - 2);
-    }
+    struct tt_str host;
+    struct tt_str port;
     uint64_t number;
     struct tt_endpoint endpoint = {.port = 0};
-    if (!tt_str_to_u64(port, &number) || number == 0 || number > UINT16_MAX || host.len == 0 ||
-        host.len >= sizeof endpoint.host || memchr(host.ptr, '\0', host.len)) {
+    bool ok = split_authority(rest, &host, &port) && host.len > 0 &&
+              host.len < sizeof endpoint.host && !memchr(host.ptr, '\0', host.len);
+    if (!ok || !tt_str_to_u64(port, &number) || number == 0 || number > UINT16_MAX) {
         return TT_FAIL(err, TT_EINVAL, "server %.*s: bad host or port", TT_STR_ARG(url));
     }
     memcpy(endpoint.host, host.ptr, host.len);

@@ -236,18 +236,16 @@ static bool is_stalled(const struct tt_http_exchange *ex, uint64_t now_ms)
     return ex->out_bytes > 0 && now_ms - ex->progress_ms > HTTP_STALL_MS;
 }
 
-void http_conn_sweep(struct http_conn *conn, uint64_t now_ms)
+/* False: the connection was doomed for a stalled exchange. */
+static bool sweep_exchanges(struct http_conn *conn, uint64_t now_ms)
 {
-    if (conn->is_closing || !conn->protocol) {
-        return;
-    }
     struct tt_list *node = conn->exchanges.next;
     while (node != &conn->exchanges) {
         struct tt_http_exchange *ex = TT_CONTAINER_OF(node, struct tt_http_exchange, link);
         node = node->next;
         if (is_stalled(ex, now_ms)) {
             http_conn_doom(conn);
-            return;
+            return false;
         }
         bool is_rest_unwanted =
             ex->state == HTTP_EX_ENDED && !ex->request_complete && ex->out_bytes == 0;
@@ -256,15 +254,20 @@ void http_conn_sweep(struct http_conn *conn, uint64_t now_ms)
             http_conn_dirty(conn);
         }
     }
+    return true;
+}
+
+void http_conn_sweep(struct http_conn *conn, uint64_t now_ms)
+{
+    if (conn->is_closing || !conn->protocol || !sweep_exchanges(conn, now_ms)) {
+        return;
+    }
     bool has_lingered = conn->linger_until_ms != 0 && now_ms >= conn->linger_until_ms;
-    bool has_idled = conn->exchange_count == 0 && !conn->is_draining &&
-                     now_ms - conn->idle_since_ms > conn->server->limits.idle_timeout_ms;
-    bool has_drained = conn->is_draining && conn->exchange_count == 0 &&
-                       now_ms - conn->idle_since_ms > HTTP_LINGER_MS;
-    if (has_lingered || has_drained) {
+    uint64_t quiet_ms = conn->exchange_count == 0 ? now_ms - conn->idle_since_ms : 0;
+    if (has_lingered || (conn->is_draining && quiet_ms > HTTP_LINGER_MS)) {
         conn->is_closing = true;
         tt_tls_stream_close(conn->stream);
-    } else if (has_idled) {
+    } else if (!conn->is_draining && quiet_ms > conn->server->limits.idle_timeout_ms) {
         conn->is_draining = true;
         conn->protocol->drain(conn);
         http_conn_dirty(conn);

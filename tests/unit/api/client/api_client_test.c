@@ -291,8 +291,10 @@ static bool list_or_watch(struct web *web, struct tt_http_exchange *ex)
     struct tt_str query = tt_http_request(ex)->query;
     if (tt_str_find_str(query, TT_STR("watch=true")) >= 0) {
         ptrdiff_t at = tt_str_find_str(query, TT_STR("resourceVersion="));
-        (void)snprintf(p->watched_from, sizeof p->watched_from, "%.*s",
-                       TT_STR_ARG(tt_str_skip(query, (size_t)at)));
+        struct tt_str from =
+            tt_str_head(tt_str_skip(query, (size_t)at), sizeof p->watched_from - 1);
+        memcpy(p->watched_from, from.ptr, from.len);
+        p->watched_from[from.len] = '\0';
         tt_http_stream_begin(ex, 200, NULL, 0, NULL);
         p->watch = ex;
         return true;

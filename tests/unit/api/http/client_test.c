@@ -1,5 +1,5 @@
 /* The HTTP client: how calls end, whatever happens to the connection. */
-#include "tests/unit/api/http/web.h"
+#include "tests/unit/api/http/raw.h"
 
 static void every_call_of_many_is_answered_once(void **state)
 {

@@ -1,6 +1,6 @@
 /* Clients that mean harm: each flood is bounded, and an honest client is still served. Frames are
  * written by hand (RFC 9113 section 4.1): length 24, type 8, flags 8, stream 32. */
-#include "tests/unit/api/http/web.h"
+#include "tests/unit/api/http/raw.h"
 
 enum { F_DATA = 0, F_HEADERS = 1, F_RST = 3, F_SETTINGS = 4, F_PING = 6, F_CONTINUATION = 9 };
 enum { END_STREAM = 1, END_HEADERS = 4 };

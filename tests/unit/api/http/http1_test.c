@@ -2,7 +2,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-#include "tests/unit/api/http/web.h"
+#include "tests/unit/api/http/raw.h"
 
 static void keep_alive_serves_several_requests(void **state)
 {
