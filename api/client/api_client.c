@@ -156,7 +156,7 @@ static void path_part(struct tt_buf *buf, struct tt_str part)
 }
 
 void tt_api_path(struct tt_buf *buf, const struct tt_api_resource *resource,
-                 struct tt_str namespace_, struct tt_str name, struct tt_str subresource,
+                 struct tt_str namespace, struct tt_str name, struct tt_str subresource,
                  struct tt_str query)
 {
     if (resource->group[0] == '\0') {
@@ -166,9 +166,9 @@ void tt_api_path(struct tt_buf *buf, const struct tt_api_resource *resource,
         path_part(buf, tt_str_c(resource->group));
     }
     path_part(buf, tt_str_c(resource->version));
-    if (namespace_.len > 0) {
+    if (namespace.len > 0) {
         tt_buf_c(buf, "/namespaces");
-        path_part(buf, namespace_);
+        path_part(buf, namespace);
     }
     path_part(buf, tt_str_c(resource->resource));
     if (name.len > 0) {

@@ -72,10 +72,10 @@ struct tt_api_resource {
     const char *version;  /* "v1" */
     const char *resource; /* "pods" */
 };
-/* "/api/v1/namespaces/NS/pods/NAME/SUB?QUERY": namespace_, name, subresource and query may be
+/* "/api/v1/namespaces/NS/pods/NAME/SUB?QUERY": namespace, name, subresource and query may be
  * empty; query is appended as it is. */
 void tt_api_path(struct tt_buf *buf, const struct tt_api_resource *resource,
-                 struct tt_str namespace_, struct tt_str name, struct tt_str subresource,
+                 struct tt_str namespace, struct tt_str name, struct tt_str subresource,
                  struct tt_str query);
 /* The error a non-2xx answer stands for: from its Status body, else from the HTTP status. Returns
  * the code. */

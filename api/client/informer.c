@@ -37,7 +37,7 @@ struct item {
 
 struct tt_informer {
     struct tt_informer_config config;
-    char *namespace_;
+    char *namespace;
     char *selectors; /* "fieldSelector=…&labelSelector=…", encoded; "" */
     struct tt_map *items;
     struct tt_arena *arena;
@@ -66,7 +66,7 @@ static void start_watch(struct tt_informer *informer);
 static void object_of(const struct item *item, struct tt_informer_object *ret_object)
 {
     const char *at = item->bytes;
-    ret_object->namespace_ = tt_str(at, item->namespace_len);
+    ret_object->namespace = tt_str(at, item->namespace_len);
     at += item->namespace_len;
     ret_object->name = tt_str(at, item->name_len);
     at += item->name_len;
@@ -79,15 +79,15 @@ static void object_of(const struct item *item, struct tt_informer_object *ret_ob
 static struct item *item_new(const struct tt_informer_object *object, bool keep_json)
 {
     size_t json_len = keep_json ? object->json.len : 0;
-    size_t size = object->namespace_.len + object->name.len + object->uid.len + json_len;
+    size_t size = object->namespace.len + object->name.len + object->uid.len + json_len;
     struct item *item = tt_xcalloc(1, sizeof *item + size + JSON_PADDING);
     item->resource_version = object->resource_version;
-    item->namespace_len = (uint32_t)object->namespace_.len;
+    item->namespace_len = (uint32_t)object->namespace.len;
     item->name_len = (uint32_t)object->name.len;
     item->uid_len = (uint32_t)object->uid.len;
     item->json_len = json_len;
     char *at = item->bytes;
-    const struct tt_str parts[] = {object->namespace_, object->name, object->uid,
+    const struct tt_str parts[] = {object->namespace, object->name, object->uid,
                                    tt_str(object->json.ptr, json_len)};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (parts[i].len > 0) {
@@ -99,10 +99,10 @@ static struct item *item_new(const struct tt_informer_object *object, bool keep_
 }
 
 /* Namespace and name, which cannot contain a slash. */
-static void make_key(struct tt_buf *key, struct tt_str namespace_, struct tt_str name)
+static void make_key(struct tt_buf *key, struct tt_str namespace, struct tt_str name)
 {
     tt_buf_init(key, 1024);
-    tt_buf_str(key, namespace_);
+    tt_buf_str(key, namespace);
     tt_buf_char(key, '/');
     tt_buf_str(key, name);
 }
@@ -111,7 +111,7 @@ static void make_key(struct tt_buf *key, struct tt_str namespace_, struct tt_str
 static bool read_object(yyjson_val *value, struct tt_informer_object *ret_object)
 {
     struct tt_str version = tt_json_iget_str(value, "metadata.resourceVersion");
-    ret_object->namespace_ = tt_json_iget_str(value, "metadata.namespace");
+    ret_object->namespace = tt_json_iget_str(value, "metadata.namespace");
     ret_object->name = tt_json_iget_str(value, "metadata.name");
     ret_object->uid = tt_json_iget_str(value, "metadata.uid");
     return ret_object->name.len > 0 && tt_str_to_u64(version, &ret_object->resource_version);
@@ -136,7 +136,7 @@ static int upsert(struct tt_informer *informer, const struct tt_informer_object 
                   struct tt_err *err)
 {
     struct tt_buf key;
-    make_key(&key, object->namespace_, object->name);
+    make_key(&key, object->namespace, object->name);
     struct item *old = tt_buf_ok(&key) ? tt_map_get(informer->items, tt_buf_view(&key)) : NULL;
     bool is_same = old && old->resource_version == object->resource_version;
     enum tt_informer_change change = old ? TT_INFORMER_MODIFIED : TT_INFORMER_ADDED;
@@ -162,7 +162,7 @@ static int upsert(struct tt_informer *informer, const struct tt_informer_object 
 static void drop(struct tt_informer *informer, const struct tt_informer_object *object)
 {
     struct tt_buf key;
-    make_key(&key, object->namespace_, object->name);
+    make_key(&key, object->namespace, object->name);
     bool was_known = tt_buf_ok(&key) && tt_map_remove(informer->items, tt_buf_view(&key));
     tt_buf_fini(&key);
     if (was_known) {
@@ -184,10 +184,10 @@ static void drop_unseen(struct tt_informer *informer)
         struct tt_informer_object object;
         object_of(item, &object);
         object.json = TT_STR_NONE;
-        char *copy = tt_xmalloc(object.namespace_.len + object.name.len + object.uid.len + 1);
-        memcpy(copy, item->bytes, object.namespace_.len + object.name.len + object.uid.len);
-        object.namespace_.ptr = copy;
-        object.name.ptr = copy + object.namespace_.len;
+        char *copy = tt_xmalloc(object.namespace.len + object.name.len + object.uid.len + 1);
+        memcpy(copy, item->bytes, object.namespace.len + object.name.len + object.uid.len);
+        object.namespace.ptr = copy;
+        object.name.ptr = copy + object.namespace.len;
         object.uid.ptr = object.name.ptr + object.name.len;
         (void)tt_map_remove(informer->items, key); /* it is there: we iterate over it */
         tell_changed(informer, TT_INFORMER_DELETED, &object);
@@ -235,7 +235,7 @@ static void on_timer_closed(struct tt_timer *timer)
     tt_buf_fini(&informer->path);
     tt_buf_fini(&informer->line);
     tt_buf_fini(&informer->page_next);
-    tt_free(informer->namespace_);
+    tt_free(informer->namespace);
     tt_free(informer->selectors);
     tt_free(informer);
     if (closed) {
@@ -250,7 +250,7 @@ static void start_call(struct tt_informer *informer, struct tt_str query,
                        void (*done)(struct tt_api_call *call, const struct tt_err *err))
 {
     tt_buf_reset(&informer->path);
-    tt_api_path(&informer->path, &informer->config.resource, tt_str_c(informer->namespace_),
+    tt_api_path(&informer->path, &informer->config.resource, tt_str_c(informer->namespace),
                 TT_STR_NONE, TT_STR_NONE, query);
     informer->call = (struct tt_api_call){.method = "GET",
                                           .path = tt_buf_view(&informer->path),
@@ -556,8 +556,8 @@ int tt_informer_new(const struct tt_informer_config *config, struct tt_informer 
     }
     struct tt_informer *informer = TT_NEW(struct tt_informer);
     informer->config = *config;
-    informer->namespace_ =
-        tt_xstrndup(config->namespace_.len ? config->namespace_.ptr : "", config->namespace_.len);
+    informer->namespace =
+        tt_xstrndup(config->namespace.len ? config->namespace.ptr : "", config->namespace.len);
     informer->selectors = tt_xstrndup(selectors.len ? selectors.ptr : "", selectors.len);
     tt_buf_fini(&selectors);
     size_t count_max = config->object_count_max ? config->object_count_max : OBJECTS_DEFAULT;
@@ -601,11 +601,11 @@ size_t tt_informer_count(const struct tt_informer *informer)
     return tt_map_count(informer->items);
 }
 
-bool tt_informer_get(const struct tt_informer *informer, struct tt_str namespace_,
+bool tt_informer_get(const struct tt_informer *informer, struct tt_str namespace,
                      struct tt_str name, struct tt_informer_object *ret_object)
 {
     struct tt_buf key;
-    make_key(&key, namespace_, name);
+    make_key(&key, namespace, name);
     const struct item *item =
         tt_buf_ok(&key) ? tt_map_get(informer->items, tt_buf_view(&key)) : NULL;
     tt_buf_fini(&key);

@@ -13,7 +13,7 @@
 struct tt_informer;
 enum tt_informer_change { TT_INFORMER_ADDED, TT_INFORMER_MODIFIED, TT_INFORMER_DELETED };
 struct tt_informer_object {
-    struct tt_str namespace_; /* empty for cluster objects */
+    struct tt_str namespace; /* empty for cluster objects */
     struct tt_str name;
     struct tt_str uid;
     uint64_t resource_version;
@@ -24,7 +24,7 @@ struct tt_informer_config {
     struct tt_loop *loop;            /* keeps */
     struct tt_api_client *client;    /* keeps */
     struct tt_api_resource resource; /* strings are kept */
-    struct tt_str namespace_;        /* empty: all; copied */
+    struct tt_str namespace;         /* empty: all; copied */
     struct tt_str field_selector;    /* not encoded; copied; may be empty */
     struct tt_str label_selector;
     size_t object_count_max; /* 0 = 100,000; more is trouble TT_ETOOLARGE */
@@ -43,7 +43,7 @@ bool tt_informer_is_synced(const struct tt_informer *informer); /* the first lis
 uint64_t tt_informer_resource_version(const struct tt_informer *informer);
 size_t tt_informer_count(const struct tt_informer *informer);
 /* False when absent. Borrowed until the next turn of the loop. */
-bool tt_informer_get(const struct tt_informer *informer, struct tt_str namespace_,
+bool tt_informer_get(const struct tt_informer *informer, struct tt_str namespace,
                      struct tt_str name, struct tt_informer_object *ret_object);
 
 #endif

@@ -210,7 +210,7 @@ static int read_chosen(struct fy_node *root, const char *base_dir, struct tt_str
     }
     struct tt_str cluster_name = get_text(context, "cluster");
     struct tt_str user_name = get_text(context, "user");
-    struct tt_str namespace_ = get_text(context, "namespace");
+    struct tt_str namespace = get_text(context, "namespace");
     struct fy_node *cluster = named(get(root, "clusters"), cluster_name, "cluster");
     struct fy_node *user = named(get(root, "users"), user_name, "user");
     if (!cluster) {
@@ -219,7 +219,7 @@ static int read_chosen(struct fy_node *root, const char *base_dir, struct tt_str
     config->context = tt_str_xdup(context_name);
     config->cluster = tt_str_xdup(cluster_name);
     config->user = tt_str_xdup(user_name);
-    config->namespace_ = tt_str_xdup(namespace_.len > 0 ? namespace_ : TT_STR("default"));
+    config->namespace = tt_str_xdup(namespace.len > 0 ? namespace : TT_STR("default"));
     struct tt_str server_name = get_text(cluster, "tls-server-name");
     config->server_name = server_name.len > 0 ? tt_str_xdup(server_name) : NULL;
     int r = read_endpoints(config, cluster, err);
@@ -342,7 +342,7 @@ void tt_kubeconfig_free(struct tt_kubeconfig *config)
     tt_free(config->context);
     tt_free(config->cluster);
     tt_free(config->user);
-    tt_free(config->namespace_);
+    tt_free(config->namespace);
     tt_free(config->server_name);
     tt_free(config->ca_pem);
     tt_free(config->cert_pem);

@@ -22,7 +22,7 @@ struct tt_kubeconfig {
     char *context;                                 /* name of the chosen context */
     char *cluster;                                 /* its cluster's name */
     char *user;                                    /* its user's name */
-    char *namespace_;                              /* "default" when the context names none */
+    char *namespace;                               /* "default" when the context names none */
     struct tt_endpoint endpoint[TT_ENDPOINTS_MAX]; /* `server` first */
     uint32_t endpoint_count;                       /* at least 1 */
     char *server_name;                             /* tls-server-name, or NULL */

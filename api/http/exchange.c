@@ -196,7 +196,9 @@ static void push_part(struct tt_http_exchange *ex, struct http_out_part part)
         ex->parts_cap = cap;
         ex->parts_head = 0;
     }
-    ex->parts[(ex->parts_head + ex->parts_count) % ex->parts_cap] = part;
+    TT_ASSERT(ex->parts_count < ex->parts_cap);
+    uint32_t tail = ex->parts_head + ex->parts_count;
+    ex->parts[tail < ex->parts_cap ? tail : tail - ex->parts_cap] = part;
     ex->parts_count++;
     ex->out_bytes += part.bytes.len;
 }

@@ -214,7 +214,7 @@ static int parse_options(int argc, char **argv, struct load_options *options, st
                                       {"ca", O_TEXT, &options->ca_path},
                                       {"cert", O_TEXT, &options->cert_path},
                                       {"key", O_TEXT, &options->key_path},
-                                      {"namespace", O_TEXT, &options->namespace_},
+                                      {"namespace", O_TEXT, &options->namespace},
                                       {"prefix", O_TEXT, &options->prefix},
                                       {"outstanding", O_U32, &options->outstanding},
                                       {"connections", O_U32, &options->connections},
@@ -270,7 +270,7 @@ static int run(struct load *load, int argc, char **argv, struct tt_err *err)
     tt_rng_seed(&load->rng, tt_random_u64());
     (void)snprintf(prefix, sizeof prefix, "load-%08llx",
                    (unsigned long long)(tt_rng_u64(&load->rng) & 0xffffffffu));
-    *options = (struct load_options){.namespace_ = "default",
+    *options = (struct load_options){.namespace = "default",
                                      .prefix = prefix,
                                      .outstanding = 1,
                                      .connections = 1,

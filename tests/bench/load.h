@@ -96,7 +96,7 @@ struct load_options {
     const char *ca_path;
     const char *cert_path;
     const char *key_path;
-    const char *namespace_;
+    const char *namespace;
     const char *prefix; /* of names; default: random per run */
     uint32_t outstanding;
     uint32_t connections;

@@ -12,13 +12,13 @@ enum {
 static void collection_path(const struct load *load, struct load_op *op, const char *query)
 {
     (void)snprintf(op->path, sizeof op->path, "/api/v1/namespaces/%s/configmaps%s",
-                   load->options.namespace_, query);
+                   load->options.namespace, query);
 }
 
 static void object_path(const struct load *load, struct load_op *op, uint64_t number)
 {
     (void)snprintf(op->path, sizeof op->path, "/api/v1/namespaces/%s/configmaps/%s-%08llu",
-                   load->options.namespace_, load->options.prefix, (unsigned long long)number);
+                   load->options.namespace, load->options.prefix, (unsigned long long)number);
 }
 
 /* kind: 'k' for the prepared objects, 'c' for created ones. */
@@ -30,7 +30,7 @@ static void object_body(struct load *load, struct load_op *op, const char *prefi
         &op->body,
         "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"%s-%08llu\","
         "\"namespace\":\"%s\"},\"data\":{\"v\":\"%s",
-        prefix, (unsigned long long)number, load->options.namespace_, mark);
+        prefix, (unsigned long long)number, load->options.namespace, mark);
     static const char end[] = "\"}}";
     size_t fixed = op->body.len + sizeof end - 1 + SERVER_ADDS;
     size_t pad = load->options.size > fixed ? load->options.size - fixed : 0;

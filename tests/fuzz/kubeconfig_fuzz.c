@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct tt_endpoint endpoint;
     struct tt_str text = tt_str((const char *)data, size);
     if (tt_kubeconfig_parse(text, "/nonexistent", NULL, &config, NULL) == 0) {
-        TT_ASSERT(config->endpoint_count > 0 && config->context && config->namespace_);
+        TT_ASSERT(config->endpoint_count > 0 && config->context && config->namespace);
     }
     tt_kubeconfig_free(config);
     if (tt_endpoint_parse(text, &endpoint, NULL) == 0) {

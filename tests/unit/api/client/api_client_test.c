@@ -266,7 +266,8 @@ struct picture {
 static void add_log(struct picture *p, const char *mark, struct tt_str name)
 {
     size_t used = strlen(p->log);
-    (void)snprintf(p->log + used, sizeof p->log - used, "%s%.*s ", mark, TT_STR_ARG(name));
+    (void)snprintf(p->log + used, sizeof p->log - used, "%s%.*s ", mark, (int)name.len,
+                   name.len > 0 ? name.ptr : "");
 }
 
 static void on_changed(void *ctx, enum tt_informer_change change,

@@ -47,7 +47,7 @@ static void current_context_is_chosen(void **state)
     assert_string_equal(c->context, "prod");
     assert_string_equal(c->cluster, "c1");
     assert_string_equal(c->user, "u1");
-    assert_string_equal(c->namespace_, "shop");
+    assert_string_equal(c->namespace, "shop");
     assert_string_equal(c->server_name, "api.test");
     assert_string_equal(c->ca_pem, "CA");
     assert_string_equal(c->cert_pem, "CERT");
@@ -68,7 +68,7 @@ static void named_context_wins(void **state)
     assert_int_equal(tt_kubeconfig_parse(tt_str_c(two_contexts), NULL, "dev", &c, NULL), 0);
     assert_string_equal(c->endpoint[0].host, "h2");
     assert_int_equal(c->endpoint[0].port, 8443);
-    assert_string_equal(c->namespace_, "default");
+    assert_string_equal(c->namespace, "default");
     assert_null(c->key_pem);
     struct tt_kubeconfig *none = NULL;
     assert_int_equal(tt_kubeconfig_parse(tt_str_c(two_contexts), NULL, "x", &none, NULL),
