@@ -35,7 +35,7 @@ static int load(const struct ctl_common *common, struct ctl_session *session, st
                        "kubeconfig)");
     }
     session->namespace_ = tt_xstrdup(common->namespace_ != NULL ? common->namespace_
-                                                                : session->kubeconfig->namespace_);
+                                                                : session->kubeconfig->namespace);
     return TT_OK;
 }
 
