@@ -108,10 +108,11 @@ int tt_object_adopt(struct tt_object *object, enum tt_field_validation validatio
     return adopt(object, validation, ret_issues, err);
 }
 
-int tt_object_decode(const struct tt_kind *kind, struct tt_arena *arena, struct tt_str json,
+int tt_object_decode(const struct tt_kind *kind, struct tt_str json,
                      enum tt_field_validation validation, struct tt_issues *ret_issues,
                      struct tt_object *ret_object, struct tt_err *err)
 {
+    struct tt_arena *arena = ret_issues->arena;
     struct tt_object object = {.kind = kind, .arena = arena};
     struct tt_issues ignored;
     tt_issues_init(&ignored, arena);
@@ -157,10 +158,11 @@ int tt_object_stored(const struct tt_kind *kind, struct tt_arena *arena, struct 
     return TT_OK;
 }
 
-int tt_type_decode(const struct tt_type *type, struct tt_arena *arena, struct tt_str json,
+int tt_type_decode(const struct tt_type *type, struct tt_str json,
                    enum tt_field_validation validation, struct tt_issues *ret_issues,
                    yyjson_mut_doc **ret_doc, struct tt_err *err)
 {
+    struct tt_arena *arena = ret_issues->arena;
     struct tt_issues ignored;
     tt_issues_init(&ignored, arena);
     struct tt_issues *issues = validation == TT_FIELDS_IGNORE ? &ignored : ret_issues;

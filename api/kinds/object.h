@@ -31,8 +31,9 @@ bool tt_field_validation_parse(struct tt_str text, enum tt_field_validation *ret
 /* JSON → object: kind and apiVersion must be those of `kind` (absent ones are filled in), types are
  * checked, quantities and times normalised, unknown fields dropped. Strict: unknown or duplicate
  * fields are TT_EINVAL with a message ending `strict decoding error: unknown field "spec.x"`, all
- * listed. Warn: they stay in ret_issues for Warning headers. */
-int tt_object_decode(const struct tt_kind *kind, struct tt_arena *arena, struct tt_str json,
+ * listed. Warn: they stay in ret_issues for Warning headers.
+ * The object lives in ret_issues->arena. */
+int tt_object_decode(const struct tt_kind *kind, struct tt_str json,
                      enum tt_field_validation validation, struct tt_issues *ret_issues,
                      struct tt_object *ret_object, struct tt_err *err) TT_MUST_USE;
 /* The whole list as one message, where the error's frames may have cut it. */
@@ -46,7 +47,7 @@ int tt_object_stored(const struct tt_kind *kind, struct tt_arena *arena, struct 
                      struct tt_err *err) TT_MUST_USE;
 /* Any shared type (DeleteOptions, …): parse and check against its schema; semantic findings are
  * added to ret_issues (kinds from TT_ISSUE_REQUIRED on), the caller decides. */
-int tt_type_decode(const struct tt_type *type, struct tt_arena *arena, struct tt_str json,
+int tt_type_decode(const struct tt_type *type, struct tt_str json,
                    enum tt_field_validation validation, struct tt_issues *ret_issues,
                    yyjson_mut_doc **ret_doc, struct tt_err *err) TT_MUST_USE;
 

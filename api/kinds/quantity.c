@@ -85,12 +85,11 @@ static bool scale(__int128 digits, int power10, int power2, __int128 *ret)
     return *ret <= NANO_MAX;
 }
 
-bool tt_quantity_parse(struct tt_str text, struct tt_quantity *ret)
+/* "12.5": all digits as one integer, how many of them are behind the point, and the length of the
+ * number. False when there are no digits or too many. */
+static bool parse_digits(struct tt_str text, __int128 *ret_digits, int *ret_fraction,
+                         size_t *ret_length)
 {
-    bool negative = text.len > 0 && text.ptr[0] == '-';
-    if (text.len > 0 && (negative || text.ptr[0] == '+')) {
-        text = tt_str_skip(text, 1);
-    }
     __int128 digits = 0;
     size_t i = 0, count = 0;
     int fraction = 0;
@@ -107,13 +106,27 @@ bool tt_quantity_parse(struct tt_str text, struct tt_quantity *ret)
         fraction += dot;
         count++;
     }
+    *ret_digits = digits;
+    *ret_fraction = fraction;
+    *ret_length = i;
+    return count > 0;
+}
+
+bool tt_quantity_parse(struct tt_str text, struct tt_quantity *ret)
+{
+    bool negative = tt_str_starts(text, TT_STR("-"));
+    if (negative || tt_str_starts(text, TT_STR("+"))) {
+        text = tt_str_skip(text, 1);
+    }
     enum tt_quantity_format format = TT_QUANTITY_DECIMAL;
-    int power = 0;
-    if (count == 0 || !parse_suffix(tt_str_skip(text, i), &format, &power)) {
+    __int128 digits, nano;
+    int fraction, power = 0;
+    size_t length;
+    if (!parse_digits(text, &digits, &fraction, &length) ||
+        !parse_suffix(tt_str_skip(text, length), &format, &power)) {
         return false;
     }
     bool binary = format == TT_QUANTITY_BINARY;
-    __int128 nano;
     if (!scale(digits, (binary ? 0 : power) - fraction, binary ? power : 0, &nano)) {
         return false;
     }

@@ -181,10 +181,10 @@ int tt_object_write_metadata(struct tt_buf *buf, struct tt_arena *arena,
     return r;
 }
 
-int tt_table_row(struct tt_buf *buf, struct tt_arena *arena, const struct tt_kind *kind,
-                 const struct tt_table_row *row, enum tt_table_include include, uint64_t now_ms,
-                 struct tt_err *err)
+int tt_table_row(struct tt_buf *buf, struct tt_arena *arena, const struct tt_table_style *style,
+                 const struct tt_table_row *row, struct tt_err *err)
 {
+    const struct tt_kind *kind = style->kind;
     const struct tt_column *columns;
     size_t count = tt_table_columns(kind, &columns);
     yyjson_doc *doc = NULL;
@@ -196,16 +196,16 @@ int tt_table_row(struct tt_buf *buf, struct tt_arena *arena, const struct tt_kin
     if (cells == NULL) {
         return TT_FAIL(err, TT_ETOOLARGE, "the table needs more memory than allowed");
     }
-    r = tt_table_cells(arena, kind, yyjson_doc_get_root(doc), now_ms, cells, err);
+    r = tt_table_cells(arena, kind, yyjson_doc_get_root(doc), style->now_ms, cells, err);
     if (r < 0) {
         return r;
     }
     tt_buf_c(buf, row->first ? "" : ",");
     write_cells(buf, kind, cells);
-    if (include == TT_INCLUDE_OBJECT) {
+    if (style->include == TT_INCLUDE_OBJECT) {
         tt_buf_c(buf, ",\"object\":");
         tt_object_write_spliced(buf, row->stored, row->splice, row->revision);
-    } else if (include == TT_INCLUDE_METADATA) {
+    } else if (style->include == TT_INCLUDE_METADATA) {
         tt_buf_c(buf, ",\"object\":");
         write_partial(buf, yyjson_doc_get_root(doc), row->revision);
     } else {

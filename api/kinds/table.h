@@ -27,9 +27,14 @@ struct tt_table_row {
     uint64_t revision;
     bool first;
 };
-int tt_table_row(struct tt_buf *buf, struct tt_arena *arena, const struct tt_kind *kind,
-                 const struct tt_table_row *row, enum tt_table_include include, uint64_t now_ms,
-                 struct tt_err *err) TT_MUST_USE;
+/* What all rows of one table share. */
+struct tt_table_style {
+    const struct tt_kind *kind;
+    enum tt_table_include include;
+    uint64_t now_ms; /* for ages */
+};
+int tt_table_row(struct tt_buf *buf, struct tt_arena *arena, const struct tt_table_style *style,
+                 const struct tt_table_row *row, struct tt_err *err) TT_MUST_USE;
 void tt_table_end(struct tt_buf *buf);
 
 /* A PartialObjectMetadata of a stored object (also for metadata-only reads). */

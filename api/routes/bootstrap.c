@@ -29,8 +29,7 @@ static int make_namespace(struct bootstrap *b, const char *name, struct tt_objec
     }
     struct tt_issues issues;
     tt_issues_init(&issues, b->arena);
-    int r = tt_object_decode(b->kind, b->arena, tt_str_c(json), TT_FIELDS_STRICT, &issues,
-                             ret_object, err);
+    int r = tt_object_decode(b->kind, tt_str_c(json), TT_FIELDS_STRICT, &issues, ret_object, err);
     if (r) {
         return r;
     }

@@ -60,8 +60,7 @@ static int validate(struct api_request *rq, const struct tt_object *object, stru
 static int admit_create(struct api_request *rq, struct api_write *op, struct tt_err *err)
 {
     struct tt_object object;
-    int r = tt_object_decode(rq->kind, rq->arena, op->body, op->validation, &rq->warnings, &object,
-                             err);
+    int r = tt_object_decode(rq->kind, op->body, op->validation, &rq->warnings, &object, err);
     if (r == TT_OK) {
         r = prepare(rq, op, &object, err);
     }

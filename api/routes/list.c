@@ -183,8 +183,9 @@ static int write_item(struct api_request *rq, struct list_op *op, const struct t
                                .revision = item->mod_revision,
                                .first = op->sent == 0};
     if (rq->format == API_FORMAT_TABLE) {
-        return tt_table_row(&op->piece, rq->worker->scratch, rq->kind, &row, op->include,
-                            tt_clock_wall_ms(rq->worker->api->config.clock), err);
+        struct tt_table_style style = {rq->kind, op->include,
+                                       tt_clock_wall_ms(rq->worker->api->config.clock)};
+        return tt_table_row(&op->piece, rq->worker->scratch, &style, &row, err);
     }
     if (!row.first) {
         tt_buf_char(&op->piece, ',');

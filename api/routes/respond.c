@@ -158,8 +158,9 @@ static int respond_table(struct api_request *rq, int http_status, const struct t
     tt_buf_reset(buf);
     struct tt_table_list_meta meta = {.revision = row->revision};
     tt_table_begin(buf, rq->kind, &meta, true);
-    int r = tt_table_row(buf, rq->arena, rq->kind, row, include,
-                         tt_clock_wall_ms(rq->worker->api->config.clock), err);
+    struct tt_table_style style = {rq->kind, include,
+                                   tt_clock_wall_ms(rq->worker->api->config.clock)};
+    int r = tt_table_row(buf, rq->arena, &style, row, err);
     if (r) {
         return r;
     }

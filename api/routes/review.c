@@ -171,8 +171,7 @@ int api_handle_review(struct api_request *rq, struct tt_err *err)
     struct tt_object object;
     int r = api_body_json(rq, &json, err);
     if (r == TT_OK) {
-        r = tt_object_decode(rq->kind, rq->arena, json, TT_FIELDS_WARN, &rq->warnings, &object,
-                             err);
+        r = tt_object_decode(rq->kind, json, TT_FIELDS_WARN, &rq->warnings, &object, err);
     }
     if (r) {
         return r;

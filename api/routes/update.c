@@ -81,8 +81,7 @@ static int admit_update(struct api_request *rq, struct api_write *op, struct tt_
 {
     struct tt_object old;
     struct tt_object object;
-    int r = tt_object_decode(rq->kind, rq->arena, op->body, op->validation, &rq->warnings, &object,
-                             err);
+    int r = tt_object_decode(rq->kind, op->body, op->validation, &rq->warnings, &object, err);
     if (r == TT_OK) {
         r = api_write_load(rq, op, &old, err);
     }
@@ -95,8 +94,7 @@ static int admit_finalize(struct api_request *rq, struct api_write *op, struct t
     struct tt_object old;
     struct tt_object body;
     struct tt_object object;
-    int r =
-        tt_object_decode(rq->kind, rq->arena, op->body, op->validation, &rq->warnings, &body, err);
+    int r = tt_object_decode(rq->kind, op->body, op->validation, &rq->warnings, &body, err);
     if (r == TT_OK) {
         r = api_write_load(rq, op, &old, err);
     }

@@ -158,8 +158,8 @@ static struct tt_bytes *rendered_line(struct watch_context *context, const char 
     if (form->form == TT_WATCH_TABLE) {
         struct tt_table_list_meta meta = {.revision = row->revision};
         tt_table_begin(&buf, form->kind, &meta, form->columns);
-        r = tt_table_row(&buf, context->arena, form->kind, row, form->include,
-                         tt_clock_wall_ms(context->clock), &err);
+        struct tt_table_style style = {form->kind, form->include, tt_clock_wall_ms(context->clock)};
+        r = tt_table_row(&buf, context->arena, &style, row, &err);
         tt_table_end(&buf);
     } else {
         r = tt_object_write_metadata(&buf, context->arena, row, &err);

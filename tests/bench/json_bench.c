@@ -60,7 +60,7 @@ static void create(struct bench *b, const char *api_version, const char *kind_na
     tt_err_init(&err);
     tt_issues_init(&issues, b->arena);
     tt_buf_reset(&b->buf);
-    must(tt_object_decode(kind, b->arena, body, TT_FIELDS_STRICT, &issues, &object, &err), &err);
+    must(tt_object_decode(kind, body, TT_FIELDS_STRICT, &issues, &object, &err), &err);
     must(tt_object_prepare_create(&object, &params, &err), &err);
     must(tt_object_validate(&object, &issues, &err), &err);
     must(tt_object_encode(&object, &b->buf, &b->splice, &err), &err);
@@ -86,8 +86,7 @@ static void update_config_map(struct bench *b)
     tt_issues_init(&issues, b->arena);
     tt_buf_reset(&b->buf);
     must(tt_object_stored(kind, b->arena, tt_buf_view(&b->stored), 0, &old, &err), &err);
-    must(tt_object_decode(kind, b->arena, b->config_map, TT_FIELDS_STRICT, &issues, &object, &err),
-         &err);
+    must(tt_object_decode(kind, b->config_map, TT_FIELDS_STRICT, &issues, &object, &err), &err);
     must(tt_object_prepare_update(&object, &old, TT_PART_MAIN, &err), &err);
     must(tt_object_validate_update(&object, &old, TT_PART_MAIN, &issues, &err), &err);
     if (!tt_object_equal(&object, &old)) {
@@ -120,7 +119,8 @@ static void table_row(struct bench *b)
     struct tt_err err;
     tt_err_init(&err);
     tt_buf_reset(&b->buf);
-    must(tt_table_row(&b->buf, b->arena, kind, &row, TT_INCLUDE_METADATA, 0, &err), &err);
+    const struct tt_table_style style = {kind, TT_INCLUDE_METADATA, 0};
+    must(tt_table_row(&b->buf, b->arena, &style, &row, &err), &err);
 }
 
 static void strategic_patch(struct bench *b)

@@ -59,7 +59,7 @@ static int decode(struct fixture *f, const struct tt_kind *kind, const char *jso
 {
     tt_err_init(&f->err);
     tt_issues_init(&f->issues, f->arena);
-    return tt_object_decode(kind, f->arena, tt_str_c(json), validation, &f->issues, ret, &f->err);
+    return tt_object_decode(kind, tt_str_c(json), validation, &f->issues, ret, &f->err);
 }
 
 static struct tt_object created(struct fixture *f, const struct tt_kind *kind, const char *json)

@@ -112,9 +112,9 @@ static void a_deployment_of_kubectl_passes_strict_validation(void **state)
     const struct tt_object_create params = {
         .ns = TT_STR("default"), .uid = "u", .name_suffix = "abcde"};
     const struct tt_kind *kind = tt_kinds_kind(f->kinds, TT_STR("apps/v1"), TT_STR("Deployment"));
-    assert_int_equal(tt_object_decode(kind, f->arena, tt_buf_view(&f->buf), TT_FIELDS_STRICT,
-                                      &issues, &object, &f->err),
-                     TT_OK);
+    assert_int_equal(
+        tt_object_decode(kind, tt_buf_view(&f->buf), TT_FIELDS_STRICT, &issues, &object, &f->err),
+        TT_OK);
     assert_int_equal(tt_object_prepare_create(&object, &params, &f->err), TT_OK);
     assert_int_equal(tt_object_validate(&object, &issues, &f->err), TT_OK);
     assert_int_equal(tt_json_get_i64(object.root, "spec.replicas", 0), 2);

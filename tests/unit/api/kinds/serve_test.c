@@ -141,8 +141,8 @@ static void a_table_carries_what_include_object_asks_for(void **state)
                                                      TT_INCLUDE_NONE};
     for (size_t i = 0; i < 3; i++) {
         row.first = i == 0;
-        assert_int_equal(tt_table_row(&f->buf, f->arena, kind, &row, includes[i], 0, &f->err),
-                         TT_OK);
+        const struct tt_table_style style = {kind, includes[i], 0};
+        assert_int_equal(tt_table_row(&f->buf, f->arena, &style, &row, &f->err), TT_OK);
     }
     tt_table_end(&f->buf);
     yyjson_val *root = parsed(f);
