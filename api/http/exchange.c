@@ -278,28 +278,25 @@ void tt_http_respond_text(struct tt_http_exchange *ex, int status, const char *c
     tt_http_respond(ex, status, &header, 1, &part, 1);
 }
 
-/* The Kubernetes reason of the HTTP statuses the server itself answers with. */
+/* The Kubernetes reason of an HTTP status: that of the first error code with it. */
 static const char *status_reason(int status)
 {
-    switch (status) {
-    case 408:
-    case 504:
-        return tt_err_reason(TT_ETIMEOUT);
-    case 404:
-        return tt_err_reason(TT_ENOTFOUND);
-    case 413:
-        return tt_err_reason(TT_ETOOLARGE);
-    case 429:
-        return tt_err_reason(TT_EBUSY);
-    case 431:
-        return "RequestHeaderFieldsTooLarge";
-    case 500:
-        return tt_err_reason(TT_EINTERNAL);
-    case 503:
-        return tt_err_reason(TT_EUNAVAILABLE);
-    default:
-        return tt_err_reason(TT_EINVAL);
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {
+#define REASON(name, value, http, reason, retryable, exit_code) {(http), (reason)},
+        TT_ERR_CODES(REASON)
+#undef REASON
+            {408, "Timeout"},
+        {431, "RequestHeaderFieldsTooLarge"},
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+        if (reasons[i].status == status) {
+            return reasons[i].reason;
+        }
     }
+    return tt_err_reason(status >= 500 ? TT_EINTERNAL : TT_EINVAL);
 }
 
 void tt_http_respond_status(struct tt_http_exchange *ex, int status, const char *reason,
