@@ -116,6 +116,10 @@ static void write_status(struct tt_replica *replica)
 {
     struct tt_cluster_status status;
     tt_node_status(replica->node, &status);
+    struct tt_version *version = tt_store_version(replica->store);
+    status.revision = tt_version_revision(version);
+    status.feature_level = tt_store_feature_level(replica->store);
+    tt_version_unref(version);
     tt_cell_write(replica->status, &status);
 }
 
