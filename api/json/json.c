@@ -188,6 +188,15 @@ struct shadowed {
     size_t count;
 };
 
+static size_t find_same(yyjson_val *const *keys, size_t count, yyjson_val *key)
+{
+    size_t i = 0;
+    while (i < count && !same_key(keys[i], key)) {
+        i++;
+    }
+    return i;
+}
+
 static int shadowed_small(struct thaw *t, yyjson_val *obj, const struct tt_path *path,
                           struct shadowed *out)
 {
@@ -195,19 +204,16 @@ static int shadowed_small(struct thaw *t, yyjson_val *obj, const struct tt_path 
     size_t count = 0;
     yyjson_obj_iter it = yyjson_obj_iter_with(obj);
     for (yyjson_val *key; (key = yyjson_obj_iter_next(&it)) != NULL;) {
-        for (size_t i = 0; i < count; i++) {
-            if (same_key(seen[i], key)) {
-                int r = thaw_duplicate(t, key, path);
-                if (r < 0) {
-                    return r;
-                }
-                out->keys[out->count++] = seen[i];
-                seen[i] = key;
-                goto next;
+        size_t same = find_same(seen, count, key);
+        if (same < count) {
+            int r = thaw_duplicate(t, key, path);
+            if (r < 0) {
+                return r;
             }
+            out->keys[out->count++] = seen[same];
         }
-        seen[count++] = key;
-    next:;
+        seen[same] = key;
+        count += same == count;
     }
     return TT_OK;
 }
