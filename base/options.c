@@ -84,8 +84,8 @@ static int set_flag(const struct tt_option *option, const char *value, struct tt
     return TT_OK;
 }
 
-int tt_options_parse(const struct tt_option *options, size_t option_count, int argc, char **argv,
-                     const char **words, size_t *ret_word_count, struct tt_err *err)
+int tt_options_parse(const struct tt_option_set *set, int argc, char **argv, const char **words,
+                     size_t *ret_word_count, struct tt_err *err)
 {
     size_t word_count = 0;
     bool only_words = false;
@@ -100,7 +100,7 @@ int tt_options_parse(const struct tt_option *options, size_t option_count, int a
         }
         const struct tt_option *option = NULL;
         const char *value = NULL;
-        int r = look_up(options, option_count, argv[i], &option, &value, err);
+        int r = look_up(set->options, set->count, argv[i], &option, &value, err);
         if (r != TT_OK) {
             return r;
         }
@@ -125,10 +125,10 @@ int tt_options_parse(const struct tt_option *options, size_t option_count, int a
     return TT_OK;
 }
 
-void tt_options_help(const struct tt_option *options, size_t option_count, struct tt_buf *buf)
+void tt_options_help(const struct tt_option_set *set, struct tt_buf *buf)
 {
-    for (size_t i = 0; i < option_count; i++) {
-        const struct tt_option *option = &options[i];
+    for (size_t i = 0; i < set->count; i++) {
+        const struct tt_option *option = &set->options[i];
         char head[80];
         (void)snprintf(head, sizeof head, "--%s%s%s", option->name,
                        option->metavar != NULL ? " " : "",

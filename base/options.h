@@ -25,12 +25,16 @@ struct tt_option {
     const char *metavar; /* "HOST:PORT"; NULL for flags */
     const char *help;    /* one sentence; says the default */
 };
+struct tt_option_set {
+    const struct tt_option *options;
+    size_t count;
+};
 /* words[0 … *ret_word_count) get what is no option; words has room for argc. argv[0] is the first
  * argument (not the program). */
-int tt_options_parse(const struct tt_option *options, size_t option_count, int argc, char **argv,
-                     const char **words, size_t *ret_word_count, struct tt_err *err) TT_MUST_USE;
+int tt_options_parse(const struct tt_option_set *set, int argc, char **argv, const char **words,
+                     size_t *ret_word_count, struct tt_err *err) TT_MUST_USE;
 /* Two columns, one option a line, wrapped at 100 columns. */
-void tt_options_help(const struct tt_option *options, size_t option_count, struct tt_buf *buf);
+void tt_options_help(const struct tt_option_set *set, struct tt_buf *buf);
 /* "host:port" or "[v6]:port": host is written to out (without brackets). */
 int tt_host_port(const char *text, char *ret_host, size_t host_size, uint16_t *ret_port,
                  struct tt_err *err) TT_MUST_USE;

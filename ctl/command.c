@@ -23,7 +23,8 @@ static void print_help(const struct ctl_args *args)
                   command->summary);
     if (args->option_count > 0) {
         tt_buf_c(&text, "\nOptions:\n");
-        tt_options_help(args->options, args->option_count, &text);
+        const struct tt_option_set set = {args->options, args->option_count};
+        tt_options_help(&set, &text);
     }
     if (command->help != NULL) {
         tt_buf_printf(&text, "\n%s\n", command->help);
@@ -44,8 +45,8 @@ int ctl_parse(struct ctl_args *args, struct tt_err *err)
     if (args->argc > CTL_WORDS_MAX) {
         return TT_FAIL(err, TT_EINVAL, "more than %d arguments", CTL_WORDS_MAX);
     }
-    int r = tt_options_parse(options, args->option_count + 1, args->argc, args->argv, args->words,
-                             &args->word_count, err);
+    const struct tt_option_set set = {options, args->option_count + 1};
+    int r = tt_options_parse(&set, args->argc, args->argv, args->words, &args->word_count, err);
     if (args->help) {
         print_help(args);
         return TT_OK;

@@ -193,7 +193,8 @@ cluster_start() {
     cluster_options "$@"
     mkdir -p "$DIR"
     DIR=$(cd "$DIR" && pwd)
-    [ ! -e "$DIR/cluster.json" ] || die "$DIR holds a cluster already: ./dev cluster stop --dir $DIR"
+    [ ! -e "$DIR/cluster.json" ] ||
+        die "$DIR holds a cluster already: ./dev cluster stop --dir $DIR"
     need build run
     source tools/build.sh
     dev_build

@@ -15,7 +15,8 @@ The example runs. Its pages: curl http://127.0.0.1:8080/ (and 8081, 8082).
 Things to try; watch with: build/tuttictl get pods -w
   a container   kill -9 \$(pgrep -f 'httpd -f -v' | head -n 1)
   an agent      kill -9 \$(cat $RUN_DIR/n1/pid)       again: $RUN_DIR/n1/run
-  the leader    build/tuttictl cluster status; kill -9 \$(cat $RUN_DIR/s1/pid)   again: $RUN_DIR/s1/run
+  the leader    build/tuttictl cluster status; kill -9 \$(cat $RUN_DIR/s1/pid)
+                again: $RUN_DIR/s1/run
 
 Stop everything: ./dev down
 TEXT

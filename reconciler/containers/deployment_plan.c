@@ -364,6 +364,20 @@ static bool put_conditions(struct plan *plan, struct tt_object *object, const st
            object_set_condition(object, &progressing, plan->pass->now_ms, true);
 }
 
+static bool put_counts(struct plan *plan, struct tt_object *object, const struct counts *counts,
+                       bool collided)
+{
+    yyjson_mut_val *status = tt_json_get(object->root, "status");
+    int64_t missing = plan->limits.desired - counts->available;
+    int64_t collisions = tt_view_i64(&plan->deployment, "status.collisionCount", 0);
+    return put_count(object, status, "replicas", counts->replicas) &&
+           put_count(object, status, "updatedReplicas", counts->updated) &&
+           put_count(object, status, "readyReplicas", counts->ready) &&
+           put_count(object, status, "availableReplicas", counts->available) &&
+           put_count(object, status, "unavailableReplicas", missing > 0 ? missing : 0) &&
+           put_count(object, status, "collisionCount", collisions + (collided ? 1 : 0));
+}
+
 static int write_status(struct plan *plan, bool collided, struct tt_err *err)
 {
     struct tt_object object;
@@ -371,34 +385,15 @@ static int write_status(struct plan *plan, bool collided, struct tt_err *err)
     if (r != TT_OK) {
         return r;
     }
-    yyjson_mut_val *status = tt_json_get(object.root, "status");
-    if (status == NULL || !yyjson_mut_is_obj(status)) {
-        status = yyjson_mut_obj(object.doc);
-        if (status == NULL || !tt_json_put(object.doc, object.root, TT_STR("status"), status)) {
-            return TT_FAIL(err, TT_ETOOLARGE, "no room for the status");
-        }
-    }
     struct counts counts = count_pods(plan);
-    int64_t missing = plan->limits.desired - counts.available;
-    int64_t collisions = tt_view_i64(&plan->deployment, "status.collisionCount", 0);
-    bool ok = tt_json_put_i64(object.doc, status, TT_STR("observedGeneration"),
-                              tt_view_i64(&plan->deployment, "metadata.generation", 0)) &&
-              put_count(&object, status, "replicas", counts.replicas) &&
-              put_count(&object, status, "updatedReplicas", counts.updated) &&
-              put_count(&object, status, "readyReplicas", counts.ready) &&
-              put_count(&object, status, "availableReplicas", counts.available) &&
-              put_count(&object, status, "unavailableReplicas", missing > 0 ? missing : 0) &&
-              put_count(&object, status, "collisionCount", collisions + (collided ? 1 : 0)) &&
-              put_conditions(plan, &object, &counts);
-    if (!ok) {
+    yyjson_mut_val *generation =
+        yyjson_mut_sint(object.doc, tt_view_i64(&plan->deployment, "metadata.generation", 0));
+    if (generation == NULL ||
+        !tt_json_set(object.doc, object.root, "status.observedGeneration", generation) ||
+        !put_counts(plan, &object, &counts, collided) || !put_conditions(plan, &object, &counts)) {
         return TT_FAIL(err, TT_ETOOLARGE, "no room for the status");
     }
-    size_t before = plan->pass->write_count;
-    r = tt_pass_update(plan->pass, &plan->deployment, &object, TT_PART_STATUS, err);
-    if (r == TT_OK && plan->pass->write_count == before && before > 0) {
-        r = tt_pass_rely(plan->pass, &plan->deployment, err);
-    }
-    return r;
+    return tt_pass_update_status(plan->pass, &plan->deployment, &object, err);
 }
 
 /* "25%" or "2", whether it is stored as a string or as a number. */

@@ -208,12 +208,7 @@ static int write_status(struct plan *plan, struct tt_err *err)
     if (!ok || !tt_json_put(object.doc, object.root, TT_STR("status"), status)) {
         return TT_FAIL(err, TT_ETOOLARGE, "no room for the status");
     }
-    size_t before = plan->pass->write_count;
-    r = tt_pass_update(plan->pass, &plan->set, &object, TT_PART_STATUS, err);
-    if (r == TT_OK && plan->pass->write_count == before && before > 0) {
-        r = tt_pass_rely(plan->pass, &plan->set, err);
-    }
-    return r;
+    return tt_pass_update_status(plan->pass, &plan->set, &object, err);
 }
 
 static int plan_set(struct tt_controller *self, struct tt_pass *pass, struct tt_str key,

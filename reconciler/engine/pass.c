@@ -58,7 +58,7 @@ int tt_pass_view(struct tt_pass *pass, const struct tt_item *item, struct tt_vie
                  struct tt_err *err)
 {
     yyjson_doc *doc;
-    struct tt_view view = {.item = item};
+    struct tt_view view = {.item = item, .root = NULL};
     bool is_object = tt_key_parse(item->key, &view.ref);
     TT_ASSERT(is_object);
     if (item->value.codec != TT_CODEC_JSON) {
@@ -252,6 +252,15 @@ int tt_pass_update(struct tt_pass *pass, const struct tt_view *view, struct tt_o
         return TT_OK;
     }
     return plan_put(pass, view->item->key, view->item->mod_revision, object, err);
+}
+
+int tt_pass_update_status(struct tt_pass *pass, const struct tt_view *view,
+                          struct tt_object *object, struct tt_err *err)
+{
+    size_t before = pass->write_count;
+    int r = tt_pass_update(pass, view, object, TT_PART_STATUS, err);
+    bool unchanged = r == TT_OK && pass->write_count == before;
+    return unchanged && before > 0 ? tt_pass_rely(pass, view, err) : r;
 }
 
 int tt_pass_replace(struct tt_pass *pass, const struct tt_view *view,

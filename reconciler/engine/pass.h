@@ -78,6 +78,10 @@ int tt_pass_create(struct tt_pass *pass, const struct tt_kind *kind, struct tt_s
 /* Writes back an edited copy; nothing is planned when it equals what is stored. */
 int tt_pass_update(struct tt_pass *pass, const struct tt_view *view, struct tt_object *object,
                    enum tt_object_part part, struct tt_err *err) TT_MUST_USE;
+/* Writes back a changed status; when it did not change and the plan writes other things, relies on
+ * the object instead: a plan always commits against the state of its own object. */
+int tt_pass_update_status(struct tt_pass *pass, const struct tt_view *view,
+                          struct tt_object *object, struct tt_err *err) TT_MUST_USE;
 /* Writes an edited copy of main part and status at once, as only the control plane may (binding a
  * pod sets a field of spec and a condition in one step). The generation stays. */
 int tt_pass_replace(struct tt_pass *pass, const struct tt_view *view,

@@ -46,7 +46,8 @@ void server_options_help(struct tt_buf *buf)
     tt_buf_c(buf,
              "Usage: tuttid server [OPTIONS]\n\nRuns one server of a cluster: raft member, API "
              "and reconcilers.\n\n");
-    tt_options_help(table, OPTION_COUNT, buf);
+    const struct tt_option_set set = {table, OPTION_COUNT};
+    tt_options_help(&set, buf);
     tt_buf_c(buf, "\nA first cluster: give each server the same --bootstrap list. Certificates and "
                   "keys come from\n`tuttictl pki`. SIGTERM stops cleanly; SIGHUP reloads "
                   "certificates.\n");
@@ -121,7 +122,8 @@ int server_options_parse(int argc, char **argv, struct server_options *ret, stru
     if (argc > (int)(sizeof words / sizeof words[0])) {
         return TT_FAIL(err, TT_EINVAL, "too many arguments");
     }
-    int r = tt_options_parse(table, OPTION_COUNT, argc, argv, words, &word_count, err);
+    const struct tt_option_set set = {table, OPTION_COUNT};
+    int r = tt_options_parse(&set, argc, argv, words, &word_count, err);
     if (r == TT_OK && word_count > 0) {
         r = TT_FAIL(err, TT_EINVAL, "\"%s\" is not an option", words[0]);
     }

@@ -25,7 +25,8 @@ static int parse(struct line *line, int argc, const char **argv)
     };
     char *copy[8];
     memcpy(copy, argv, (size_t)argc * sizeof copy[0]);
-    return tt_options_parse(options, 4, argc, copy, line->words, &line->word_count, NULL);
+    const struct tt_option_set set = {options, 4};
+    return tt_options_parse(&set, argc, copy, line->words, &line->word_count, NULL);
 }
 
 static void every_form_of_an_option_is_understood(void **state)
