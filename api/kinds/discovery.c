@@ -76,11 +76,40 @@ static bool starts(const struct tt_kinds *kinds, size_t index, bool versions)
     return !tt_str_eq(is->group, was->group) || (versions && !tt_str_eq(is->version, was->version));
 }
 
+/* Closes the version that is open, and its group when another one begins. */
+static void close_version(struct tt_json_writer *w, bool group_too)
+{
+    tt_json_array_end(w); /* resources */
+    tt_json_object_end(w);
+    if (group_too) {
+        tt_json_array_end(w); /* versions */
+        tt_json_object_end(w);
+    }
+}
+
+static void open_version(struct tt_json_writer *w, const struct tt_kind *kind, bool new_group)
+{
+    if (new_group) {
+        tt_json_object(w, NULL);
+        tt_json_object(w, "metadata");
+        if (kind->group.len > 0) {
+            tt_json_str(w, "name", kind->group);
+        }
+        tt_json_c(w, "creationTimestamp", NULL);
+        tt_json_object_end(w);
+        tt_json_array(w, "versions");
+    }
+    tt_json_object(w, NULL);
+    tt_json_str(w, "version", kind->version);
+    tt_json_c(w, "freshness", "Current");
+    tt_json_array(w, "resources");
+}
+
 void tt_discovery_aggregated(struct tt_buf *buf, const struct tt_kinds *kinds, bool core,
                              const char *version)
 {
     struct tt_json_writer w;
-    size_t count = tt_kinds_count(kinds);
+    bool open = false;
     tt_json_begin(&w, buf);
     tt_json_object(&w, NULL);
     tt_json_c(&w, "kind", "APIGroupDiscoveryList");
@@ -90,8 +119,7 @@ void tt_discovery_aggregated(struct tt_buf *buf, const struct tt_kinds *kinds, b
     tt_json_object(&w, "metadata");
     tt_json_object_end(&w);
     tt_json_array(&w, "items");
-    bool open = false;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < tt_kinds_count(kinds); i++) {
         const struct tt_kind *kind = tt_kinds_at(kinds, i);
         if ((kind->group.len == 0) != core) {
             continue;
@@ -99,34 +127,15 @@ void tt_discovery_aggregated(struct tt_buf *buf, const struct tt_kinds *kinds, b
         if (starts(kinds, i, true)) {
             bool new_group = starts(kinds, i, false);
             if (open) {
-                tt_json_array_end(&w); /* resources */
-                tt_json_object_end(&w);
+                close_version(&w, new_group);
             }
-            if (open && new_group) {
-                tt_json_array_end(&w); /* versions */
-                tt_json_object_end(&w);
-            }
-            if (new_group) {
-                tt_json_object(&w, NULL);
-                tt_json_object(&w, "metadata");
-                if (kind->group.len > 0) {
-                    tt_json_str(&w, "name", kind->group);
-                }
-                tt_json_c(&w, "creationTimestamp", NULL);
-                tt_json_object_end(&w);
-                tt_json_array(&w, "versions");
-            }
-            tt_json_object(&w, NULL);
-            tt_json_str(&w, "version", kind->version);
-            tt_json_c(&w, "freshness", "Current");
-            tt_json_array(&w, "resources");
+            open_version(&w, kind, new_group);
             open = true;
         }
         aggregated_resource(&w, kind);
     }
-    for (int level = 0; open && level < 2; level++) {
-        tt_json_array_end(&w);
-        tt_json_object_end(&w);
+    if (open) {
+        close_version(&w, true);
     }
     tt_json_array_end(&w);
     tt_json_object_end(&w);

@@ -237,7 +237,11 @@ int tt_label_selector_from(struct tt_arena *arena, yyjson_mut_val *value,
     if (p.out == NULL || p.values == NULL) {
         return no_memory(err);
     }
-    p.out->nothing = value == NULL || yyjson_mut_is_null(value);
+    if (value == NULL || yyjson_mut_is_null(value)) {
+        p.out->nothing = true;
+        *ret_selector = p.out;
+        return TT_OK;
+    }
     size_t i, n;
     yyjson_mut_val *key, *item;
     yyjson_mut_obj_foreach(yyjson_mut_obj_get(value, "matchLabels"), i, n, key, item)
