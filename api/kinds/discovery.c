@@ -187,8 +187,9 @@ static void group(struct tt_json_writer *w, const struct tt_kinds *kinds, struct
         }
     }
     tt_json_array_end(w);
-    TT_ASSERT(preferred != NULL);
-    group_version(w, "preferredVersion", preferred);
+    if (preferred != NULL) { /* callers ask for groups that exist */
+        group_version(w, "preferredVersion", preferred);
+    }
     tt_json_object_end(w);
 }
 
