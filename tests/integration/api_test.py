@@ -123,7 +123,8 @@ class Writes(ApiTest):
             ("application/strategic-merge-patch+json", {"data": {"c": "3"}}),
             ("application/json-patch+json", [{"op": "remove", "path": "/data/a"}]),
         ):
-            answer = self.call("PATCH", path, json.dumps(body), headers={"Content-Type": content_type})
+            headers = {"Content-Type": content_type}
+            answer = self.call("PATCH", path, json.dumps(body), headers=headers)
             self.assertEqual(answer.code, 200, answer.text)
         self.assertEqual(self.call("GET", path).json["data"], {"b": "2", "c": "3"})
         for content_type in ("application/apply-patch+yaml", "text/plain"):
@@ -217,7 +218,8 @@ class Deletions(ApiTest):
         marked["spec"]["finalizers"] = []
         self.assertEqual(self.call("PUT", "/api/v1/namespaces/shop/finalize", marked).code, 200)
         self.assertEqual(self.call("GET", "/api/v1/namespaces/shop").code, 404)
-        self.refused(self.call("POST", inside, configmap("x")), 404, "NotFound", 'namespaces "shop"')
+        answer = self.call("POST", inside, configmap("x"))
+        self.refused(answer, 404, "NotFound", 'namespaces "shop"')
         self.refused(self.call("DELETE", "/api/v1/namespaces/default"), 403, "Forbidden")
 
 
@@ -332,7 +334,8 @@ class Watches(ApiTest):
 class BadInput(ApiTest):
     def test_malformed_bodies(self):
         for body in ("", "{", "[]", "null", '{"a":1}x', '{"a":"\\ud800"}', '"text"'):
-            answer = self.call("POST", CONFIGMAPS, body, headers={"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json"}
+            answer = self.call("POST", CONFIGMAPS, body, headers=headers)
             self.refused(answer, 400, "BadRequest")
 
     def test_depth_bomb_is_refused(self):

@@ -146,7 +146,8 @@ class Objects(KubectlTest):
              "metadata": {"name": f"p{i:02}", "labels": {"set": "page"}}}
             for i in range(12)
         ]  # fmt: skip
-        run("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+        body = {"apiVersion": "v1", "kind": "List", "items": items}
+        run("create", "-f", "-", stdin=json.dumps(body))
         names = run("get", "cm", "-l", "set=page", "--chunk-size=5", "-o", "name").split()
         self.assertEqual(names, [f"configmap/p{i:02}" for i in range(12)])
         table = run("get", "cm", "-l", "set=page", "--sort-by=.metadata.name", "--no-headers")
@@ -213,7 +214,8 @@ class Refusals(KubectlTest):
         self.fails("is invalid", "create", "configmap", "Not-Valid")
 
     def test_missing_namespace(self):
-        self.fails('namespaces "nowhere" not found', "create", "configmap", "x", namespace="nowhere")
+        words = 'namespaces "nowhere" not found'
+        self.fails(words, "create", "configmap", "x", namespace="nowhere")
 
     def test_default_namespace_stays(self):
         self.fails("may not be deleted", "delete", "namespace", "default")
