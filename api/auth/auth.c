@@ -124,6 +124,14 @@ static bool is_read(enum tt_verb verb)
     return verb == TT_VERB_GET || verb == TT_VERB_LIST || verb == TT_VERB_WATCH;
 }
 
+/* exec, attach, port-forward and proxy begin with a GET too: only what merely shows something may be
+ * read by those who only read. */
+static bool shows_only(struct tt_str subresource)
+{
+    return subresource.len == 0 || tt_str_eq_c(subresource, "status") ||
+           tt_str_eq_c(subresource, "scale") || tt_str_eq_c(subresource, "log");
+}
+
 static bool is_secret(const struct tt_auth_request *request)
 {
     return request->group.len == 0 && tt_str_eq_c(request->resource, "secrets");
@@ -158,7 +166,7 @@ static bool resource_allowed(const struct tt_subject *subject,
         return true;
     case TT_SUBJECT_READER:
     case TT_SUBJECT_SERVER:
-        return is_read(request->verb) && !is_secret(request);
+        return is_read(request->verb) && shows_only(request->subresource) && !is_secret(request);
     case TT_SUBJECT_AGENT:
         return auth_agent_allowed(subject->name, request, version, grant);
     case TT_SUBJECT_ANONYMOUS:

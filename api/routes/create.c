@@ -9,10 +9,9 @@
 enum { SUFFIX_SIZE = 5 };
 
 /* The alphabet of Kubernetes' generated names: no vowels, nothing that looks like another. */
-static void make_suffix(char out[SUFFIX_SIZE + 1])
+static void make_suffix(uint64_t random, char out[SUFFIX_SIZE + 1])
 {
     static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
-    uint64_t random = tt_random_u64();
     for (unsigned i = 0; i < SUFFIX_SIZE; i++) {
         out[i] = alphabet[random % (sizeof alphabet - 1)];
         random /= sizeof alphabet - 1;
@@ -20,13 +19,38 @@ static void make_suffix(char out[SUFFIX_SIZE + 1])
     out[SUFFIX_SIZE] = '\0';
 }
 
+/* A version 4 UUID (RFC 9562) of the worker's randomness. */
+static void make_uid(const uint8_t random[16], char out[TT_UUID_TEXT_SIZE])
+{
+    uint8_t bytes[16];
+    char hex[33];
+    memcpy(bytes, random, sizeof bytes);
+    bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
+    bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
+    (void)tt_hex_encode(bytes, sizeof bytes, hex); /* fixed size */
+    static const uint8_t group_size[5] = {8, 4, 4, 4, 12};
+    size_t from = 0;
+    size_t to = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        memcpy(out + to, hex + from, group_size[i]);
+        from += group_size[i];
+        to += group_size[i];
+        out[to++] = i < 4 ? '-' : '\0';
+    }
+}
+
 static int prepare(struct api_request *rq, struct api_write *op, struct tt_object *object,
                    struct tt_err *err)
 {
     char uid[TT_UUID_TEXT_SIZE];
     char suffix[SUFFIX_SIZE + 1];
-    tt_uuid_v4(uid);
-    make_suffix(suffix);
+    struct {
+        uint8_t uid[16];
+        uint64_t suffix;
+    } random;
+    api_worker_random(rq->worker, &random, sizeof random);
+    make_uid(random.uid, uid);
+    make_suffix(random.suffix, suffix);
     struct tt_object_create params = {
         .ns = rq->path.ns, .now_ms = op->admission.now_ms, .uid = uid, .name_suffix = suffix};
     uint64_t revision = 0;

@@ -9,10 +9,24 @@
 #include "api/routes/worker.h"
 
 #include "base/log.h"
+#include "base/rng.h"
 
 uint64_t api_now_ms(const struct tt_api_worker *worker)
 {
     return tt_clock_ms(worker->api->config.clock);
+}
+
+void api_worker_random(struct tt_api_worker *worker, void *out, size_t size)
+{
+    TT_ASSERT(size <= API_RANDOM_SIZE);
+    if (worker->random_left < size) {
+        tt_random_bytes(worker->random, API_RANDOM_SIZE);
+        worker->random_left = API_RANDOM_SIZE;
+    }
+    uint8_t *from = worker->random + API_RANDOM_SIZE - worker->random_left;
+    memcpy(out, from, size);
+    memset(from, 0, size);
+    worker->random_left -= size;
 }
 
 static void park(struct api_request *rq, struct tt_list *list, uint32_t state,

@@ -15,6 +15,7 @@ enum {
     API_READ_WAIT_MS = 3000,   /* for a revision above the local one */
     API_WRITE_WAIT_MS = 10000, /* for a commit, when the client names no timeout */
     API_TICK_MS = 250,
+    API_RANDOM_SIZE = 1024, /* bytes per system call */
     API_SCRATCH_CHUNK_SIZE = 256 << 10,
     API_SCRATCH_SIZE_MAX = 64 << 20, /* one stored object parsed, at its worst */
 };
@@ -84,8 +85,10 @@ struct tt_api_worker {
     struct tt_pki_ca *ca;  /* NULL: this server does not sign */
     struct tt_list agents; /* struct api_agent: clients of nodes, for logs */
     uint32_t agent_count;
-    uv_idle_t work; /* runs while watches list or catch up */
-    bool working;   /* `work` is started */
+    uv_idle_t work;                  /* runs while watches list or catch up */
+    bool working;                    /* `work` is started */
+    uint8_t random[API_RANDOM_SIZE]; /* fresh system randomness, each byte used once */
+    size_t random_left;              /* unused bytes at its end */
     bool stopping, http_closed;
     unsigned handles_open; /* turn, published, tick */
     void (*closed)(void *ctx);
@@ -93,6 +96,8 @@ struct tt_api_worker {
 };
 
 /* worker.c: the queues. */
+/* System randomness for uids and names, fetched in bulk; size at most API_RANDOM_SIZE. */
+void api_worker_random(struct tt_api_worker *worker, void *out, size_t size);
 void api_worker_publish(struct tt_api_worker *worker);
 uint64_t api_now_ms(const struct tt_api_worker *worker); /* monotonic */
 /* request.c: the HTTP handler. */
