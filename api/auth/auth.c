@@ -124,8 +124,8 @@ static bool is_read(enum tt_verb verb)
     return verb == TT_VERB_GET || verb == TT_VERB_LIST || verb == TT_VERB_WATCH;
 }
 
-/* exec, attach, port-forward and proxy begin with a GET too: only what merely shows something may be
- * read by those who only read. */
+/* exec, attach, port-forward and proxy begin with a GET too: only what merely shows something may
+ * be read by those who only read. */
 static bool shows_only(struct tt_str subresource)
 {
     return subresource.len == 0 || tt_str_eq_c(subresource, "status") ||

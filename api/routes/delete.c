@@ -75,6 +75,13 @@ static int admit_delete(struct api_request *rq, struct api_write *op, struct tt_
     return outcome == TT_DELETION_REMOVE ? TT_OK : api_write_encode(rq, op, &object, err);
 }
 
+static int admit_eviction(struct api_request *rq, struct api_write *op, struct tt_err *err)
+{
+    int r = admit_delete(rq, op, err);
+    op->answers_status = true; /* also when the pod only goes later */
+    return r;
+}
+
 int api_handle_delete(struct api_request *rq, struct tt_err *err)
 {
     struct api_write *op = NULL;
@@ -86,6 +93,32 @@ int api_handle_delete(struct api_request *rq, struct tt_err *err)
         return r;
     }
     op->admit = admit_delete;
+    return api_write_start(rq, op, err);
+}
+
+/* POST of pods/NAME/eviction: a deletion that asks politely. Nothing may object to it (there are no
+ * disruption budgets yet), so it is one. */
+int api_handle_eviction(struct api_request *rq, struct tt_err *err)
+{
+    struct api_write *op = NULL;
+    yyjson_mut_doc *doc = NULL;
+    int r = api_write_new(rq, &op, err);
+    if (r == TT_OK) {
+        r = api_body_json(rq, &op->body, err);
+    }
+    if (r == TT_OK) {
+        r = tt_json_parse(rq->arena, op->body, TT_JSON_DUPLICATES_REFUSE, NULL, &doc, err);
+    }
+    if (r) {
+        return r;
+    }
+    yyjson_mut_val *options = tt_json_get(yyjson_mut_doc_get_root(doc), "deleteOptions");
+    r = tt_delete_options_read(options, &op->delete_options, err);
+    if (r) {
+        return r;
+    }
+    op->admit = admit_eviction;
+    op->http_status = 201;
     return api_write_start(rq, op, err);
 }
 

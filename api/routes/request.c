@@ -297,24 +297,32 @@ static int prepare(struct api_request *rq, struct tt_err *err)
     return r;
 }
 
+typedef int (*route_handler)(struct api_request *rq, struct tt_err *err);
+
+static const struct {
+    const char *subresource;
+    enum tt_verb verb;
+    route_handler handler;
+} subresource_handlers[] = {
+    {"status", TT_VERB_GET, api_handle_get},
+    {"status", TT_VERB_UPDATE, api_handle_update},
+    {"status", TT_VERB_PATCH, api_handle_patch},
+    {"finalize", TT_VERB_UPDATE, api_handle_update},
+    {"binding", TT_VERB_CREATE, api_handle_binding},
+    {"eviction", TT_VERB_CREATE, api_handle_eviction},
+    {"log", TT_VERB_GET, api_handle_log},
+    {"scale", TT_VERB_GET, api_handle_scale},
+    {"scale", TT_VERB_UPDATE, api_handle_scale},
+    {"scale", TT_VERB_PATCH, api_handle_scale},
+};
+
 static int dispatch_subresource(struct api_request *rq, struct tt_err *err)
 {
-    struct tt_str sub = rq->path.subresource;
-    bool writes = rq->verb == TT_VERB_UPDATE || rq->verb == TT_VERB_PATCH;
-    if (tt_str_eq_c(sub, "status") || tt_str_eq_c(sub, "finalize")) {
-        if (rq->verb == TT_VERB_GET && tt_str_eq_c(sub, "status")) {
-            return api_handle_get(rq, err);
+    for (size_t i = 0; i < sizeof subresource_handlers / sizeof subresource_handlers[0]; i++) {
+        if (subresource_handlers[i].verb == rq->verb &&
+            tt_str_eq_c(rq->path.subresource, subresource_handlers[i].subresource)) {
+            return subresource_handlers[i].handler(rq, err);
         }
-        if (rq->verb == TT_VERB_UPDATE) {
-            return api_handle_update(rq, err);
-        }
-        if (writes && tt_str_eq_c(sub, "status")) {
-            return api_handle_patch(rq, err);
-        }
-    } else if (tt_str_eq_c(sub, "binding") && rq->verb == TT_VERB_CREATE) {
-        return api_handle_binding(rq, err);
-    } else if (tt_str_eq_c(sub, "log") && rq->verb == TT_VERB_GET) {
-        return api_handle_log(rq, err);
     }
     return TT_FAIL(err, TT_EMETHOD,
                    "the server does not allow this method on the requested resource");
@@ -351,7 +359,6 @@ static int dispatch_resource(struct api_request *rq, struct tt_err *err)
     }
 }
 
-typedef int (*route_handler)(struct api_request *rq, struct tt_err *err);
 static const route_handler handlers[API_ROUTE_COUNT] = {
     [API_ROUTE_VERSION] = api_handle_version,
     [API_ROUTE_HEALTHZ] = api_handle_health,

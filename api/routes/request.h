@@ -134,6 +134,8 @@ int api_handle_patch(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_delete(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_delete_collection(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_binding(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
+int api_handle_scale(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
+int api_handle_eviction(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_log(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_review(struct api_request *rq, struct tt_err *err) TT_MUST_USE;
 int api_handle_discovery(struct api_request *rq, struct tt_err *err) TT_MUST_USE;

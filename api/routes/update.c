@@ -154,6 +154,16 @@ static int admit_patch(struct api_request *rq, struct api_write *op, struct tt_e
     return r ? r : admit_changed(rq, op, &object, &old, err);
 }
 
+int api_patch_type(struct api_request *rq, enum tt_patch_type *ret_type, struct tt_err *err)
+{
+    struct tt_str content_type = rq->http->content_type;
+    struct tt_str type = TT_STR("");
+    if (content_type.len > 0 && tt_str_cut(&content_type, ';', &type)) {
+        type = tt_str_trim(type);
+    }
+    return tt_patch_type_parse(rq->kind, type, ret_type, err);
+}
+
 int api_handle_patch(struct api_request *rq, struct tt_err *err)
 {
     struct api_write *op = NULL;
@@ -161,12 +171,7 @@ int api_handle_patch(struct api_request *rq, struct tt_err *err)
     if (r) {
         return r;
     }
-    struct tt_str content_type = rq->http->content_type;
-    struct tt_str type = TT_STR("");
-    if (content_type.len > 0 && tt_str_cut(&content_type, ';', &type)) {
-        type = tt_str_trim(type);
-    }
-    r = tt_patch_type_parse(rq->kind, type, &op->patch_type, err);
+    r = api_patch_type(rq, &op->patch_type, err);
     if (r) {
         return r;
     }

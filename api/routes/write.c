@@ -66,6 +66,9 @@ static int answer(struct api_request *rq, struct api_write *op, uint64_t revisio
         return TT_OK;
     }
     struct api_view view = {op->text, op->splice, revision, NULL};
+    if (op->shown.len > 0) {
+        view = (struct api_view){op->shown, op->shown_splice, revision, NULL};
+    }
     return api_respond_object(rq, op->http_status, &view, err);
 }
 
@@ -79,7 +82,9 @@ static int answer_keyed(struct api_request *rq, struct api_write *op, uint64_t r
     int r = TT_OK;
     bool found = revision > 0 && tt_history_seek(version, revision - 1, &cursor, NULL) == TT_OK &&
                  tt_history_next(version, &cursor, &change) && change.revision == revision;
-    if (found && !change.item) {
+    if (op->shown.len > 0) {
+        r = answer(rq, op, revision, err);
+    } else if (found && !change.item) {
         api_respond_success(rq, op->name.len > 0 ? op->name : rq->path.name, op->uid);
     } else if (found) {
         struct tt_str text;

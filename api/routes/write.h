@@ -29,6 +29,8 @@ struct api_write {
     struct tt_str key;  /* of the row written; in the arena */
     struct tt_str text; /* the object's JSON without resourceVersion; in the arena */
     uint32_t splice;
+    struct tt_str shown; /* what is answered instead of text (a Scale); "" otherwise */
+    uint32_t shown_splice;
     uint64_t old_revision;   /* of the row before; 0: absent */
     struct tt_str name, uid; /* of a deleted object, for the Status */
     int http_status;         /* of success: 200, 201 */
@@ -53,6 +55,9 @@ int api_write_load(struct api_request *rq, struct api_write *op, struct tt_objec
 /* Encodes object into op->text; old_revision stays. */
 int api_write_encode(struct api_request *rq, struct api_write *op, const struct tt_object *object,
                      struct tt_err *err) TT_MUST_USE;
+/* The kind of patch the content type names. */
+int api_patch_type(struct api_request *rq, enum tt_patch_type *ret_type,
+                   struct tt_err *err) TT_MUST_USE;
 /* A 409 as Kubernetes words it. */
 int api_write_conflict(struct api_request *rq, struct tt_err *err);
 

@@ -105,6 +105,21 @@ class Objects(KubectlTest):
         self.assertRegex(run("describe", "deploy", "web"), r"Replicas:\s+0 desired")
         self.assertIn("deleted", run("delete", "deploy", "web"))
 
+    def test_scale_reads_and_writes_replicas(self):
+        run("create", "deployment", "scaled", "--image=x", "--replicas=0")
+        self.fails("Expected replicas to be 3", "scale", "deploy/scaled", "--current-replicas=3",
+                   "--replicas=1")  # fmt: skip
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/scaled/scale"
+        scale = json.loads(run("get", "--raw", path))
+        self.assertEqual((scale["kind"], scale["spec"]["replicas"]), ("Scale", 0))
+        self.assertEqual(scale["status"]["selector"], "app=scaled")
+        done = run("scale", "deploy/scaled", "--current-replicas=0", "--replicas=1")
+        self.assertIn("scaled", done)
+        replicas = ("get", "deploy", "scaled", "-o", "jsonpath={.spec.replicas}")
+        self.assertEqual(run(*replicas), "1")
+        self.assertIn("scaled", run("scale", "deploy/scaled", "--replicas=0"))
+        self.assertEqual(run(*replicas), "0")
+
     def test_create_by_command(self):
         self.assertIn("created", run("create", "configmap", "c1", "--from-literal=a=1"))
         self.assertIn("created", run("create", "secret", "generic", "s1", "--from-literal=p=q"))
