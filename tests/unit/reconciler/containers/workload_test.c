@@ -1,0 +1,265 @@
+/* Deployments, ReplicaSets, the scheduler and lost nodes, together: what users see happen. */
+#include "tests/unit/reconciler/world.h"
+
+#include "reconciler/containers/containers.h"
+
+static const char deployment_json[] =
+    "{\"metadata\":{\"name\":\"web\"},\"spec\":{\"replicas\":3,\"selector\":{\"matchLabels\":"
+    "{\"app\":\"web\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"web\"}},\"spec\":"
+    "{\"containers\":[{\"name\":\"c\",\"image\":\"i:1\",\"resources\":{\"requests\":{\"cpu\":"
+    "\"100m\",\"memory\":\"10Mi\"}}}]}}}}";
+
+static const char node_format[] =
+    "{\"metadata\":{\"name\":\"%s\"},\"status\":{\"allocatable\":{\"cpu\":\"%s\",\"memory\":"
+    "\"1Gi\",\"pods\":\"110\"},\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}";
+
+static void make_ready(struct tt_object *object)
+{
+    yyjson_mut_doc *doc;
+    const char json[] = "{\"allocatable\":{\"cpu\":\"1\",\"memory\":\"1Gi\",\"pods\":\"110\"},"
+                        "\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}";
+    assert_int_equal(
+        tt_json_parse(object->arena, TT_STR(json), TT_JSON_DUPLICATES_REFUSE, NULL, &doc, NULL), 0);
+    assert_true(tt_json_put(object->doc, object->root, TT_STR("status"),
+                            tt_json_copy(object->doc, yyjson_mut_doc_get_root(doc))));
+}
+
+static void add_node(struct world *world, const char *name)
+{
+    char json[512];
+    (void)snprintf(json, sizeof json, node_format, name, "1");
+    world_create(world, "v1", "Node", "", json);
+    world_edit(world, world_ref("", "nodes", "", name), make_ready); /* create drops status */
+}
+
+static void renew(struct tt_object *object)
+{
+    int64_t count = tt_json_get_i64(object->root, "spec.leaseTransitions", 0);
+    assert_true(tt_json_set(object->doc, object->root, "spec.leaseTransitions",
+                            yyjson_mut_sint(object->doc, count + 1)));
+}
+
+static void add_lease(struct world *world, const char *name)
+{
+    char json[256];
+    (void)snprintf(json, sizeof json,
+                   "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"leaseDurationSeconds\":10}}", name);
+    world_create(world, "coordination.k8s.io/v1", "Lease", "kube-node-lease", json);
+}
+
+static int setup(void **state)
+{
+    struct world *world = world_new();
+    world_add(world, tt_deployment_controller_new());
+    world_add(world, tt_replicaset_controller_new());
+    world_add(world, tt_scheduler_controller_new());
+    world_add(world, tt_node_controller_new());
+    const char *nodes[] = {"n1", "n2"};
+    for (size_t i = 0; i < 2; i++) {
+        add_node(world, nodes[i]);
+        add_lease(world, nodes[i]);
+    }
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_free(*state);
+    return 0;
+}
+
+/* Counts of pods by what they are. */
+struct census {
+    const char *node;  /* only of this node; NULL: all */
+    const char *image; /* only with this image; NULL: all */
+    size_t total;
+    size_t bound;
+    size_t deleting;
+    size_t ready;
+};
+
+static int count_pod(void *ctx, const struct tt_view *pod, struct tt_err *err)
+{
+    (void)err; /* nothing fails */
+    struct census *census = ctx;
+    struct tt_str node = tt_view_str(pod, "spec.nodeName");
+    yyjson_val *container = yyjson_arr_get(tt_json_iget(pod->root, "spec.containers"), 0);
+    struct tt_str image = tt_json_istr_of(yyjson_obj_get(container, "image"));
+    if ((census->node != NULL && !tt_str_eq_c(node, census->node)) ||
+        (census->image != NULL && !tt_str_eq_c(image, census->image))) {
+        return 0;
+    }
+    census->deleting += tt_view_is_deleting(pod);
+    if (!tt_view_is_deleting(pod)) {
+        census->total++;
+        census->bound += node.len > 0;
+        census->ready += tt_str_eq(tt_view_str(pod, "status.phase"), TT_STR("Running"));
+    }
+    return 0;
+}
+
+static struct census census(struct world *world, const char *node, const char *image)
+{
+    struct census result = {.node = node, .image = image};
+    struct tt_pass *pass = world_pass(world);
+    const struct tt_object_ref pods = {.resource = TT_STR("pods")};
+    assert_int_equal(tt_pass_each(pass, &pods, count_pod, &result, NULL), 0);
+    tt_pass_free(pass);
+    return result;
+}
+
+/* The agents: bound pods run and are ready, deleted ones go. */
+static int run_pod(void *ctx, const struct tt_view *pod, struct tt_err *err)
+{
+    (void)err; /* nothing fails */
+    struct tt_pass *pass = ctx;
+    if (tt_view_is_deleting(pod)) {
+        return tt_pass_remove(pass, pod, NULL);
+    }
+    if (tt_view_str(pod, "spec.nodeName").len == 0 ||
+        tt_str_eq(tt_view_str(pod, "status.phase"), TT_STR("Running"))) {
+        return 0;
+    }
+    struct tt_object object;
+    assert_int_equal(tt_pass_edit(pass, pod, &object, NULL), 0);
+    yyjson_mut_doc *doc;
+    const char json[] = "[{\"type\":\"Ready\",\"status\":\"True\",\"lastTransitionTime\":"
+                        "\"2023-11-14T22:13:20Z\"}]";
+    assert_int_equal(
+        tt_json_parse(pass->arena, TT_STR(json), TT_JSON_DUPLICATES_REFUSE, NULL, &doc, NULL), 0);
+    assert_true(tt_json_set(object.doc, object.root, "status.conditions",
+                            tt_json_copy(object.doc, yyjson_mut_doc_get_root(doc))));
+    assert_true(tt_json_set_str(object.doc, object.root, "status.phase", TT_STR("Running")));
+    return tt_pass_replace(pass, pod, &object, NULL);
+}
+
+static void run_agents(struct world *world)
+{
+    struct tt_pass *pass = world_pass(world);
+    const struct tt_object_ref pods = {.resource = TT_STR("pods")};
+    assert_int_equal(tt_pass_each(pass, &pods, run_pod, pass, NULL), 0);
+    world_commit(world, pass);
+    world_settle(world);
+}
+
+static int64_t deployment_number(struct world *world, const char *path)
+{
+    struct tt_pass *pass = world_pass(world);
+    struct tt_object_ref ref = world_ref("apps", "deployments", "default", "web");
+    struct tt_view view;
+    assert_int_equal(tt_pass_get(pass, &ref, &view, NULL), 0);
+    int64_t number = tt_view_i64(&view, path, 0);
+    tt_pass_free(pass);
+    return number;
+}
+
+static void a_deployment_gets_its_pods_placed_evenly(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "apps/v1", "Deployment", "default", deployment_json);
+    world_settle(world);
+    assert_int_equal(census(world, NULL, NULL).bound, 3);
+    assert_true(census(world, "n1", NULL).total >= 1);
+    assert_true(census(world, "n2", NULL).total >= 1);
+    run_agents(world);
+    assert_int_equal(deployment_number(world, "status.availableReplicas"), 3);
+    assert_int_equal(deployment_number(world, "status.observedGeneration"), 1);
+}
+
+static void a_deleted_pod_is_replaced(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "apps/v1", "Deployment", "default", deployment_json);
+    world_settle(world);
+    run_agents(world);
+    struct tt_pass *pass = world_pass(world);
+    TT_AUTO(tt_scan) scan = NULL;
+    assert_int_equal(
+        tt_scan_new(pass->version, TT_STR("o/core/pods/"), TT_STR("o/core/pods0"), 0, &scan, NULL),
+        0);
+    struct tt_object_ref ref;
+    assert_true(tt_key_parse(tt_scan_next(scan)->key, &ref));
+    world_delete(world, ref);
+    tt_pass_free(pass);
+    world_settle(world);
+    assert_int_equal(census(world, NULL, NULL).total, 3); /* before the old one has stopped */
+    assert_int_equal(census(world, NULL, NULL).deleting, 1);
+    run_agents(world);
+    assert_int_equal(census(world, NULL, NULL).ready, 3);
+}
+
+static void set_image(struct tt_object *object)
+{
+    yyjson_mut_val *container =
+        yyjson_mut_arr_get(tt_json_get(object->root, "spec.template.spec.containers"), 0);
+    assert_true(tt_json_put_str(object->doc, container, TT_STR("image"), TT_STR("i:2")));
+}
+
+static void a_new_template_rolls_out_without_losing_availability(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "apps/v1", "Deployment", "default", deployment_json);
+    world_settle(world);
+    run_agents(world);
+    world_edit(world, world_ref("apps", "deployments", "default", "web"), set_image);
+    for (int i = 0; i < 20 && census(world, NULL, "i:2").ready < 3; i++) {
+        world_settle(world);
+        assert_true(census(world, NULL, NULL).ready >= 3); /* 25 % of 3 rounds down to 0 */
+        assert_true(census(world, NULL, NULL).total <= 4);
+        run_agents(world);
+    }
+    run_agents(world);
+    assert_int_equal(census(world, NULL, "i:2").ready, 3);
+    assert_int_equal(census(world, NULL, "i:1").total, 0);
+    assert_int_equal(deployment_number(world, "status.updatedReplicas"), 3);
+}
+
+static void pods_of_a_lost_node_run_elsewhere(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "apps/v1", "Deployment", "default", deployment_json);
+    world_settle(world);
+    run_agents(world);
+    size_t on_n1 = census(world, "n1", NULL).total;
+    assert_true(on_n1 > 0);
+    for (int i = 0; i < 4; i++) {
+        world->now_ms += 3000;
+        world_edit(world, world_ref("coordination.k8s.io", "leases", "kube-node-lease", "n2"),
+                   renew);
+        world_settle(world);
+    }
+    assert_int_equal(census(world, "n1", NULL).total, 0);
+    assert_int_equal(census(world, "n2", NULL).total, 3);
+    assert_int_equal(census(world, "n1", NULL).deleting, on_n1);
+}
+
+static void a_pod_that_fits_nowhere_says_why(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "v1", "Pod", "default",
+                 "{\"metadata\":{\"name\":\"big\"},\"spec\":{\"containers\":[{\"name\":\"c\","
+                 "\"image\":\"i\",\"resources\":{\"requests\":{\"cpu\":\"8\"}}}]}}");
+    world_settle(world);
+    struct tt_pass *pass = world_pass(world);
+    struct tt_object_ref ref = world_ref("", "pods", "default", "big");
+    struct tt_view view;
+    assert_int_equal(tt_pass_get(pass, &ref, &view, NULL), 0);
+    yyjson_val *condition = yyjson_arr_get(tt_json_iget(view.root, "status.conditions"), 0);
+    assert_string_equal(yyjson_get_str(yyjson_obj_get(condition, "message")),
+                        "0/2 nodes are available: 2 had too little free cpu");
+    tt_pass_free(pass);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_deployment_gets_its_pods_placed_evenly, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_deleted_pod_is_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_template_rolls_out_without_losing_availability, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(pods_of_a_lost_node_run_elsewhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_pod_that_fits_nowhere_says_why, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

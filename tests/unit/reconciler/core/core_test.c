@@ -1,0 +1,172 @@
+/* Namespaces empty themselves before they go; dependents follow their owners. */
+#include "tests/unit/reconciler/world.h"
+
+#include "reconciler/core/core.h"
+
+static int setup(void **state)
+{
+    struct world *world = world_new();
+    world_add(world, tt_namespace_controller_new());
+    world_add(world, tt_gc_controller_new());
+    world_create(world, "v1", "Namespace", "", "{\"metadata\":{\"name\":\"shop\"}}");
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_free(*state);
+    return 0;
+}
+
+static bool exists(struct world *world, struct tt_object_ref ref)
+{
+    struct tt_pass *pass = world_pass(world);
+    struct tt_view view;
+    assert_int_equal(tt_pass_get(pass, &ref, &view, NULL), 0);
+    tt_pass_free(pass);
+    return view.item != NULL;
+}
+
+/* uid of an object, into out. */
+static void uid_of(struct world *world, struct tt_object_ref ref, char out[64])
+{
+    struct tt_pass *pass = world_pass(world);
+    struct tt_view view;
+    assert_int_equal(tt_pass_get(pass, &ref, &view, NULL), 0);
+    (void)snprintf(out, 64, "%.*s", TT_STR_ARG(tt_view_uid(&view)));
+    tt_pass_free(pass);
+}
+
+static void create_owned(struct world *world, const char *name, const char *owner_uid)
+{
+    char json[512];
+    (void)snprintf(json, sizeof json,
+                   "{\"metadata\":{\"name\":\"%s\",\"ownerReferences\":[{\"apiVersion\":\"v1\","
+                   "\"kind\":\"ConfigMap\",\"name\":\"owner\",\"uid\":\"%s\","
+                   "\"blockOwnerDeletion\":true}]}}",
+                   name, owner_uid);
+    world_create(world, "v1", "ConfigMap", "shop", json);
+}
+
+static struct tt_object_ref config_map(const char *name)
+{
+    return world_ref("", "configmaps", "shop", name);
+}
+
+static void a_deleted_namespace_goes_when_it_is_empty(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "v1", "ConfigMap", "shop", "{\"metadata\":{\"name\":\"a\"}}");
+    world_create(world, "v1", "ServiceAccount", "shop", "{\"metadata\":{\"name\":\"b\"}}");
+    world_delete(world, world_ref("", "namespaces", "", "shop"));
+    assert_true(exists(world, world_ref("", "namespaces", "", "shop")));
+    world_settle(world);
+    assert_false(exists(world, config_map("a")));
+    world->now_ms += 2000; /* the recheck */
+    world_settle(world);
+    assert_false(exists(world, world_ref("", "namespaces", "", "shop")));
+}
+
+static void a_finalizer_inside_holds_the_namespace(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "v1", "ConfigMap", "shop",
+                 "{\"metadata\":{\"name\":\"a\",\"finalizers\":[\"example.com/wait\"]}}");
+    world_delete(world, world_ref("", "namespaces", "", "shop"));
+    for (int i = 0; i < 3; i++) {
+        world->now_ms += 2000;
+        world_settle(world);
+    }
+    assert_true(exists(world, config_map("a")));
+    assert_true(exists(world, world_ref("", "namespaces", "", "shop")));
+}
+
+static void dependents_go_after_their_owner(void **state)
+{
+    struct world *world = *state;
+    char uid[64];
+    world_create(world, "v1", "ConfigMap", "shop", "{\"metadata\":{\"name\":\"owner\"}}");
+    uid_of(world, config_map("owner"), uid);
+    create_owned(world, "child", uid);
+    world_settle(world);
+    assert_true(exists(world, config_map("child")));
+    world_delete(world, config_map("owner"));
+    world_settle(world);
+    assert_false(exists(world, config_map("child")));
+}
+
+static void an_owner_with_another_uid_is_no_owner(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "v1", "ConfigMap", "shop", "{\"metadata\":{\"name\":\"owner\"}}");
+    create_owned(world, "child", "00000000-0000-4000-8000-000000000000");
+    world_settle(world);
+    assert_false(exists(world, config_map("child")));
+    assert_true(exists(world, config_map("owner")));
+}
+
+/* As a DELETE with this propagationPolicy would. */
+static void delete_owner(struct world *world, enum tt_propagation propagation)
+{
+    struct tt_pass *pass = world_pass(world);
+    struct tt_object_ref ref = config_map("owner");
+    struct tt_view view;
+    struct tt_object object;
+    enum tt_deletion deletion;
+    const struct tt_deletion_options options = {
+        .now_ms = world->now_ms, .grace_seconds = -1, .propagation = propagation};
+    assert_int_equal(tt_pass_get(pass, &ref, &view, NULL), 0);
+    assert_int_equal(tt_pass_edit(pass, &view, &object, NULL), 0);
+    assert_int_equal(tt_object_prepare_delete(&object, &options, &deletion, NULL), 0);
+    assert_int_equal(deletion, TT_DELETION_MARK);
+    assert_int_equal(tt_pass_replace(pass, &view, &object, NULL), 0);
+    world_commit(world, pass);
+}
+
+static void foreground_deletion_waits_for_the_dependents(void **state)
+{
+    struct world *world = *state;
+    char uid[64];
+    world_create(world, "v1", "ConfigMap", "shop", "{\"metadata\":{\"name\":\"owner\"}}");
+    uid_of(world, config_map("owner"), uid);
+    create_owned(world, "child", uid);
+    world_settle(world);
+    delete_owner(world, TT_PROPAGATE_FOREGROUND);
+    world_settle(world);
+    assert_false(exists(world, config_map("child")));
+    world->now_ms += 2000;
+    world_settle(world);
+    assert_false(exists(world, config_map("owner")));
+}
+
+static void orphaned_dependents_stay(void **state)
+{
+    struct world *world = *state;
+    char uid[64];
+    world_create(world, "v1", "ConfigMap", "shop", "{\"metadata\":{\"name\":\"owner\"}}");
+    uid_of(world, config_map("owner"), uid);
+    create_owned(world, "child", uid);
+    world_settle(world);
+    delete_owner(world, TT_PROPAGATE_ORPHAN);
+    for (int i = 0; i < 3; i++) {
+        world->now_ms += 2000;
+        world_settle(world);
+    }
+    assert_false(exists(world, config_map("owner")));
+    assert_true(exists(world, config_map("child")));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_deleted_namespace_goes_when_it_is_empty, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_finalizer_inside_holds_the_namespace, setup, teardown),
+        cmocka_unit_test_setup_teardown(dependents_go_after_their_owner, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_owner_with_another_uid_is_no_owner, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreground_deletion_waits_for_the_dependents, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(orphaned_dependents_stay, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
