@@ -19,18 +19,22 @@ class Server:
         self.dir = tempfile.mkdtemp(prefix="tutti-api-")
         self.process = None
         self.port = 0
+        self.agent_port = 0
 
     def __enter__(self):
         with open(self.path("log"), "wb") as log:
             self.process = subprocess.Popen(
-                [self.program, self.dir], stdout=subprocess.PIPE, stderr=log
+                [self.program, self.dir],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
             )
         ready, _, _ = select.select([self.process.stdout], [], [], TIMEOUT_S)
         line = self.process.stdout.readline().decode() if ready else ""
         if not line.startswith("ready "):
             self.process.kill()
             raise RuntimeError("api_testd did not start: " + self.log())
-        self.port = int(line.split()[1])
+        self.port, self.agent_port = (int(word) for word in line.split()[1:])
         return self
 
     def __exit__(self, *_):
@@ -47,7 +51,14 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         self.process.stdout.close()
+        self.process.stdin.close()
         return self.process.returncode
+
+    def fail_next(self, count, code):
+        """The next `count` proposals fail with this error, a number of base/err_codes.h."""
+        self.process.stdin.write(f"fail {count} {code}\n".encode())
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == b"failing\n"
 
     def path(self, name):
         return os.path.join(self.dir, name)

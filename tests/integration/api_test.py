@@ -161,6 +161,111 @@ class Writes(ApiTest):
         self.refused(self.call("DELETE", CONFIGMAPS + "/" + name), 404, "NotFound")
 
 
+CONFLICT, TIMEOUT, UNAVAILABLE, NO_SPACE = -9, -15, -16, -19
+
+
+class Faults(ApiTest):
+    def test_a_failed_compare_is_admitted_again(self):
+        self.server.fail_next(4, CONFLICT)
+        self.create("again")
+        self.server.fail_next(5, CONFLICT)
+        answer = self.call("POST", CONFIGMAPS, configmap("never"))
+        self.refused(answer, 409, "Conflict")
+        self.create("never")
+
+    def test_an_unknown_outcome_is_a_timeout(self):
+        self.server.fail_next(1, TIMEOUT)
+        answer = self.call("POST", CONFIGMAPS, configmap("unknown"))
+        self.refused(answer, 504, "Timeout", "may or may not")
+
+    def test_a_retry_after_an_unknown_outcome_is_exactly_once(self):
+        headers = {"Tutti-Request-Id": "unknown-1"}
+        body = configmap("x")
+        body["metadata"] = {"generateName": "retried-"}
+        self.server.fail_next(1, TIMEOUT)
+        self.assertEqual(self.call("POST", CONFIGMAPS, body, headers=headers).code, 504)
+        again = self.call("POST", CONFIGMAPS, body, headers=headers)
+        self.assertEqual(again.code, 201, again.text)
+        items = self.call("GET", CONFIGMAPS).json["items"]
+        names = [i["metadata"]["name"] for i in items if "retried-" in i["metadata"]["name"]]
+        self.assertEqual(names, [again.json["metadata"]["name"]])
+
+    def test_no_leader_and_no_space_say_when_to_come_back(self):
+        for code, http, reason in (
+            (UNAVAILABLE, 503, "ServiceUnavailable"),
+            (NO_SPACE, 507, "InsufficientStorage"),
+        ):
+            self.server.fail_next(1, code)
+            answer = self.call("POST", CONFIGMAPS, configmap("nowhere"))
+            self.refused(answer, http, reason)
+            self.assertEqual(answer.headers["Retry-After"], "1")
+        self.assertEqual(self.call("GET", CONFIGMAPS + "/nowhere").code, 404)
+
+
+class Logs(ApiTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}
+        cls.server.call("POST", "/api/v1/nodes", node)
+        status = {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": cls.server.agent_port}},
+        }
+        headers = {"Content-Type": "application/merge-patch+json"}
+        body = json.dumps({"status": status})
+        answer = cls.server.call("PATCH", "/api/v1/nodes/n1/status", body, headers=headers)
+        assert answer.code == 200, answer.text
+        cls.pods = "/api/v1/namespaces/default/pods"
+        for name, containers in (("one", ["c"]), ("two", ["a", "b"]), ("missing", ["c"])):
+            cls.make_pod(name, containers, "n1")
+        cls.make_pod("unbound", ["c"], "")
+        cls.make_pod("stray", ["c"], "n7")
+
+    @classmethod
+    def make_pod(cls, name, containers, node):
+        spec = {"containers": [{"name": c, "image": "x"} for c in containers]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+        answer = cls.server.call("POST", cls.pods, pod)
+        assert answer.code == 201, answer.text
+        if node:
+            target = {"target": {"kind": "Node", "name": node}}
+            answer = cls.server.call("POST", f"{cls.pods}/{name}/binding", target)
+            assert answer.code in (200, 201), answer.text
+
+    def test_the_agent_is_asked_by_this_server(self):
+        answer = self.call("GET", self.pods + "/one/log?tailLines=5&timestamps=true")
+        self.assertEqual(answer.code, 200, answer.text)
+        self.assertIn("/containerLogs/default/one/c?", answer.text)
+        self.assertIn("tailLines=5", answer.text)
+        self.assertIn("by spiffe://test/server/s1", answer.text)
+
+    def test_a_container_must_be_chosen(self):
+        self.refused(self.call("GET", self.pods + "/two/log"), 400, "BadRequest", "[a b]")
+        self.assertIn("/two/b?", self.call("GET", self.pods + "/two/log?container=b").text)
+        answer = self.call("GET", self.pods + "/two/log?container=x%2Fy")
+        self.refused(answer, 400, "BadRequest", "not valid")
+
+    def test_what_cannot_be_asked_is_told(self):
+        answer = self.call("GET", self.pods + "/missing/log")
+        self.refused(answer, 404, "NotFound", "no such container")
+        self.refused(self.call("GET", self.pods + "/unbound/log"), 400, "BadRequest", "host")
+        self.refused(self.call("GET", self.pods + "/stray/log"), 404, "NotFound", "n7")
+        self.refused(self.call("GET", self.pods + "/nope/log"), 404, "NotFound")
+        self.refused(self.call("GET", self.pods + "/one/log", user="nobody"), 403, "Forbidden")
+
+    def test_a_bound_pod_is_bound_once_and_goes_gracefully(self):
+        body = {"target": {"kind": "Node", "name": "n2"}}
+        answer = self.call("POST", self.pods + "/one/binding", body)
+        self.refused(answer, 409, "Conflict", "already assigned")
+        self.make_pod("going", ["c"], "n1")
+        marked = self.call("DELETE", self.pods + "/going")
+        self.assertEqual(marked.json["metadata"]["deletionGracePeriodSeconds"], 30)
+        gone = self.call("DELETE", self.pods + "/going?gracePeriodSeconds=0", user="agent-n1")
+        self.assertEqual(gone.json["status"], "Success")
+        self.assertEqual(self.call("GET", self.pods + "/going").code, 404)
+
+
 class Deletions(ApiTest):
     def test_preconditions_hold_or_nothing_happens(self):
         made = self.create("guarded")

@@ -3,9 +3,11 @@
  *
  *   api_testd DIR [PORT]
  * makes a CA, a server certificate and identities below DIR (admin, reader, nobody, agent-n1),
- * writes a kubeconfig for each user, serves until SIGTERM or SIGINT and then exits 0 when
- * everything was freed. Prints one line "ready PORT" on standard output. Errors end it with 1 and a
- * message. */
+ * writes a kubeconfig for each user, serves on two threads until SIGTERM or SIGINT and then exits 0
+ * when everything was freed. Prints one line "ready PORT AGENT-PORT" on standard output: on the
+ * second port something that looks like the agent of node n1 serves container logs. A line "fail
+ * COUNT CODE" on standard input makes the next COUNT proposals fail with the error of that number.
+ * Errors end it with 1 and a message. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,8 +18,13 @@
 #include "server/tls/pki.h"
 #include "server/tls/seal.h"
 
-enum { PATH_SIZE = 512, MAILBOX_MAX = 4096, STOP_DRAIN_MS = 500 };
+enum { PATH_SIZE = 512, MAILBOX_MAX = 4096, STOP_DRAIN_MS = 500, INPUT_SIZE = 256 };
 
+/* The second API thread. */
+struct second {
+    struct tt_loop *loop;
+    struct tt_api_worker *worker;
+};
 struct testd {
     const char *dir;
     uint16_t port;
@@ -31,6 +38,12 @@ struct testd {
     struct tt_sealer sealer;
     struct tt_api *api;
     struct tt_api_worker *worker;
+    struct second second;
+    struct tt_tls_context *agent_tls;
+    struct tt_http_server *agent; /* of node n1, or so it seems */
+    uv_pipe_t input;
+    char line[INPUT_SIZE]; /* of standard input */
+    unsigned open;         /* what stopping waits for */
     struct tt_pki_ca *ca;
     uv_signal_t term, interrupt;
     struct tt_propose_op bootstrap;
@@ -117,10 +130,138 @@ static int make_tls(struct testd *d, struct tt_err *err)
     return r ? r : tt_tls_context_new(&client, &d->client_tls, err);
 }
 
-static void on_worker_closed(void *ctx)
+static void one_closed(struct testd *d)
 {
-    struct testd *d = ctx;
-    tt_loop_stop(d->loop);
+    if (--d->open == 0) {
+        tt_loop_stop(d->loop);
+    }
+}
+
+static void on_closed(void *ctx)
+{
+    one_closed(ctx);
+}
+
+static void on_input_closed(uv_handle_t *handle)
+{
+    one_closed(handle->data);
+}
+
+/* ---- the second thread ---- */
+
+static void second_closed(void *ctx)
+{
+    (void)ctx; /* its loop ends: no handle is left */
+}
+
+static void second_stop(void *ctx)
+{
+    struct second *second = ctx;
+    tt_api_worker_stop(second->worker, STOP_DRAIN_MS, second_closed, second);
+}
+
+static int start_second(struct testd *d, struct tt_err *err)
+{
+    struct tt_loop_config loop = {
+        .name = "testd2", .mailbox_max = MAILBOX_MAX, .on_stop = second_stop, .ctx = &d->second};
+    d->second.loop = tt_loop_new(&loop, err);
+    if (!d->second.loop) {
+        return err->code;
+    }
+    struct tt_api_worker_config worker = {
+        .loop = d->second.loop, .host = "127.0.0.1", .port = d->port};
+    int r = tt_api_worker_new(d->api, &worker, &d->second.worker, err);
+    return r ? r : tt_loop_start(d->second.loop, err);
+}
+
+/* ---- the agent ---- */
+
+/* Answers with what it was asked, and who asked. */
+static void agent_request(void *ctx, struct tt_http_exchange *ex)
+{
+    (void)ctx;
+    const struct tt_http_request *request = tt_http_request(ex);
+    const struct tt_peer_identity *peer = tt_http_peer(ex);
+    TT_AUTO_BUF struct tt_buf buf;
+    tt_buf_init(&buf, 1 << 16);
+    bool known = tt_str_find_str(request->path, TT_STR("/missing/")) < 0;
+    if (known) {
+        tt_buf_printf(&buf, "%.*s?%.*s by %s\n", TT_STR_ARG(request->path),
+                      TT_STR_ARG(request->query), peer ? peer->uri : "nobody");
+    } else {
+        tt_buf_c(&buf, "no such container");
+    }
+    tt_http_respond_text(ex, known ? 200 : 404, "text/plain", tt_buf_view(&buf));
+}
+
+static void agent_cancelled(void *ctx, struct tt_http_exchange *ex)
+{
+    (void)ctx; /* nothing is kept */
+    (void)ex;
+}
+
+static int start_agent(struct testd *d, struct tt_err *err)
+{
+    char cert[PATH_SIZE];
+    char key[PATH_SIZE];
+    path_of(d, cert, "agent-n1.crt");
+    path_of(d, key, "agent-n1.key");
+    struct tt_tls_config tls = {.cert_path = cert,
+                                .key_path = key,
+                                .ca_path = d->ca_path,
+                                .alpn = "h2",
+                                .client_auth = TT_TLS_CLIENT_REQUIRED,
+                                .server = true};
+    int r = tt_tls_context_new(&tls, &d->agent_tls, err);
+    if (r) {
+        return r;
+    }
+    struct tt_http_server_config config = {
+        .loop = d->loop,
+        .tls = d->agent_tls,
+        .host = "127.0.0.1",
+        .handler = {.request = agent_request, .cancelled = agent_cancelled, .ctx = d}};
+    return tt_http_server_new(&config, &d->agent, err);
+}
+
+/* ---- faults by standard input ---- */
+
+static void input_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    (void)suggested;
+    struct testd *d = handle->data;
+    *buf = uv_buf_init(d->line, INPUT_SIZE);
+}
+
+static void input_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
+{
+    struct testd *d = stream->data;
+    if (size < 0) {
+        (void)uv_read_stop(stream); /* nobody types any more */
+        return;
+    }
+    struct tt_str rest = tt_str(buf->base, (size_t)size);
+    struct tt_str word;
+    struct tt_str count_text;
+    uint64_t count = 0;
+    int64_t code = 0;
+    if (tt_str_cut(&rest, ' ', &word) && tt_str_eq_c(word, "fail") &&
+        tt_str_cut(&rest, ' ', &count_text) && tt_str_to_u64(count_text, &count) &&
+        tt_str_to_i64(tt_str_trim(rest), &code)) {
+        tt_direct_fail_next(d->direct, (unsigned)count, (int)code);
+        printf("failing\n");
+        (void)fflush(stdout); /* a reader that went away is no matter */
+    }
+}
+
+static int start_input(struct testd *d)
+{
+    d->input.data = d;
+    int r = uv_pipe_init(tt_loop_uv(d->loop), &d->input, 0);
+    if (r == 0 && uv_pipe_open(&d->input, 0) == 0) {
+        r = uv_read_start((uv_stream_t *)&d->input, input_room, input_read);
+    }
+    return r;
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
@@ -129,7 +270,11 @@ static void on_signal(uv_signal_t *handle, int signum)
     struct testd *d = handle->data;
     uv_close((uv_handle_t *)&d->term, NULL);
     uv_close((uv_handle_t *)&d->interrupt, NULL);
-    tt_api_worker_stop(d->worker, STOP_DRAIN_MS, on_worker_closed, d);
+    d->open = 3;
+    uv_close((uv_handle_t *)&d->input, on_input_closed);
+    tt_loop_stop(d->second.loop);
+    tt_http_server_stop(d->agent, STOP_DRAIN_MS, on_closed, d);
+    tt_api_worker_stop(d->worker, STOP_DRAIN_MS, on_closed, d);
 }
 
 static int start_signals(struct testd *d)
@@ -149,7 +294,7 @@ static void bootstrapped(struct tt_propose_op *op)
     if (op->code) {
         fprintf(stderr, "bootstrap: %s\n", tt_err_name(op->code));
     }
-    printf("ready %u\n", d->port);
+    printf("ready %u %u\n", d->port, tt_http_server_port(d->agent));
     (void)fflush(stdout); /* a reader that went away is no matter */
 }
 
@@ -208,27 +353,33 @@ static int start(struct testd *d, struct tt_err *err)
     r = r ? r : tt_seal_root_create(root_key, err);
     r = r ? r : tt_seal_ring_add_file(d->ring, root_key, err);
     r = r ? r : make_tls(d, err);
+    r = r ? r : start_agent(d, err);
     r = r ? r : start_api(d, err);
+    r = r ? r : start_second(d, err);
     static const char *const users[] = {"admin", "reader", "nobody", "agent-n1"};
     for (size_t i = 0; r == TT_OK && i < sizeof users / sizeof users[0]; i++) {
         r = write_kubeconfig(d, users[i], err);
     }
     r = r ? r : bootstrap(d, err);
-    if (r == TT_OK && start_signals(d)) {
-        r = TT_FAIL(err, TT_EINTERNAL, "signals");
+    if (r == TT_OK && (start_signals(d) || start_input(d))) {
+        r = TT_FAIL(err, TT_EINTERNAL, "signals and standard input");
     }
     return r;
 }
 
 static void finish(struct testd *d)
 {
+    tt_loop_free(d->second.loop); /* joins: its worker is closed then */
+    tt_api_worker_free(d->second.worker);
     tt_api_worker_free(d->worker);
+    tt_http_server_free(d->agent);
     tt_api_free(d->api);
     tt_loop_free(d->loop);
     tt_direct_free(d->direct);
     tt_registry_free(d->registry);
     tt_tls_context_unref(d->tls);
     tt_tls_context_unref(d->client_tls);
+    tt_tls_context_unref(d->agent_tls);
     tt_seal_ring_free(d->ring);
     tt_pki_ca_free(d->ca);
     tt_store_free(d->store);
