@@ -160,7 +160,7 @@ cluster_wait_ready() {
     for ((i = 1; i <= SERVERS; i++)); do
         until cluster_curl "https://127.0.0.1:$((BASE_PORT + i))/api/v1/namespaces/default" \
             >/dev/null 2>&1; do
-            kill -0 "$(cat "$DIR/s$i/pid")" 2>/dev/null || die "s$i has ended: see $DIR/s$i/log"
+            cluster_runs "$(cat "$DIR/s$i/pid")" || die "s$i has ended: see $DIR/s$i/log"
             [ "$SECONDS" -lt "$deadline" ] || die "s$i is not ready: see $DIR/s$i/log"
             sleep 0.02
         done
@@ -210,13 +210,20 @@ cluster_start() {
     say "cluster of $SERVERS servers and $AGENTS agents runs; KUBECONFIG=$DIR/admin.kubeconfig"
 }
 
+# A process that has ended may stay a zombie until the system's first process reaps it.
+cluster_runs() {
+    local state
+    state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) || return 1
+    [ -n "$state" ] && [ "$state" != Z ]
+}
+
 # Ends the process in DIR/NAME/pid if it is still the one that run started there.
 cluster_end() {
     local name=$1 pid tries=0
     pid=$(cat "$DIR/$name/pid" 2>/dev/null) || return 0
     tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qx -- "$name" || return 0
     kill -TERM "$pid" 2>/dev/null || return 0
-    while kill -0 "$pid" 2>/dev/null; do
+    while cluster_runs "$pid"; do
         tries=$((tries + 1))
         [ "$tries" -ne 500 ] || kill -KILL "$pid"
         [ "$tries" -lt 700 ] || die "$name ($pid) cannot be stopped"
