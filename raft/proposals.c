@@ -82,19 +82,26 @@ static void send_reply(struct tt_node *node, const struct proposal *proposal, in
     node_send(node, proposal->peer_id, &message);
 }
 
+/* Tells whoever asked; nobody is left to be told after this. */
+static void tell(struct tt_node *node, struct proposal *proposal, int code)
+{
+    if (proposal->op) {
+        proposal->op->revision_first = proposal->result.revision_first;
+        proposal->op->revision_last = proposal->result.revision_last;
+        proposal->op->failed_compare = proposal->result.failed_compare;
+        node_out_propose(node, TT_TAKE(proposal->op), code);
+    } else if (proposal->peer_id != 0) {
+        send_reply(node, proposal, code);
+        proposal->peer_id = 0;
+    }
+}
+
 /* Unlinked and gone after this. */
 static void answer(struct tt_node *node, struct proposal *proposal, int code)
 {
     command_release(&node->proposals, proposal);
     node->proposals.count--;
-    if (proposal->op) {
-        proposal->op->revision_first = proposal->result.revision_first;
-        proposal->op->revision_last = proposal->result.revision_last;
-        proposal->op->failed_compare = proposal->result.failed_compare;
-        node_out_propose(node, proposal->op, code);
-    } else {
-        send_reply(node, proposal, code);
-    }
+    tell(node, proposal, code);
     tt_free(proposal);
 }
 
@@ -196,7 +203,12 @@ static void expire_batches(struct tt_node *node)
 {
     struct tt_list *batches = &node->proposals.batches;
     for (struct tt_list *link = batches->next; link != batches; link = link->next) {
-        expire(node, &batch_of(link)->commands, TT_ETIMEOUT);
+        struct tt_list *commands = &batch_of(link)->commands;
+        for (struct tt_list *c = commands->next; c != commands; c = c->next) {
+            if (proposal_of(c)->deadline_ms <= node->now_ms) {
+                tell(node, proposal_of(c), TT_ETIMEOUT); /* keeps its place in the entry */
+            }
+        }
     }
 }
 
