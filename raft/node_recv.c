@@ -4,6 +4,11 @@
  * not accepted ends the message. Payloads are our own references; the core gets a one-byte token as
  * "batch", which it frees unless it keeps the entries.
  *
+ * What is applied here is committed, so every leader has it: an AppendEntries that reaches below it
+ * is shortened to begin there. The core takes entries that it has compacted for ones it never had,
+ * and would append them at the end of its log (run: a late rejection made a leader start over at
+ * 1).
+ *
  * Kept from the core: vote results unless we are a candidate (it reads the candidate's state before
  * it looks), TimeoutNow for a sole voter (it would lead in the same term, rule 3). */
 #include "raft/node_parts.h"
@@ -25,7 +30,6 @@ static bool feed_part(struct tt_node *node, uint64_t peer_id, const Tt__Peer__Ap
 {
     struct raft_message message = {.type = RAFT_APPEND_ENTRIES, .server_id = peer_id};
     struct raft_append_entries *args = &message.append_entries;
-    args->version = 0;
     args->term = wire->term;
     args->prev_log_index = wire->prev_log_index + from;
     args->prev_log_term = from > 0 ? wire->entries[from - 1]->term : wire->prev_log_term;
@@ -56,10 +60,30 @@ static bool feed_part(struct tt_node *node, uint64_t peer_id, const Tt__Peer__Ap
     return fed && node->last_index >= wire->prev_log_index + to;
 }
 
+/* All of the message lies within what is applied: say so. */
+static void feed_known(struct tt_node *node, uint64_t peer_id, const Tt__Peer__AppendEntries *wire)
+{
+    struct raft_message message = {.type = RAFT_APPEND_ENTRIES, .server_id = peer_id};
+    message.append_entries.term = wire->term;
+    message.append_entries.prev_log_index = node->applied_index;
+    message.append_entries.prev_log_term = node->applied_term;
+    message.append_entries.leader_commit = wire->leader_commit;
+    message.append_entries.entries = node->feed;
+    (void)feed_message(node, &message);
+}
+
 static void receive_append_entries(struct tt_node *node, uint64_t peer_id,
                                    const Tt__Peer__AppendEntries *wire)
 {
     size_t from = 0;
+    if (tt_sm_state(&node->sm) == NODE_RUNNING && wire->prev_log_index < node->applied_index) {
+        uint64_t known = node->applied_index - wire->prev_log_index;
+        if (known >= wire->n_entries) {
+            feed_known(node, peer_id, wire);
+            return;
+        }
+        from = (size_t)known;
+    }
     do {
         size_t to = from + (wire->n_entries > from);
         while (to < wire->n_entries &&
@@ -87,9 +111,27 @@ static void receive_append_entries_result(struct tt_node *node, struct node_peer
     (void)feed_message(node, &message);
 }
 
+/* Our place in the core's configuration while we are a standby there; NULL otherwise. */
+static struct raft_server *standby_self(struct tt_node *node)
+{
+    struct raft_configuration *configuration = &node->raft.configuration;
+    for (unsigned i = 0; i < configuration->n; i++) {
+        struct raft_server *server = &configuration->servers[i];
+        if (server->id == node->config.id && server->role == RAFT_STANDBY) {
+            return server;
+        }
+    }
+    return NULL;
+}
+
+/* A candidate may know that we are a voter before we do: its log has the promotion, ours not yet.
+ * By the algorithm a server votes whatever its own configuration says (dissertation, 4.1); the core
+ * refuses, and a sole voter that fell while promoting its first companion could never lead again.
+ * So the core sees itself as a voter during this one step. */
 static void receive_request_vote(struct tt_node *node, uint64_t peer_id,
                                  const Tt__Peer__RequestVote *wire)
 {
+    struct raft_server *standby = standby_self(node);
     struct raft_message message = {.type = RAFT_REQUEST_VOTE, .server_id = peer_id};
     message.request_vote.version = 2;
     message.request_vote.term = wire->term;
@@ -98,7 +140,13 @@ static void receive_request_vote(struct tt_node *node, uint64_t peer_id,
     message.request_vote.last_log_term = wire->last_log_term;
     message.request_vote.disrupt_leader = wire->disrupt_leader;
     message.request_vote.pre_vote = wire->pre_vote;
+    if (standby) {
+        standby->role = RAFT_VOTER;
+    }
     (void)feed_message(node, &message);
+    if (standby) {
+        standby->role = RAFT_STANDBY;
+    }
 }
 
 static void receive_request_vote_result(struct tt_node *node, uint64_t peer_id,

@@ -84,8 +84,11 @@ void node_snapshot_turn(struct tt_node *node)
 {
     if (tt_sm_state(&node->sm) == NODE_RUNNING && !node->taking && due(node)) {
         take(node);
-    } else if (node->snapshot_op && !node->taking && !due(node)) {
-        node_out_change(node, TT_TAKE(node->snapshot_op), 0); /* nothing new to put into one */
+    } else {
+        node->apply_stop = 0;
+        if (node->snapshot_op && !node->taking && !due(node)) {
+            node_out_change(node, TT_TAKE(node->snapshot_op), 0); /* nothing new to put into one */
+        }
     }
     node_stream_turn(node);
 }
