@@ -1,0 +1,232 @@
+/* The deterministic simulator: production node, log engine, snapshot files and store over a
+ * simulated disk and network, a virtual clock and one seed. Same seed, same run.
+ *
+ *   sim_world.c     events in virtual time, servers' timers
+ *   sim_server.c    one server: start, crash, what the node asks of it
+ *   sim_disk.c      the log's executor over a disk that crashes; lying disks
+ *   sim_snapshot.c  snapshot files
+ *   sim_net.c       frames: dropped, delayed, duplicated, reordered, cut
+ *   sim_client.c    writers and readers; sim_admin.c membership changes
+ *   sim_check.c     what must always hold
+ *   sim_nemesis.c   faults and the healing at the end
+ *   sim_bugs.c      bugs that must be found
+ *
+ * Ownership: struct sim owns everything. Thread: one. Errors: the first broken invariant ends the
+ * run (sim_fail). */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include "base/rng.h"
+#include "raft/disk_memory.h"
+#include "raft/node_parts.h"
+#include "raft/node_store.h"
+#include "raft/snapshot_file.h"
+#include "tests/sim/sim_bugs.h"
+
+enum {
+    SIM_SERVERS_MAX = 10,
+    SIM_CLIENTS_MAX = 12,
+    SIM_KEYS = 12,
+    SIM_MS = 1000, /* virtual time is counted in microseconds */
+    SIM_TEXT_SIZE = 400,
+};
+
+enum sim_fault {
+    SIM_CRASH,
+    SIM_STOP,
+    SIM_PARTITION,
+    SIM_ONE_WAY_CUT,
+    SIM_ISOLATE_LEADER,
+    SIM_PAUSE,
+    SIM_SLOW_DISK,
+    SIM_DISK_FAILURE,
+    SIM_CLOCK_JUMP,
+    SIM_NET_QUALITY,
+    SIM_MEMBERSHIP,
+    SIM_TRANSFER,
+    SIM_SNAPSHOT,
+    SIM_COMPACTION,
+    SIM_BURST,
+    SIM_FRAME_DROPPED,
+    SIM_FRAME_DUPLICATED,
+    SIM_FRAME_DELAYED,
+    SIM_FAULT_COUNT
+};
+
+struct sim;
+struct sim_event {
+    uint64_t at_us;
+    uint64_t order; /* of scheduling: ties are broken by it */
+    void (*run)(struct sim *sim, struct sim_event *event);
+    int server;           /* -1: of nobody */
+    uint32_t incarnation; /* of the server when it was scheduled; an older one is dropped */
+    uint64_t a;
+    uint64_t b;
+    struct tt_bytes *bytes; /* a reference, or NULL */
+};
+
+/* What the disk of a server surely holds, kept apart from the code under test. */
+struct sim_shadow {
+    uint64_t *terms; /* of entries, by index */
+    uint64_t cap;
+    uint64_t last_index;
+    uint64_t snapshot_index; /* everything up to it is in a snapshot */
+    uint64_t term;
+    uint64_t vote;
+};
+
+struct sim_server {
+    struct sim *sim;
+    int slot;
+    uint64_t id;
+    char name[TT_NAME_SIZE];
+    bool used;
+    bool running;
+    bool removed;         /* from the cluster: never started again */
+    uint32_t incarnation; /* raised by each start */
+    struct tt_node *node;
+    struct tt_clock clock;
+    uint64_t clock_offset_ms;
+    uint64_t timer_us; /* UINT64_MAX: none */
+    uint64_t paused_until_us;
+    bool dirty; /* had input since its last turn */
+
+    struct tt_disk_memory *memory;
+    struct tt_disk disk;           /* the above, possibly lying */
+    struct tt_disk_file_ops lying; /* of its files */
+    struct tt_wal *wal;
+    struct tt_msg *log_first; /* requests not begun, in order */
+    struct tt_msg **log_last;
+    struct tt_msg *sync_first; /* written, being synced */
+    struct tt_msg **sync_last;
+    bool log_busy;
+    uint64_t sync_us; /* usual duration; slow disks have a higher one */
+    struct sim_shadow durable;
+    struct sim_shadow memory_log; /* as appended, durable or not */
+
+    struct tt_node_store store;
+    struct tt_snapshot_file_receiver *receiver;
+    struct tt_version *pinned; /* for the snapshot being taken */
+    struct tt_node_snapshot taking;
+    struct tt_node_snapshot staging;
+
+    size_t applied_position; /* in sim.applied */
+    uint64_t rolling;        /* hash of all that was applied */
+    uint64_t watched;        /* revision up to which its history was compared */
+    uint64_t commit_checked;
+    bool fault_expected; /* a disk failure was ordered */
+    bool stopping;
+};
+
+struct sim_applied {
+    uint64_t sequence;
+    uint64_t rolling;
+};
+struct sim_change {
+    uint64_t revision;
+    uint64_t hash; /* of key, value, and whether it is a delete */
+};
+
+struct sim_link {
+    uint64_t cut_until_us;
+};
+
+struct sim_options {
+    uint64_t seed;
+    const struct sim_bug *bug; /* NULL = none */
+    bool trace;
+    uint64_t chaos_ms; /* 0 = chosen by the seed */
+};
+
+struct sim_client;
+struct sim_admin;
+struct sim {
+    struct sim_options options;
+    struct tt_rng rng;
+    uint64_t now_us;
+    uint64_t end_us;
+    bool healing;
+    bool failed;
+    char text[SIM_TEXT_SIZE]; /* what failed */
+    struct sim_event *heap;
+    size_t heap_count;
+    size_t heap_cap;
+    uint64_t order;
+    uint64_t event_count;
+    uint64_t trace_hash; /* of all events: two runs of a seed must agree */
+    uint64_t faults[SIM_FAULT_COUNT];
+
+    struct sim_server servers[SIM_SERVERS_MAX];
+    size_t voter_count; /* at the beginning */
+    uint64_t next_id;
+    struct sim_link links[SIM_SERVERS_MAX][SIM_SERVERS_MAX]; /* from, to */
+    double drop;
+    double duplicate;
+    double delay_chance; /* of a long delay */
+    uint64_t delay_us;   /* usual maximum */
+    uint64_t nemesis_gap_ms;
+
+    struct sim_client *clients;
+    struct sim_admin *admin;
+    uint64_t value_count; /* unique values written */
+
+    /* The one history that everybody must agree with. */
+    struct sim_applied *applied;
+    size_t applied_count;
+    size_t applied_cap;
+    struct sim_change *changes;
+    size_t change_count;
+    size_t change_cap;
+    uint64_t completed_revision; /* highest that any client has seen confirmed */
+    uint64_t acked_count;
+    uint64_t read_count;
+    uint64_t *leaders; /* by term: slot + 1 and incarnation */
+    uint64_t leader_cap;
+    struct sim_entry_map *entries; /* (index, term) → hash of the payload */
+};
+
+/* sim_world.c */
+void sim_fail(struct sim *sim, const char *fmt, ...) TT_PRINTF(2, 3);
+void sim_trace(struct sim *sim, const char *fmt, ...) TT_PRINTF(2, 3);
+void sim_schedule(struct sim *sim, uint64_t delay_us, struct sim_event event);
+void sim_run(struct sim *sim, uint64_t until_us);
+uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high);
+struct sim_server *sim_pick(struct sim *sim); /* a running one at random, NULL when none */
+struct sim_server *sim_by_id(struct sim *sim, uint64_t id);
+struct sim_server *sim_leader(struct sim *sim);
+
+/* sim_server.c */
+void sim_server_create(struct sim *sim, int slot, uint64_t id, const struct tt_membership *first);
+void sim_server_start(struct sim_server *server);
+void sim_server_crash(struct sim_server *server, uint64_t restart_after_ms);
+void sim_server_stop(struct sim_server *server, uint64_t restart_after_ms);
+void sim_server_turn(struct sim_server *server);
+void sim_server_fini(struct sim_server *server);
+
+/* sim_lying.c */
+void sim_disk_open(struct sim_server *server); /* server->disk, lying or not */
+
+/* sim_disk.c */
+struct tt_wal_queue sim_disk_queue(struct sim_server *server);
+bool sim_disk_has_shadow(const struct sim_shadow *shadow, uint64_t index, uint64_t term);
+void sim_shadow_load(struct sim_shadow *shadow, const struct tt_node_disk *disk);
+
+/* sim_snapshot.c */
+struct tt_node_snapshots sim_snapshots(struct sim_server *server);
+bool sim_snapshot_load(struct sim_server *server, struct tt_node_snapshot *ret);
+void sim_snapshot_close(struct sim_server *server);
+
+/* sim_check.c */
+void sim_check_append(struct sim_server *server, const struct tt_wal_req *req);
+void sim_check_apply(struct sim_server *server, uint64_t index, uint32_t position,
+                     struct tt_str command);
+void sim_check_published(struct sim_server *server);
+void sim_check_turn(struct sim_server *server);
+void sim_check_restart(struct sim_server *server, const struct tt_node_disk *disk);
+void sim_check_restored(struct sim_server *server, uint64_t index);
+void sim_check_fini(struct sim *sim);
+
+/* sim_net.c */
+void sim_net_send(struct sim_server *from, uint64_t to_id, struct tt_bytes *frame);
+
+#endif

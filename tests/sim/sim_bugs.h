@@ -1,0 +1,26 @@
+/* Bugs planted on purpose: each rule of RAFT.md broken, and the classics. The simulator must find
+ * every one of them; the switches exist in its own copy of the node only (TT_SIM).
+ *
+ * Ownership: static tables. Thread: any. */
+#ifndef TESTS_SIM_SIM_BUGS_H
+#define TESTS_SIM_SIM_BUGS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "raft/node_faults.h"
+
+struct sim_bug {
+    const char *name;
+    const char *what;
+    struct tt_node_faults node;
+    bool skip_sync;        /* the disk says synced and is not */
+    bool lose_vote;        /* hard states are acknowledged, not written */
+    bool drop_watch_event; /* a server's history lacks a change */
+    uint64_t seeds_max;    /* found within so many seeds */
+};
+
+const struct sim_bug *sim_bug_find(const char *name); /* NULL: unknown */
+const struct sim_bug *sim_bug_at(size_t i);           /* NULL behind the last */
+
+#endif

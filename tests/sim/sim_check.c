@@ -1,0 +1,314 @@
+/* What must hold at every step.
+ *
+ *   - one leader per term, over restarts too
+ *   - log matching: an (index, term) has one content, on whatever server it was ever appended
+ *   - what a leader commits is durable on a majority of the voters, and of its own term
+ *   - everybody applies the same commands at the same places (rolling hash)
+ *   - every server's history of changes is the one history, without a gap
+ *   - term and vote that were made durable are there after a restart
+ *
+ * The truth is kept here, apart from the servers: the first server to apply or publish something
+ * writes it down, all others are compared with it. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/crc32c.h"
+#include "tests/sim/sim.h"
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+    hash = (hash ^ value) * UINT64_C(0xFF51AFD7ED558CCD);
+    return hash ^ hash >> 32;
+}
+
+static uint64_t hash_bytes(uint64_t hash, struct tt_str bytes)
+{
+    return mix(mix(hash, bytes.len), tt_crc32c((uint32_t)hash, bytes.ptr, bytes.len));
+}
+
+/* (index, term) → hash of type and payload; open addressing. */
+struct entry_slot {
+    uint64_t index; /* 0: free */
+    uint64_t term;
+    uint64_t hash;
+};
+struct sim_entry_map {
+    struct entry_slot *slots;
+    size_t cap; /* a power of two */
+    size_t count;
+};
+
+static struct entry_slot *slot_of(const struct sim_entry_map *map, uint64_t index, uint64_t term)
+{
+    size_t i = (size_t)mix(mix(1, index), term) & (map->cap - 1);
+    while (map->slots[i].index != 0 &&
+           (map->slots[i].index != index || map->slots[i].term != term)) {
+        i = (i + 1) & (map->cap - 1);
+    }
+    return &map->slots[i];
+}
+
+static void map_grow(struct sim_entry_map *map)
+{
+    struct sim_entry_map bigger = {.cap = map->cap == 0 ? 4096 : 2 * map->cap};
+    bigger.slots = tt_xcalloc(bigger.cap, sizeof *bigger.slots);
+    for (size_t i = 0; i < map->cap; i++) {
+        if (map->slots[i].index != 0) {
+            *slot_of(&bigger, map->slots[i].index, map->slots[i].term) = map->slots[i];
+        }
+    }
+    bigger.count = map->count;
+    tt_free(map->slots);
+    *map = bigger;
+}
+
+static void check_entry(struct sim_server *server, const struct tt_wal_entry *entry)
+{
+    struct sim *sim = server->sim;
+    if (!sim->entries) {
+        sim->entries = TT_NEW(struct sim_entry_map);
+    }
+    struct sim_entry_map *map = sim->entries;
+    if (2 * map->count >= map->cap) {
+        map_grow(map);
+    }
+    uint64_t hash = mix(7, entry->type);
+    if (entry->payload) {
+        hash = hash_bytes(hash, tt_str((const char *)entry->payload->ptr, entry->payload->size));
+    }
+    struct entry_slot *slot = slot_of(map, entry->index, entry->term);
+    if (slot->index == 0) {
+        *slot = (struct entry_slot){entry->index, entry->term, hash};
+        map->count++;
+    } else if (slot->hash != hash) {
+        sim_fail(sim,
+                 "log matching: %s holds another entry at index %" PRIu64 ", term %" PRIu64
+                 " than somebody else",
+                 server->name, entry->index, entry->term);
+    }
+}
+
+void sim_check_append(struct sim_server *server, const struct tt_wal_req *req)
+{
+    for (size_t i = 0; i < req->count; i++) {
+        check_entry(server, &req->entries[i]);
+    }
+}
+
+void sim_check_apply(struct sim_server *server, uint64_t index, uint32_t position,
+                     struct tt_str command)
+{
+    struct sim *sim = server->sim;
+    uint64_t sequence = tt_node_store_sequence(index, position);
+    server->rolling = hash_bytes(mix(server->rolling, sequence), command);
+    if (server->applied_position == sim->applied_count) {
+        if (sim->applied_count == sim->applied_cap) {
+            sim->applied_cap = sim->applied_cap == 0 ? 4096 : 2 * sim->applied_cap;
+            sim->applied = tt_xrealloc(sim->applied, sim->applied_cap * sizeof *sim->applied);
+        }
+        sim->applied[sim->applied_count++] =
+            (struct sim_applied){.sequence = sequence, .rolling = server->rolling};
+    } else if (sim->applied[server->applied_position].sequence != sequence ||
+               sim->applied[server->applied_position].rolling != server->rolling) {
+        sim_fail(sim, "applied prefixes differ: %s at index %" PRIu64 ", command %u", server->name,
+                 index, position);
+    }
+    server->applied_position++;
+}
+
+/* The state up to and with `index` came from a snapshot. */
+void sim_check_restored(struct sim_server *server, uint64_t index)
+{
+    struct sim *sim = server->sim;
+    size_t low = 0;
+    size_t high = sim->applied_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (tt_node_store_index(sim->applied[middle].sequence) <= index) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    server->applied_position = low;
+    server->rolling = low > 0 ? sim->applied[low - 1].rolling : 0;
+    server->watched = 0;
+    sim_check_published(server);
+}
+
+static uint64_t change_hash(const struct tt_change *change)
+{
+    const struct tt_item *item = change->item ? change->item : change->prev;
+    uint64_t hash = mix(3, change->item != NULL);
+    hash = item ? hash_bytes(hash, item->key) : hash;
+    return change->item ? hash_bytes(hash, item->value.bytes) : hash;
+}
+
+/* Changes are numbered 1, 2, 3, …: a gap is a missing one. */
+static void check_change(struct sim_server *server, const struct tt_change *change)
+{
+    struct sim *sim = server->sim;
+    uint64_t hash = change_hash(change);
+    if (change->revision != server->watched + 1) {
+        sim_fail(sim, "watch: %s goes from revision %" PRIu64 " to %" PRIu64, server->name,
+                 server->watched, change->revision);
+        return;
+    }
+    server->watched = change->revision;
+    if (change->revision <= sim->change_count) {
+        if (sim->changes[change->revision - 1].hash != hash) {
+            sim_fail(sim, "watch: %s shows another change at revision %" PRIu64, server->name,
+                     change->revision);
+        }
+        return;
+    }
+    if (change->revision != sim->change_count + 1) {
+        sim_fail(sim, "watch: %s skips to revision %" PRIu64, server->name, change->revision);
+        return;
+    }
+    if (sim->change_count == sim->change_cap) {
+        sim->change_cap = sim->change_cap == 0 ? 4096 : 2 * sim->change_cap;
+        sim->changes = tt_xrealloc(sim->changes, sim->change_cap * sizeof *sim->changes);
+    }
+    sim->changes[sim->change_count++] =
+        (struct sim_change){.revision = change->revision, .hash = hash};
+}
+
+static bool event_dropped(struct sim_server *server)
+{
+    const struct sim_bug *bug = server->sim->options.bug;
+    return bug && bug->drop_watch_event && tt_rng_chance(&server->sim->rng, 0.001);
+}
+
+void sim_check_published(struct sim_server *server)
+{
+    struct tt_version *version = tt_store_version(server->store.store);
+    struct tt_history_cursor cursor;
+    uint64_t compacted = tt_version_compacted(version);
+    if (server->watched < compacted) {
+        server->watched = compacted; /* told to start again: never a silent gap */
+    }
+    int r = tt_history_seek(version, server->watched, &cursor, NULL);
+    struct tt_change change;
+    while (r == 0 && !server->sim->failed && tt_history_next(version, &cursor, &change)) {
+        if (!event_dropped(server)) {
+            check_change(server, &change);
+        }
+    }
+    if (r != 0) {
+        sim_fail(server->sim, "watch: %s cannot resume at revision %" PRIu64 ", compacted %" PRIu64,
+                 server->name, server->watched, compacted);
+    } else if (server->watched != tt_version_revision(version) && !server->sim->failed) {
+        sim_fail(server->sim, "watch: %s ends at revision %" PRIu64 " of %" PRIu64, server->name,
+                 server->watched, tt_version_revision(version));
+    }
+    tt_version_unref(version);
+}
+
+static void check_leader(struct sim_server *server)
+{
+    struct sim *sim = server->sim;
+    uint64_t term = raft_current_term(&server->node->raft);
+    if (raft_state(&server->node->raft) != RAFT_LEADER) {
+        return;
+    }
+    if (term >= sim->leader_cap) {
+        uint64_t cap = 2 * term + 64;
+        sim->leaders = tt_xrealloc(sim->leaders, cap * sizeof *sim->leaders);
+        memset(sim->leaders + sim->leader_cap, 0, (cap - sim->leader_cap) * sizeof *sim->leaders);
+        sim->leader_cap = cap;
+    }
+    uint64_t who = (uint64_t)server->incarnation << 8 | (uint64_t)(server->slot + 1);
+    if (sim->leaders[term] == 0) {
+        sim->leaders[term] = who;
+        sim_trace(sim, "%s leads term %" PRIu64, server->name, term);
+    } else if (sim->leaders[term] != who) {
+        sim_fail(sim, "two leaders in term %" PRIu64 ": %s and the server in slot %d", term,
+                 server->name, (int)(sim->leaders[term] & 0xff) - 1);
+    }
+}
+
+/* A leader's commit index: on a majority of the disks, and of its own term. */
+static void check_commit(struct sim_server *server)
+{
+    const struct tt_node *node = server->node;
+    uint64_t commit = node->commit_index;
+    if (commit <= server->commit_checked) {
+        return;
+    }
+    server->commit_checked = commit;
+    if (raft_state(&server->node->raft) != RAFT_LEADER || commit > server->memory_log.last_index ||
+        commit <= server->memory_log.snapshot_index) {
+        return;
+    }
+    uint64_t term = server->memory_log.terms[commit];
+    size_t have = 0;
+    for (size_t i = 0; i < node->membership.count; i++) {
+        const struct tt_member *member = &node->membership.members[i];
+        const struct sim_server *other = sim_by_id(server->sim, member->id);
+        have += member->role == TT_ROLE_VOTER && other &&
+                sim_disk_has_shadow(&other->durable, commit, term);
+    }
+    if (2 * have <= tt_membership_voter_count(&node->membership)) {
+        sim_fail(server->sim,
+                 "%s commits index %" PRIu64 ", term %" PRIu64 ", which %zu of %zu voters hold",
+                 server->name, commit, term, have, tt_membership_voter_count(&node->membership));
+    }
+}
+
+void sim_check_turn(struct sim_server *server)
+{
+    if (node_alive(server->node) && server->node->raft_open) {
+        check_leader(server);
+        check_commit(server);
+    }
+}
+
+/* Entries that were durable and not about to be replaced must be there again. */
+static void check_entries(struct sim_server *server, const struct tt_node_disk *disk)
+{
+    const struct sim_shadow *durable = &server->durable;
+    const struct sim_shadow *memory = &server->memory_log;
+    uint64_t last =
+        disk->entry_count > 0 ? disk->first_index + disk->entry_count - 1 : disk->snapshot.index;
+    for (uint64_t i = durable->snapshot_index + 1; i <= durable->last_index; i++) {
+        if (i > memory->last_index || memory->terms[i] != durable->terms[i] ||
+            i <= memory->snapshot_index) {
+            return; /* a truncation or an install was under way */
+        }
+        bool there = i <= disk->snapshot.index ||
+                     (i <= last && i >= disk->first_index &&
+                      disk->entries[i - disk->first_index].term == durable->terms[i]);
+        if (!there) {
+            sim_fail(server->sim, "%s lost the durable entry %" PRIu64 ", term %" PRIu64,
+                     server->name, i, durable->terms[i]);
+            return;
+        }
+    }
+}
+
+void sim_check_restart(struct sim_server *server, const struct tt_node_disk *disk)
+{
+    const struct sim_shadow *durable = &server->durable;
+    if (disk->term < durable->term ||
+        (disk->term == durable->term && durable->vote != 0 && disk->voted_for != durable->vote)) {
+        sim_fail(server->sim,
+                 "%s lost its durable vote: term %" PRIu64 " vote %" PRIu64 ", now %" PRIu64
+                 " and %" PRIu64,
+                 server->name, durable->term, durable->vote, disk->term, disk->voted_for);
+    }
+    check_entries(server, disk);
+    sim_shadow_load(&server->durable, disk);
+    sim_shadow_load(&server->memory_log, disk);
+}
+
+void sim_check_fini(struct sim *sim)
+{
+    if (sim->entries) {
+        tt_free(sim->entries->slots);
+        tt_free(sim->entries);
+    }
+    tt_free(sim->applied);
+    tt_free(sim->changes);
+    tt_free(sim->leaders);
+}

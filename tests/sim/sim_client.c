@@ -1,0 +1,316 @@
+/* Writers and readers.
+ *
+ * Each client has one op out at a time; a burst adds many at once. Values are unique, so a change
+ * in the history belongs to one write. Some writes carry a request id and are repeated when their
+ * outcome is unknown: the store must do them once. */
+#include "tests/sim/sim_client.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { OPS_PER_BURST = 64, TRIES_MAX = 4, WRITE_TIMEOUT_MS = 3000 };
+
+enum op_use { USE_FREE, USE_WRITE, USE_READ, USE_COMPACT };
+
+struct sim_op {
+    struct tt_propose_op propose;
+    struct tt_read_op read;
+    enum op_use use;
+    int server;              /* slot it was given to */
+    int client;              /* -1: of a burst */
+    uint64_t floor_revision; /* confirmed before it began */
+    uint64_t value;          /* number of the unique value */
+    uint64_t key;
+    bool deletes;
+    bool identified; /* carries a request id: may be repeated */
+    unsigned tries;
+};
+
+enum { OPS_MAX = SIM_CLIENTS_MAX + 4 * OPS_PER_BURST };
+
+struct sim_client {
+    struct sim_op ops[OPS_MAX];
+    uint64_t think_ms; /* at most, between two ops of a client */
+    bool calm;
+    bool proven[SIM_SERVERS_MAX]; /* a write went through this server since the healing */
+};
+
+static void client_step(struct sim *sim, struct sim_event *event);
+
+static void next_step(struct sim *sim, int client, uint64_t delay_us)
+{
+    struct sim_event event = {.run = client_step, .server = -1, .a = (uint64_t)client};
+    sim_schedule(sim, delay_us, event);
+}
+
+static uint64_t think_us(struct sim *sim)
+{
+    return sim->clients->calm ? sim_between(sim, 100, 400) * SIM_MS
+                              : sim_between(sim, 0, sim->clients->think_ms) * SIM_MS;
+}
+
+static struct tt_bytes *encode(struct sim *sim, const struct sim_op *op)
+{
+    char key[16], value[160], request[32];
+    int key_size = snprintf(key, sizeof key, "key-%02" PRIu64, op->key);
+    int value_size = snprintf(value, sizeof value, "%" PRIu64 "/%" PRIu64 "/%*s", sim->options.seed,
+                              op->value, (int)(op->value % 120), "");
+    int request_size = snprintf(request, sizeof request, "r%" PRIu64, op->value);
+    struct tt_txn_op change = {
+        .kind = op->deletes ? TT_OP_DELETE : TT_OP_PUT,
+        .key = tt_str(key, (size_t)key_size),
+        .value = {.codec = TT_CODEC_RECORD, .bytes = tt_str(value, (size_t)value_size)},
+    };
+    if (op->deletes) {
+        memset(&change.value, 0, sizeof change.value);
+    }
+    struct tt_txn txn = {
+        .ops = &change,
+        .op_count = 1,
+        .actor = TT_STR("spiffe://simulated/user/client"),
+        .verb = TT_STR("update"),
+        .request_id = op->identified ? tt_str(request, (size_t)request_size) : TT_STR_NONE,
+    };
+    struct tt_bytes *command = NULL;
+    int r = tt_txn_encode(&txn, &command, NULL);
+    TT_ASSERT(r == 0);
+    return command;
+}
+
+static uint64_t local_deadline_ms(const struct sim_server *server)
+{
+    return server->sim->now_us / SIM_MS + server->clock_offset_ms + WRITE_TIMEOUT_MS;
+}
+
+static void submit_write(struct sim *sim, struct sim_op *op, struct sim_server *server)
+{
+    memset(&op->propose, 0, sizeof op->propose);
+    op->server = server->slot;
+    op->propose.command = encode(sim, op);
+    op->propose.deadline_ms = local_deadline_ms(server);
+    op->propose.ctx = op;
+    server->dirty = true;
+    tt_node_propose(server->node, &op->propose);
+}
+
+static void begin_write(struct sim *sim, struct sim_op *op, struct sim_server *server)
+{
+    op->use = USE_WRITE;
+    op->floor_revision = sim->completed_revision;
+    op->value = ++sim->value_count;
+    op->key = tt_rng_below(&sim->rng, SIM_KEYS);
+    op->deletes = tt_rng_chance(&sim->rng, 0.1);
+    op->identified = tt_rng_chance(&sim->rng, 0.3);
+    op->tries = 1;
+    submit_write(sim, op, server);
+}
+
+static void begin_read(struct sim *sim, struct sim_op *op, struct sim_server *server)
+{
+    memset(&op->read, 0, sizeof op->read);
+    op->use = USE_READ;
+    op->server = server->slot;
+    op->floor_revision = sim->completed_revision;
+    op->read.deadline_ms = local_deadline_ms(server);
+    op->read.ctx = op;
+    server->dirty = true;
+    tt_node_read(server->node, &op->read);
+}
+
+static void client_step(struct sim *sim, struct sim_event *event)
+{
+    struct sim_op *op = &sim->clients->ops[event->a];
+    struct sim_server *server = sim_pick(sim);
+    if (op->use != USE_FREE || !server || server->paused_until_us > sim->now_us) {
+        next_step(sim, (int)event->a, 20 * SIM_MS);
+        return;
+    }
+    op->client = (int)event->a;
+    if (tt_rng_chance(&sim->rng, 0.5)) {
+        begin_write(sim, op, server);
+    } else {
+        begin_read(sim, op, server);
+    }
+}
+
+static void op_free(struct sim *sim, struct sim_op *op)
+{
+    op->use = USE_FREE;
+    if (op->client >= 0) {
+        next_step(sim, op->client, think_us(sim));
+    }
+}
+
+static void complete(struct sim *sim, uint64_t revision)
+{
+    sim->completed_revision = tt_u64_max(sim->completed_revision, revision);
+}
+
+static void check_written(struct sim *sim, const struct sim_op *op)
+{
+    const struct tt_propose_op *propose = &op->propose;
+    bool nothing = op->deletes && propose->revision_last == 0; /* the key was not there */
+    if (nothing) {
+        return;
+    }
+    if (propose->revision_first == 0 || propose->revision_last > sim->change_count) {
+        sim_fail(sim, "a write was confirmed at revision %" PRIu64 " that nobody has",
+                 propose->revision_last);
+    } else if (propose->revision_first <= op->floor_revision && op->tries == 1) {
+        sim_fail(sim,
+                 "a write got revision %" PRIu64 ", but %" PRIu64 " was confirmed before it began",
+                 propose->revision_first, op->floor_revision);
+    }
+    complete(sim, propose->revision_last);
+    sim->acked_count++;
+}
+
+static void retry_event(struct sim *sim, struct sim_event *event)
+{
+    struct sim_op *op = &sim->clients->ops[event->a];
+    struct sim_server *server = sim_pick(sim);
+    if (!server) {
+        sim_schedule(sim, 100 * SIM_MS, *event);
+        return;
+    }
+    submit_write(sim, op, server);
+}
+
+/* The outcome is unknown: once more with the same request id, or leave it. */
+static void unknown(struct sim *sim, struct sim_op *op)
+{
+    if (op->use == USE_WRITE && op->identified && op->tries < TRIES_MAX) {
+        op->tries++;
+        op->server = -1;
+        struct sim_event event = {
+            .run = retry_event, .server = -1, .a = (uint64_t)(op - sim->clients->ops)};
+        sim_schedule(sim, sim_between(sim, 1, 500) * SIM_MS, event);
+        return;
+    }
+    op_free(sim, op);
+}
+
+void sim_client_propose_done(void *ctx, struct tt_propose_op *propose)
+{
+    struct sim_server *server = ctx;
+    struct sim *sim = server->sim;
+    struct sim_op *op = propose->ctx;
+    TT_ASSERT(op->use == USE_WRITE || op->use == USE_COMPACT);
+    if (propose->code == 0 && op->use == USE_WRITE) {
+        check_written(sim, op);
+        sim->clients->proven[server->slot] = true;
+    } else if (propose->code == TT_EINVAL || propose->code == TT_EINTERNAL) {
+        sim_fail(sim, "a write failed with %s", tt_err_name(propose->code));
+    } else if (propose->code == TT_ETIMEOUT) {
+        unknown(sim, op);
+        return;
+    }
+    op_free(sim, op);
+}
+
+void sim_client_read_done(void *ctx, struct tt_read_op *read)
+{
+    struct sim_server *server = ctx;
+    struct sim *sim = server->sim;
+    struct sim_op *op = read->ctx;
+    TT_ASSERT(op->use == USE_READ);
+    if (read->code == 0) {
+        struct tt_version *version = tt_store_version(server->store.store);
+        uint64_t revision = tt_version_revision(version);
+        tt_version_unref(version);
+        if (revision < op->floor_revision) {
+            sim_fail(sim,
+                     "%s gave a stale read: revision %" PRIu64 ", but %" PRIu64
+                     " was confirmed before it began",
+                     server->name, revision, op->floor_revision);
+        }
+        complete(sim, revision);
+        sim->read_count++;
+    }
+    op_free(sim, op);
+}
+
+void sim_client_server_gone(struct sim_server *server)
+{
+    struct sim *sim = server->sim;
+    for (size_t i = 0; sim->clients && i < OPS_MAX; i++) {
+        struct sim_op *op = &sim->clients->ops[i];
+        if (op->use != USE_FREE && op->server == server->slot) {
+            unknown(sim, op);
+        }
+    }
+    sim_admin_server_gone(server);
+}
+
+void sim_client_burst(struct sim *sim, struct sim_server *server)
+{
+    size_t count = 0;
+    for (size_t i = SIM_CLIENTS_MAX; i < OPS_MAX && count < OPS_PER_BURST; i++) {
+        struct sim_op *op = &sim->clients->ops[i];
+        if (op->use == USE_FREE) {
+            op->client = -1;
+            begin_write(sim, op, server);
+            count++;
+        }
+    }
+}
+
+void sim_client_compact(struct sim *sim, struct sim_server *server)
+{
+    for (size_t i = SIM_CLIENTS_MAX; i < OPS_MAX; i++) {
+        struct sim_op *op = &sim->clients->ops[i];
+        if (op->use != USE_FREE || sim->completed_revision < 10) {
+            continue;
+        }
+        memset(op, 0, sizeof *op);
+        op->use = USE_COMPACT;
+        op->client = -1;
+        op->server = server->slot;
+        op->propose.command =
+            tt_command_compact(sim->completed_revision - tt_rng_below(&sim->rng, 10));
+        op->propose.deadline_ms = local_deadline_ms(server);
+        op->propose.ctx = op;
+        server->dirty = true;
+        tt_node_propose(server->node, &op->propose);
+        return;
+    }
+}
+
+bool sim_client_write_through(struct sim *sim, struct sim_server *server)
+{
+    for (size_t i = SIM_CLIENTS_MAX; i < OPS_MAX; i++) {
+        struct sim_op *op = &sim->clients->ops[i];
+        if (op->use == USE_FREE) {
+            op->client = -1;
+            begin_write(sim, op, server);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sim_client_write_through_ok(const struct sim *sim, const struct sim_server *server)
+{
+    return sim->clients->proven[server->slot];
+}
+
+void sim_clients_calm(struct sim *sim)
+{
+    sim->clients->calm = true;
+    memset(sim->clients->proven, 0, sizeof sim->clients->proven);
+}
+
+void sim_clients_init(struct sim *sim)
+{
+    sim->clients = TT_NEW(struct sim_client);
+    size_t count = (size_t)sim_between(sim, 2, SIM_CLIENTS_MAX);
+    sim->clients->think_ms = sim_between(sim, 10, 1000);
+    for (size_t i = 0; i < count; i++) {
+        next_step(sim, (int)i, think_us(sim));
+    }
+}
+
+void sim_clients_fini(struct sim *sim)
+{
+    tt_free(TT_TAKE(sim->clients));
+}

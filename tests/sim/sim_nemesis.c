@@ -1,0 +1,305 @@
+/* The nemesis: every now and then a fault, what kind and how bad drawn from the seed. At the end
+ * everything heals; within SETTLE_MS there must be a leader again, a write must go through every
+ * member, and all members must have applied all of it with the same state. */
+#include "tests/sim/sim_nemesis.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "tests/sim/sim_client.h"
+
+enum { SETTLE_MS = 30000, SETTLE_STEP_MS = 500 };
+
+static void cut(struct sim *sim, size_t from, size_t to, uint64_t for_ms)
+{
+    sim->links[from][to].cut_until_us = sim->now_us + for_ms * SIM_MS;
+}
+
+static void crash(struct sim *sim, struct sim_server *server)
+{
+    sim->faults[SIM_CRASH]++;
+    sim_server_crash(server, sim_between(sim, 10, 6000));
+}
+
+static void crash_several(struct sim *sim)
+{
+    size_t count = tt_rng_chance(&sim->rng, 0.2) ? SIM_SERVERS_MAX : 1;
+    for (size_t i = 0; i < count; i++) {
+        struct sim_server *server = sim_pick(sim);
+        if (server) {
+            crash(sim, server);
+        }
+    }
+}
+
+static void stop(struct sim *sim, struct sim_server *server)
+{
+    sim->faults[SIM_STOP]++;
+    sim_server_stop(server, sim_between(sim, 100, 3000));
+}
+
+static void partition(struct sim *sim)
+{
+    sim->faults[SIM_PARTITION]++;
+    uint64_t side = tt_rng_u64(&sim->rng);
+    uint64_t for_ms = sim_between(sim, 100, 8000);
+    for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
+        for (size_t j = 0; j < SIM_SERVERS_MAX; j++) {
+            if (((side >> i) & 1) != ((side >> j) & 1)) {
+                cut(sim, i, j, for_ms);
+            }
+        }
+    }
+}
+
+static void one_way_cut(struct sim *sim)
+{
+    sim->faults[SIM_ONE_WAY_CUT]++;
+    size_t from = (size_t)tt_rng_below(&sim->rng, SIM_SERVERS_MAX);
+    uint64_t for_ms = sim_between(sim, 100, 6000);
+    for (size_t to = 0; to < SIM_SERVERS_MAX; to++) {
+        if (tt_rng_chance(&sim->rng, 0.7)) {
+            cut(sim, from, to, for_ms);
+        }
+    }
+}
+
+static void isolate_leader(struct sim *sim)
+{
+    const struct sim_server *leader = sim_leader(sim);
+    if (!leader) {
+        return;
+    }
+    sim->faults[SIM_ISOLATE_LEADER]++;
+    uint64_t for_ms = sim_between(sim, 200, 5000);
+    for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
+        cut(sim, (size_t)leader->slot, i, for_ms);
+        if (tt_rng_chance(&sim->rng, 0.8)) {
+            cut(sim, i, (size_t)leader->slot, for_ms);
+        }
+    }
+}
+
+static void pause_one(struct sim *sim, struct sim_server *server)
+{
+    const struct sim_server *leader = sim_leader(sim);
+    if (leader && tt_rng_chance(&sim->rng, 0.5)) {
+        server = &sim->servers[leader->slot];
+    }
+    sim->faults[SIM_PAUSE]++;
+    server->paused_until_us = sim->now_us + sim_between(sim, 50, 10000) * SIM_MS;
+    sim_trace(sim, "%s paused", server->name);
+}
+
+static void slow_disk(struct sim *sim, struct sim_server *server)
+{
+    sim->faults[SIM_SLOW_DISK]++;
+    server->sync_us = sim_between(sim, 1, tt_rng_chance(&sim->rng, 0.5) ? 10 : 600) * SIM_MS;
+}
+
+static void disk_failure(struct sim *sim, struct sim_server *server)
+{
+    sim->faults[SIM_DISK_FAILURE]++;
+    server->fault_expected = true;
+    tt_disk_memory_fail_at(server->memory, sim_between(sim, 1, 60),
+                           tt_rng_chance(&sim->rng, 0.5) ? TT_EIO : TT_ENOSPACE);
+}
+
+static void clock_jump(struct sim *sim, struct sim_server *server)
+{
+    sim->faults[SIM_CLOCK_JUMP]++;
+    server->clock_offset_ms += sim_between(sim, 10, 5000);
+    server->timer_us = tt_u64_min(server->timer_us, sim->now_us + 1);
+}
+
+static void net_quality(struct sim *sim)
+{
+    sim->faults[SIM_NET_QUALITY]++;
+    bool bad = tt_rng_chance(&sim->rng, 0.5);
+    sim->drop = bad ? tt_rng_unit(&sim->rng) * 0.3 : 0;
+    sim->duplicate = bad ? tt_rng_unit(&sim->rng) * 0.2 : 0.001;
+    sim->delay_chance = bad ? tt_rng_unit(&sim->rng) * 0.2 : 0.001;
+    sim->delay_us = sim_between(sim, 100, bad ? 100 * SIM_MS : 2 * SIM_MS);
+}
+
+static void hit_server(struct sim *sim, uint64_t dice, struct sim_server *server)
+{
+    if (dice < 8) {
+        stop(sim, server);
+    } else if (dice < 20) {
+        pause_one(sim, server);
+    } else if (dice < 32) {
+        slow_disk(sim, server);
+    } else if (dice < 40) {
+        disk_failure(sim, server);
+    } else if (dice < 46) {
+        clock_jump(sim, server);
+    } else if (dice < 52) {
+        sim->faults[SIM_COMPACTION]++;
+        sim_client_compact(sim, server);
+    } else {
+        sim->faults[SIM_BURST]++;
+        sim_client_burst(sim, server);
+    }
+}
+
+static void hit(struct sim *sim)
+{
+    uint64_t dice = tt_rng_below(&sim->rng, 130);
+    struct sim_server *server = sim_pick(sim);
+    if (dice < 60) {
+        if (server) {
+            hit_server(sim, dice, server);
+        }
+    } else if (dice < 76) {
+        crash_several(sim);
+    } else if (dice < 86) {
+        partition(sim);
+    } else if (dice < 92) {
+        one_way_cut(sim);
+    } else if (dice < 100) {
+        isolate_leader(sim);
+    } else if (dice < 108) {
+        net_quality(sim);
+    } else if (dice < 122) {
+        sim_admin_change(sim);
+    } else if (dice < 126) {
+        sim_admin_transfer(sim);
+    } else {
+        sim_admin_snapshot(sim);
+    }
+}
+
+static void nemesis_step(struct sim *sim, struct sim_event *event)
+{
+    (void)event;
+    if (sim->healing) {
+        return;
+    }
+    hit(sim);
+    struct sim_event next = {.run = nemesis_step, .server = -1};
+    sim_schedule(sim, sim_between(sim, 1, 2 * sim->nemesis_gap_ms) * SIM_MS, next);
+}
+
+void sim_nemesis_begin(struct sim *sim)
+{
+    sim->nemesis_gap_ms = sim_between(sim, 50, tt_rng_chance(&sim->rng, 0.5) ? 800 : 6000);
+    struct sim_event first = {.run = nemesis_step, .server = -1};
+    sim_schedule(sim, 1000 * SIM_MS, first);
+}
+
+static void end_faults(struct sim *sim)
+{
+    sim->healing = true;
+    sim->drop = 0;
+    sim->duplicate = 0;
+    sim->delay_chance = 0;
+    sim->delay_us = 1 * SIM_MS;
+    memset(sim->links, 0, sizeof sim->links);
+    for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
+        struct sim_server *server = &sim->servers[i];
+        server->sync_us = 2 * SIM_MS;
+        server->paused_until_us = 0;
+        if (server->used && server->running) {
+            tt_disk_memory_fail_at(server->memory, 0, 0);
+        }
+    }
+    sim_clients_calm(sim);
+}
+
+/* Every member works again and has everything. */
+static bool settled(struct sim *sim)
+{
+    const struct sim_server *leader = sim_leader(sim);
+    if (!leader || !leader->node->ready) {
+        return false;
+    }
+    const struct tt_membership *members = &leader->node->membership;
+    uint64_t commit = leader->node->commit_index;
+    for (size_t i = 0; i < members->count; i++) {
+        struct sim_server *server = sim_by_id(sim, members->members[i].id);
+        if (!server || !server->running) {
+            return false;
+        }
+        if (members->members[i].role == TT_ROLE_SPARE) {
+            continue; /* gets nothing by design */
+        }
+        if (!sim_client_write_through_ok(sim, server)) {
+            (void)sim_client_write_through(sim, server);
+            return false;
+        }
+        if (server->node->applied_index + 64 < commit) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void trace_servers(struct sim *sim)
+{
+    for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
+        const struct sim_server *server = &sim->servers[i];
+        if (!server->used || !server->running) {
+            continue;
+        }
+        struct tt_node_view view;
+        tt_node_view(server->node, &view);
+        char roles[TT_MEMBERS_MAX * 8] = "";
+        size_t size = 0;
+        const struct tt_membership *members = &server->node->membership;
+        for (size_t m = 0; m < members->count; m++) {
+            size += (size_t)snprintf(roles + size, sizeof roles - size, "%s%c ",
+                                     members->members[m].name, "-+v"[members->members[m].role]);
+        }
+        sim_trace(
+            sim,
+            "%s: state %d term %" PRIu64 " leader %" PRIu64 " commit %" PRIu64 " applied %" PRIu64
+            " last %" PRIu64 " stored %" PRIu64 " snapshot %" PRIu64 " members %s, %s",
+            server->name, (int)view.state, view.term, view.leader_id, view.commit_index,
+            view.applied_index, view.last_index, view.stored_index, view.snapshot_index, roles,
+            sim_client_write_through_ok(sim, server) ? "writes" : "no write went through");
+    }
+}
+
+void sim_nemesis_heal(struct sim *sim)
+{
+    end_faults(sim);
+    uint64_t end_us = sim->now_us + (uint64_t)SETTLE_MS * SIM_MS;
+    bool ok = false;
+    while (!sim->failed && !ok && sim->now_us < end_us) {
+        sim_run(sim, sim->now_us + SETTLE_STEP_MS * SIM_MS);
+        ok = settled(sim);
+    }
+    if (!ok) {
+        trace_servers(sim);
+        const struct sim_server *leader = sim_leader(sim);
+        sim_fail(sim, "no progress %d s after the last fault: leader %s, commit %" PRIu64,
+                 SETTLE_MS / 1000, leader ? leader->name : "none",
+                 leader ? leader->node->commit_index : 0);
+    }
+}
+
+const char *sim_fault_name(size_t fault)
+{
+    static const char *const names[SIM_FAULT_COUNT] = {
+        [SIM_CRASH] = "crash",
+        [SIM_STOP] = "stop",
+        [SIM_PARTITION] = "partition",
+        [SIM_ONE_WAY_CUT] = "one-way cut",
+        [SIM_ISOLATE_LEADER] = "isolated leader",
+        [SIM_PAUSE] = "pause",
+        [SIM_SLOW_DISK] = "slow disk",
+        [SIM_DISK_FAILURE] = "disk failure",
+        [SIM_CLOCK_JUMP] = "clock jump",
+        [SIM_NET_QUALITY] = "network quality",
+        [SIM_MEMBERSHIP] = "membership change",
+        [SIM_TRANSFER] = "transfer",
+        [SIM_SNAPSHOT] = "snapshot",
+        [SIM_COMPACTION] = "compaction",
+        [SIM_BURST] = "burst",
+        [SIM_FRAME_DROPPED] = "frame dropped",
+        [SIM_FRAME_DUPLICATED] = "frame duplicated",
+        [SIM_FRAME_DELAYED] = "frame delayed",
+    };
+    return names[fault];
+}

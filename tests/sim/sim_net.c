@@ -1,0 +1,58 @@
+/* Frames between servers. Each may be dropped, delayed for long, duplicated or overtaken; links are
+ * cut per direction. What the transport never does (deliver a forwarded command twice) is not done
+ * to those either. */
+#include "tests/sim/sim.h"
+
+static void deliver(struct sim *sim, struct sim_event *event)
+{
+    struct sim_server *to = &sim->servers[event->server];
+    const struct sim_server *from = &sim->servers[event->a];
+    if (sim->links[from->slot][to->slot].cut_until_us > sim->now_us) {
+        sim->faults[SIM_FRAME_DROPPED]++;
+        return;
+    }
+    to->dirty = true;
+    tt_node_receive(to->node, from->id,
+                    tt_str((const char *)event->bytes->ptr, event->bytes->size));
+}
+
+static uint64_t delay_us(struct sim *sim)
+{
+    uint64_t delay = sim_between(sim, 50, sim->delay_us);
+    if (tt_rng_chance(&sim->rng, sim->delay_chance)) {
+        sim->faults[SIM_FRAME_DELAYED]++;
+        delay += sim_between(sim, 1 * SIM_MS, 400 * SIM_MS);
+    }
+    return delay;
+}
+
+/* The tag of the body in a frame: field 1 (cluster) takes nine bytes, then comes the body's key. */
+static bool at_most_once(const struct tt_bytes *frame)
+{
+    if (frame->size < 10) {
+        return true;
+    }
+    uint8_t field = frame->ptr[9] >> 3;
+    return field == 11 || field == 13; /* Forward, Change */
+}
+
+void sim_net_send(struct sim_server *from, uint64_t to_id, struct tt_bytes *frame)
+{
+    struct sim *sim = from->sim;
+    struct sim_server *to = sim_by_id(sim, to_id);
+    bool lost = !to || tt_rng_chance(&sim->rng, sim->drop) ||
+                sim->links[from->slot][to->slot].cut_until_us > sim->now_us;
+    if (lost) {
+        sim->faults[SIM_FRAME_DROPPED]++;
+        tt_bytes_unref(frame);
+        return;
+    }
+    struct sim_event event = {.run = deliver, .server = to->slot, .a = (uint64_t)from->slot};
+    if (tt_rng_chance(&sim->rng, sim->duplicate) && !at_most_once(frame)) {
+        sim->faults[SIM_FRAME_DUPLICATED]++;
+        event.bytes = tt_bytes_ref(frame);
+        sim_schedule(sim, delay_us(sim), event);
+    }
+    event.bytes = frame;
+    sim_schedule(sim, delay_us(sim), event);
+}
