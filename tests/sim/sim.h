@@ -213,7 +213,8 @@ void sim_shadow_load(struct sim_shadow *shadow, const struct tt_node_disk *disk)
 
 /* sim_snapshot.c */
 struct tt_node_snapshots sim_snapshots(struct sim_server *server);
-bool sim_snapshot_load(struct sim_server *server, struct tt_node_snapshot *ret);
+bool sim_snapshot_load(struct sim_server *server, const struct tt_wal_snapshot *named,
+                       struct tt_node_snapshot *ret);
 void sim_snapshot_close(struct sim_server *server);
 
 /* sim_check.c */

@@ -192,24 +192,26 @@ static struct tt_node_config node_config(struct sim_server *server)
     };
 }
 
-static bool open_log(struct sim_server *server)
+static bool open_log(struct sim_server *server, struct tt_wal_snapshot *ret_snapshot)
 {
     struct tt_wal_config config = {.disk = &server->disk,
                                    .dir = "log",
                                    .segment_size = SIM_SEGMENT_SIZE,
                                    .log_id = server->id};
-    struct tt_wal_recovered found;
+    struct tt_wal_recovered found = {.term = 0};
     struct tt_err err;
     tt_err_init(&err);
     int r = tt_wal_open(&config, &server->wal, &found, &err);
     must(server, r, &err, "open the log");
+    *ret_snapshot = found.snapshot;
     return r == 0;
 }
 
 static void start_node(struct sim_server *server)
 {
     struct tt_node_snapshot snapshot = {.index = 0};
-    if (!open_log(server) || !sim_snapshot_load(server, &snapshot)) {
+    struct tt_wal_snapshot named;
+    if (!open_log(server, &named) || !sim_snapshot_load(server, &named, &snapshot)) {
         return;
     }
     struct tt_node_disk disk;

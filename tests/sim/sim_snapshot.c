@@ -67,9 +67,10 @@ static int write_file(struct sim_server *server, struct tt_node_snapshot *snapsh
     return r;
 }
 
-static int retain(struct sim_server *server, bool starting, struct tt_err *err)
+static int retain(struct sim_server *server, struct tt_err *err)
 {
-    struct tt_snapshot_retention retention = {.keep = 2, .remove_interrupted = starting};
+    struct tt_snapshot_retention retention = {.keep = 2,
+                                              .pinned_index = server->durable.snapshot_index};
     return tt_snapshot_file_retain(&server->disk, SNAPSHOT_DIR, &retention, err);
 }
 
@@ -81,7 +82,7 @@ static void taken(struct sim *sim, struct sim_event *event)
     int r = write_file(server, &server->taking, &err);
     tt_version_unref(TT_TAKE(server->pinned));
     if (r == 0) {
-        r = retain(server, false, &err);
+        r = retain(server, &err);
     }
     sim_trace(sim, "%s snapshot %" PRIu64 " taken: %d", server->name, server->taking.index, r);
     server->dirty = true;
@@ -243,22 +244,19 @@ struct tt_node_snapshots sim_snapshots(struct sim_server *server)
         .take = take, .read = read_piece, .stage = stage, .install = install, .ctx = server};
 }
 
-bool sim_snapshot_load(struct sim_server *server, struct tt_node_snapshot *ret)
+bool sim_snapshot_load(struct sim_server *server, const struct tt_wal_snapshot *named,
+                       struct tt_node_snapshot *ret)
 {
-    struct tt_snapshot_name names[TT_SNAPSHOT_LIST_MAX];
-    size_t count = 0;
     struct tt_err err;
     tt_err_init(&err);
-    int r = retain(server, true, &err);
-    if (r == 0) {
-        r = tt_snapshot_file_list(&server->disk, SNAPSHOT_DIR, names, &count, &err);
-    }
     TT_AUTO(tt_snapshot_file) file = NULL;
-    if (r == 0 && count > 0) {
-        r = tt_snapshot_file_open(&server->disk, SNAPSHOT_DIR, names[0].index, names[0].term, &file,
+    struct tt_snapshot_name recorded = {.index = named->index, .term = named->term};
+    int r = tt_snapshot_file_settle(&server->disk, SNAPSHOT_DIR, &recorded, &err);
+    if (r == 0 && named->index > 0) {
+        r = tt_snapshot_file_open(&server->disk, SNAPSHOT_DIR, named->index, named->term, &file,
                                   &err);
     }
-    if (r == 0 && count > 0) {
+    if (r == 0 && named->index > 0) {
         struct tt_snapshot_handle handle = tt_snapshot_file_handle(file);
         meta_to_node(tt_snapshot_file_meta(file), &handle, ret);
         r = restore(server, file, &err);
