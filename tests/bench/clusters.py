@@ -121,12 +121,14 @@ class Cluster:
             fields = handle.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def request(self, name, method, path, body=None, timeout=2.0):
+    def request(self, name, method, path, body=None, timeout=2.0, accept="*/*"):
         """One HTTP/1.1 request on a connection of its own: (status, bytes)."""
         host, port = self.endpoints[name].rsplit(":", 1)
         connection = http.client.HTTPSConnection(host, int(port), context=self.tls, timeout=timeout)
         try:
-            headers = {"Content-Type": "application/json"} if body is not None else {}
+            headers = {"Accept": accept}
+            if body is not None:
+                headers["Content-Type"] = "application/json"
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read()

@@ -2,6 +2,7 @@
 import argparse
 import contextlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -59,6 +60,12 @@ def load(cluster, mode, endpoints, timeout=600, **settings):
     return report
 
 
+def quantile(values, part):
+    """The smallest value that is not below `part` of them."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, math.ceil(part * len(ordered)) - 1)]
+
+
 def quartiles(values):
     if len(values) == 1:
         return values[0], values[0], values[0]
@@ -108,6 +115,10 @@ class Results:
                              "peer": peer})
         self.save()
 
+    def add_bar(self, case, values, bar, unit, size=0):
+        """Where there is no peer, the bar to keep takes its place and the case says so."""
+        self.add(f"{case} (bar)", values, [bar], unit, size)
+
     def save(self):
         for suffix, rows in (("", self.rows), (".rounds", self.details)):
             path = os.path.join(RESULTS, f"{self.name}{suffix}.json")
@@ -118,12 +129,12 @@ class Results:
 
     def table(self):
         print(machine())
-        print(f"{'case':<26}{'bytes':>6}{'out':>6}{'tutti':>10}{'quartiles':>18}{'peer':>10}"
+        print(f"{'case':<34}{'bytes':>6}{'out':>6}{'tutti':>10}{'quartiles':>18}{'peer':>10}"
               f"{'quartiles':>18}  {'unit':<6}{'ratio':>7}{'rounds':>7}")
         for row, detail in zip(self.rows, self.details):
             spans = ["{}-{}".format(*(short(detail[who][i]) for i in (0, 2)))
                      for who in ("tutti_quartiles", "peer_quartiles")]
-            print(f"{row['case']:<26}{row['size_bytes'] or '':>6}{row['outstanding'] or '':>6}"
+            print(f"{row['case']:<34}{row['size_bytes'] or '':>6}{row['outstanding'] or '':>6}"
                   f"{short(row['tutti']):>10}{spans[0]:>18}{short(row['peer']):>10}{spans[1]:>18}"
                   f"  {row['unit']:<6}{row['ratio']:>7.2f}{row['rounds']:>7}")
         print(f"written to build/bench/{self.name}.json and {self.name}.rounds.json")

@@ -220,6 +220,7 @@ static int parse_options(int argc, char **argv, struct load_options *options, st
                                       {"connections", O_U32, &options->connections},
                                       {"size", O_U32, &options->size},
                                       {"objects", O_U32, &options->objects},
+                                      {"prepared", O_U32, &options->prepared},
                                       {"watchers", O_U32, &options->watchers},
                                       {"watch-streams", O_U32, &options->watch_streams},
                                       {"rate", O_DOUBLE, &options->rate},

@@ -87,6 +87,8 @@ void load_etcd_update(struct load *load, struct load_op *op);
 void load_etcd_range(struct load *load, struct load_op *op);
 void load_etcd_watch(struct load *load, struct load_op *op);
 bool load_etcd_is_ok(const struct load_op *op);
+/* `size` characters that compress like base64 of random bytes, not like one letter. */
+void load_pad(struct load *load, struct tt_buf *out, size_t size);
 void load_mark(char out[LOAD_MARK_SIZE + 1], uint64_t ns);
 
 struct load_options {
@@ -100,8 +102,9 @@ struct load_options {
     const char *prefix; /* of names; default: random per run */
     uint32_t outstanding;
     uint32_t connections;
-    uint32_t size;    /* bytes of a value or of the stored JSON */
-    uint32_t objects; /* prepared for update, get, list, range, watch */
+    uint32_t size;     /* bytes of a value or of the stored JSON */
+    uint32_t objects;  /* prepared for update, get, list, range, watch */
+    uint32_t prepared; /* of them are there already, from an earlier run */
     uint32_t watchers;
     uint32_t watch_streams; /* per connection */
     double rate;            /* operations per second; 0: closed loop */

@@ -34,6 +34,20 @@ void load_mark(char out[LOAD_MARK_SIZE + 1], uint64_t ns)
     (void)snprintf(out, LOAD_MARK_SIZE + 1, "@t=%016llx@", (unsigned long long)ns);
 }
 
+void load_pad(struct load *load, struct tt_buf *out, size_t size)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *room = tt_buf_reserve(out, size);
+    TT_ASSERT(room || size == 0);
+    uint64_t random = 0;
+    for (size_t i = 0; i < size; i++) {
+        random = i % 10 == 0 ? tt_rng_u64(&load->rng) : random >> 6;
+        room[i] = alphabet[random & 63];
+    }
+    out->len += size;
+}
+
 static struct load_op *op_new(struct load *load, enum load_kind kind)
 {
     struct load_op *op = load->free_ops;
@@ -169,7 +183,8 @@ static void take_mark(struct load *load, const char *mark)
         char c = mark[i];
         began = began << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
     }
-    if (load->phase == LOAD_MEASURE && began >= load->measure_ns) {
+    bool counts = load->phase == LOAD_MEASURE || load->phase == LOAD_DRAIN; /* late ones, too */
+    if (counts && began >= load->measure_ns) {
         load->events++;
         load_hist_add(&load->hist, load_now() - began);
     }
@@ -320,6 +335,8 @@ static int prepare(struct load *load, struct tt_err *err)
 {
     uint64_t end = load_now() + SET_UP_S_MAX * NS_PER_S;
     load->phase = LOAD_PREPARE;
+    load->prepared = load->options.prepared;
+    load->sequence = load->options.prepared;
     uint64_t wanted = load->options.mode->needs_objects ? load->options.objects : 0;
     while (load->prepared < wanted) {
         bool is_stuck = load->sequence == load->options.objects && load->in_flight == 0;
@@ -366,6 +383,13 @@ static int open_all(struct load *load, struct tt_err *err)
     return 0;
 }
 
+static bool is_draining(const struct load *load)
+{
+    bool wants_events = load->options.mode->is_watch && load->watches_lost == 0 &&
+                        load->events < load->done * load->options.watchers;
+    return load->in_flight > 0 || wants_events;
+}
+
 int load_run(struct load *load, struct tt_err *err)
 {
     int r = open_all(load, err);
@@ -388,7 +412,7 @@ int load_run(struct load *load, struct tt_err *err)
     load->gap_ns_max = gap > load->gap_ns_max ? gap : load->gap_ns_max;
     load->phase = LOAD_DRAIN;
     uint64_t end = load_now() + DRAIN_S_MAX * NS_PER_S;
-    while (load->in_flight > 0 && load_now() < end) {
+    while (is_draining(load) && load_now() < end) {
         turn(load, false);
     }
     return 0;

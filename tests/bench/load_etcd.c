@@ -46,7 +46,7 @@ static struct tt_str key_of(const struct load *load, char key[KEY_SIZE], const c
     return tt_str(key, (size_t)len);
 }
 
-static void build_put(const struct load *load, struct load_op *op, struct tt_str key)
+static void build_put(struct load *load, struct load_op *op, struct tt_str key)
 {
     begin(op, "/etcdserverpb.KV/Put");
     put_bytes(&op->body, 1, key);      /* PutRequest.key */
@@ -56,11 +56,7 @@ static void build_put(const struct load *load, struct load_op *op, struct tt_str
     char mark[LOAD_MARK_SIZE + 1];
     load_mark(mark, op->start_ns);
     tt_buf_append(&op->body, mark, mark_size);
-    size_t rest = load->options.size - mark_size;
-    char *room = tt_buf_reserve(&op->body, rest);
-    TT_ASSERT(room);
-    memset(room, 'x', rest);
-    op->body.len += rest;
+    load_pad(load, &op->body, load->options.size - mark_size);
     end(op);
 }
 

@@ -34,12 +34,7 @@ static void object_body(struct load *load, struct load_op *op, const char *prefi
     static const char end[] = "\"}}";
     size_t fixed = op->body.len + sizeof end - 1 + SERVER_ADDS;
     size_t pad = load->options.size > fixed ? load->options.size - fixed : 0;
-    char *room = tt_buf_reserve(&op->body, pad);
-    TT_ASSERT(room || pad == 0);
-    if (pad > 0) {
-        memset(room, 'x', pad);
-        op->body.len += pad;
-    }
+    load_pad(load, &op->body, pad);
     tt_buf_append(&op->body, end, sizeof end - 1);
 }
 
