@@ -100,7 +100,7 @@ class Results:
         self.rows = []
         self.details = []
 
-    def add(self, case, tutti, peer, unit, size=0, outstanding=0):
+    def add(self, case, tutti, peer, unit, size=0, outstanding=0, rounds=None):
         """tutti and peer: lists of one value per round. A unit per second is better when larger,
         any other when smaller; the ratio is above 1 where tutti is better."""
         own, other = quartiles(tutti), quartiles(peer)
@@ -109,15 +109,20 @@ class Results:
         ratio = parts[0] / parts[1] if parts[1] else 0.0
         self.rows.append({"case": case, "size_bytes": size, "outstanding": outstanding,
                           "tutti": round(own[1], 3), "peer": round(other[1], 3), "unit": unit,
-                          "ratio": round(ratio, 3), "rounds": len(tutti)})
+                          "ratio": round(ratio, 3), "rounds": rounds or len(tutti)})
         self.details.append({"case": case, "size_bytes": size, "outstanding": outstanding,
                              "tutti_quartiles": own, "peer_quartiles": other, "tutti": tutti,
                              "peer": peer})
         self.save()
 
-    def add_bar(self, case, values, bar, unit, size=0):
+    def add_bar(self, case, values, bar, unit, size=0, rounds=None):
         """Where there is no peer, the bar to keep takes its place and the case says so."""
-        self.add(f"{case} (bar)", values, [bar], unit, size)
+        self.add(f"{case} (bar)", values, [bar], unit, size, 0, rounds)
+
+    def keep(self, case, tutti, peer):
+        """Single values that are no row, for NAME.rounds.json only."""
+        self.details.append({"case": case, "tutti": tutti, "peer": peer})
+        self.save()
 
     def save(self):
         for suffix, rows in (("", self.rows), (".rounds", self.details)):
