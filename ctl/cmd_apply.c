@@ -300,8 +300,7 @@ static int apply_all(struct apply *apply, const struct ctl_manifest *manifest, s
     int r = print_results(apply);
     TT_ASSERT(r == TT_OK);
     if (failed > 0) {
-        return TT_FAIL(err, first, "%zu of %zu objects could not be applied", failed,
-                       manifest->count);
+        return TT_FAIL(err, first, "%zu of %zu objects not applied", failed, manifest->count);
     }
     return TT_OK;
 }

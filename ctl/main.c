@@ -12,9 +12,8 @@ static const struct {
     const char *title;
     const struct ctl_command *commands;
 } groups[] = {
-    {"Changing objects", ctl_apply_commands},
-    {"The cluster", ctl_cluster_commands},
-    {"Identities", ctl_pki_commands},
+    {"Looking at objects", ctl_get_commands}, {"Changing objects", ctl_apply_commands},
+    {"The cluster", ctl_cluster_commands},    {"Identities", ctl_pki_commands},
     {"This tool", ctl_kubeconfig_commands},
 };
 enum { GROUP_COUNT = sizeof groups / sizeof groups[0] };

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MARKS_FIRST = 64, NUMBER_SIZE_MAX = 400, KEY_SIZE_MAX = 4096 };
+enum { MARKS_FIRST = 64, NUMBER_SIZE_MAX = 400, ODD_NUMBER_SIZE = 64, KEY_SIZE_MAX = 4096 };
 
 struct ctl_yaml {
     struct tt_arena *arena;
@@ -131,11 +131,10 @@ static bool based_number(struct tt_str s, uint64_t *ret)
 }
 
 /* +1, .5, 1.: numbers to YAML that JSON writes differently. */
-static bool odd_number(struct tt_str s, char out[64])
+static bool odd_number(struct tt_str s, char out[ODD_NUMBER_SIZE])
 {
     char text[NUMBER_SIZE_MAX + 1];
-    if (s.len > NUMBER_SIZE_MAX || !all_in(s, "0123456789+-.eE") ||
-        strpbrk("0123456789", "0123456789") == NULL) {
+    if (s.len > NUMBER_SIZE_MAX || !all_in(s, "0123456789+-.eE")) {
         return false;
     }
     memcpy(text, s.ptr, s.len);
@@ -146,8 +145,8 @@ static bool odd_number(struct tt_str s, char out[64])
     if (*end != '\0' || !has_digit || !isfinite(number)) {
         return false;
     }
-    int size = snprintf(out, 64, "%.17g", number);
-    return size > 0 && size < 64;
+    int size = snprintf(out, ODD_NUMBER_SIZE, "%.17g", number);
+    return size > 0 && size < ODD_NUMBER_SIZE;
 }
 
 static bool is_ambiguous(struct tt_str s)
@@ -162,33 +161,44 @@ static bool is_not_finite(struct tt_str s)
     return is_one_of(word, ".inf", ".Inf", ".INF") || is_one_of(s, ".nan", ".NaN", ".NAN");
 }
 
+/* NULL: not a number (or the arena is full, which the text that is made instead then says). */
+static yyjson_mut_val *number(struct ctl_yaml *yaml, struct tt_str s)
+{
+    char odd[ODD_NUMBER_SIZE];
+    uint64_t based = 0;
+    if (s.len == 0 || strchr("0123456789+-.", s.ptr[0]) == NULL) {
+        return NULL;
+    }
+    if (is_json_number(s)) {
+        return yyjson_mut_rawncpy(yaml->doc, s.ptr, s.len);
+    }
+    if (based_number(s, &based)) {
+        return yyjson_mut_uint(yaml->doc, based);
+    }
+    return odd_number(s, odd) ? yyjson_mut_rawcpy(yaml->doc, odd) : NULL;
+}
+
 static int plain_scalar(struct ctl_yaml *yaml, struct tt_str s, yyjson_mut_val **ret,
                         struct tt_err *err)
 {
-    char odd[64];
-    uint64_t based = 0;
-    bool may_be_number = s.len > 0 && strchr("0123456789+-.", s.ptr[0]) != NULL;
+    if (is_ambiguous(s)) {
+        return TT_FAIL(err, TT_EINVAL,
+                       "%u: %.*s is a boolean to some YAML readers and text to others: write true "
+                       "or false, or quote it",
+                       yaml->line, TT_STR_ARG(s));
+    }
+    if (is_not_finite(s)) {
+        return refuse(yaml, err, "JSON has no infinity and no NaN");
+    }
     if (s.len == 0 || tt_str_eq_c(s, "~") || is_one_of(s, "null", "Null", "NULL")) {
         *ret = yyjson_mut_null(yaml->doc);
     } else if (is_one_of(s, "true", "True", "TRUE")) {
         *ret = yyjson_mut_true(yaml->doc);
     } else if (is_one_of(s, "false", "False", "FALSE")) {
         *ret = yyjson_mut_false(yaml->doc);
-    } else if (is_ambiguous(s)) {
-        return TT_FAIL(err, TT_EINVAL,
-                       "%u: %.*s is a boolean to some YAML readers and text to others: write true "
-                       "or false, or quote it",
-                       yaml->line, TT_STR_ARG(s));
-    } else if (is_not_finite(s)) {
-        return refuse(yaml, err, "JSON has no infinity and no NaN");
-    } else if (may_be_number && is_json_number(s)) {
-        *ret = yyjson_mut_rawncpy(yaml->doc, s.ptr, s.len);
-    } else if (may_be_number && based_number(s, &based)) {
-        *ret = yyjson_mut_uint(yaml->doc, based);
-    } else if (may_be_number && odd_number(s, odd)) {
-        *ret = yyjson_mut_rawcpy(yaml->doc, odd);
     } else {
-        *ret = yyjson_mut_strncpy(yaml->doc, s.ptr, s.len);
+        *ret = number(yaml, s);
+        *ret = *ret != NULL ? *ret : yyjson_mut_strncpy(yaml->doc, s.ptr, s.len);
     }
     return *ret != NULL ? TT_OK : arena_full(yaml, err);
 }

@@ -49,11 +49,17 @@ static bool looks_numeric(struct tt_str s)
     return true;
 }
 
+/* Begins or ends in a way that means something to YAML. */
+static bool has_marked_end(struct tt_str s)
+{
+    return strchr("-?:,[]{}#&*!|>'\"%@` =<", s.ptr[0]) != NULL || s.ptr[s.len - 1] == ' ' ||
+           s.ptr[s.len - 1] == ':' || tt_str_starts(s, TT_STR("..."));
+}
+
 static bool is_plain(struct tt_str s)
 {
     if (s.len == 0 || s.len > PLAIN_SIZE_MAX || is_word(s) || looks_numeric(s) ||
-        strchr("-?:,[]{}#&*!|>'\"%@` =<", s.ptr[0]) != NULL || s.ptr[s.len - 1] == ' ' ||
-        s.ptr[s.len - 1] == ':' || !tt_utf8_valid(s) || tt_str_starts(s, TT_STR("..."))) {
+        has_marked_end(s)) {
         return false;
     }
     for (size_t i = 0; i < s.len; i++) {
