@@ -111,6 +111,16 @@ static int write_kubeconfig(struct testd *d, const char *user, struct tt_err *er
     return tt_file_write_atomic(path, tt_buf_view(&buf), 0600, err);
 }
 
+static int write_kubeconfigs(struct testd *d, struct tt_err *err)
+{
+    static const char *const users[] = {"admin", "reader", "nobody", "agent-n1"};
+    int r = TT_OK;
+    for (size_t i = 0; r == TT_OK && i < sizeof users / sizeof users[0]; i++) {
+        r = write_kubeconfig(d, users[i], err);
+    }
+    return r;
+}
+
 static int make_tls(struct testd *d, struct tt_err *err)
 {
     char cert[PATH_SIZE];
@@ -258,7 +268,7 @@ static int start_input(struct testd *d)
 {
     d->input.data = d;
     int r = uv_pipe_init(tt_loop_uv(d->loop), &d->input, 0);
-    if (r == 0 && uv_pipe_open(&d->input, 0) == 0) {
+    if (r == 0 && uv_guess_handle(0) == UV_NAMED_PIPE && uv_pipe_open(&d->input, 0) == 0) {
         r = uv_read_start((uv_stream_t *)&d->input, input_room, input_read);
     }
     return r;
@@ -356,10 +366,7 @@ static int start(struct testd *d, struct tt_err *err)
     r = r ? r : start_agent(d, err);
     r = r ? r : start_api(d, err);
     r = r ? r : start_second(d, err);
-    static const char *const users[] = {"admin", "reader", "nobody", "agent-n1"};
-    for (size_t i = 0; r == TT_OK && i < sizeof users / sizeof users[0]; i++) {
-        r = write_kubeconfig(d, users[i], err);
-    }
+    r = r ? r : write_kubeconfigs(d, err);
     r = r ? r : bootstrap(d, err);
     if (r == TT_OK && (start_signals(d) || start_input(d))) {
         r = TT_FAIL(err, TT_EINTERNAL, "signals and standard input");
