@@ -13,7 +13,7 @@
 
 enum {
     PIECE_ITEMS = 64,
-    PIECE_SIZE = 128 << 10,
+    PIECE_SIZE = 64 << 10,
     TABLE_PAGE_MAX = 5000, /* rows of one page: they are held until the head can be written */
     PAGE_BYTES_MAX = 48 << 20,
 };

@@ -11,6 +11,10 @@
 #include "base/log.h"
 #include "base/rng.h"
 
+/* Bytes queued on one stream: a slow watch or list is read again from the store, not queued for, so
+ * that a thousand of them cost 256 MiB at the very worst. */
+enum { BACKLOG_MAX = 256 << 10 };
+
 uint64_t api_now_ms(const struct tt_api_worker *worker)
 {
     return tt_clock_ms(worker->api->config.clock);
@@ -389,6 +393,9 @@ int tt_api_worker_new(struct tt_api *api, const struct tt_api_worker_config *con
         .limits = config->limits,
         .handler = {.request = api_on_request, .cancelled = api_on_cancelled, .ctx = worker},
     };
+    if (http.limits.response_backlog_max == 0) {
+        http.limits.response_backlog_max = BACKLOG_MAX;
+    }
     int r = load_ca(worker, err);
     if (r == TT_OK) {
         r = tt_http_server_new(&http, &worker->server, err);
