@@ -1,0 +1,193 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "api/admission/object.h"
+#include "api/admission/seal.h"
+#include "tests/support/store_fixture.h"
+
+struct bench {
+    struct store_fixture fixture;
+    struct tt_registry *registry;
+    struct tt_kinds *kinds;
+    struct tt_arena *arena;
+    struct tt_subject subject;
+    struct tt_admission admission;
+};
+
+static int setup(void **state)
+{
+    struct bench *b = TT_NEW(struct bench);
+    store_fixture_init(&b->fixture);
+    (void)store_fixture_put(&b->fixture, "o/core/namespaces//live",
+                            "{\"kind\":\"Namespace\",\"metadata\":{\"name\":\"live\"}}");
+    (void)store_fixture_put(&b->fixture, "o/core/namespaces//dying",
+                            "{\"kind\":\"Namespace\",\"metadata\":{\"name\":\"dying\","
+                            "\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}}");
+    (void)store_fixture_put(&b->fixture, "o/core/pods/live/mine",
+                            "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"mine\"},\"spec\":{"
+                            "\"nodeName\":\"n1\"}}");
+    assert_int_equal(tt_registry_new(&b->registry, NULL), TT_OK);
+    b->kinds = tt_registry_get(b->registry);
+    b->arena = tt_arena_new(1 << 16, 1 << 24);
+    b->subject = (struct tt_subject){.kind = TT_SUBJECT_ADMIN};
+    b->admission = (struct tt_admission){.version = tt_store_version(b->fixture.store),
+                                         .arena = b->arena,
+                                         .subject = &b->subject,
+                                         .now_ms = 1000000};
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+    tt_version_unref(b->admission.version);
+    tt_arena_free(b->arena);
+    tt_kinds_unref(b->kinds);
+    tt_registry_free(b->registry);
+    store_fixture_fini(&b->fixture);
+    tt_free(b);
+    return 0;
+}
+
+static struct tt_object object(struct bench *b, const char *plural, const char *json)
+{
+    struct tt_object result;
+    const struct tt_kind *kind =
+        tt_kinds_resource(b->kinds, TT_STR(""), TT_STR("v1"), tt_str_c(plural));
+    assert_int_equal(tt_object_stored(kind, b->arena, tt_str_c(json), 0, &result, NULL), TT_OK);
+    return result;
+}
+
+static void a_live_namespace_becomes_a_compare(void **state)
+{
+    struct bench *b = *state;
+    struct tt_object cm = object(b, "configmaps", "{\"metadata\":{\"name\":\"x\"}}");
+    assert_int_equal(tt_admit_namespace(&b->admission, &cm, TT_STR("live"), NULL), TT_OK);
+    assert_int_equal(b->admission.compare_count, 1);
+    assert_true(tt_str_eq_c(b->admission.compares[0].key, "o/core/namespaces//live"));
+    assert_int_equal(b->admission.compares[0].mod_revision, 1);
+}
+
+static void absent_and_dying_namespaces_take_nothing(void **state)
+{
+    struct bench *b = *state;
+    struct tt_object cm = object(b, "configmaps", "{\"metadata\":{\"name\":\"x\"}}");
+    assert_int_equal(tt_admit_namespace(&b->admission, &cm, TT_STR("none"), NULL), TT_ENOTFOUND);
+    assert_int_equal(tt_admit_namespace(&b->admission, &cm, TT_STR("dying"), NULL), TT_EFORBIDDEN);
+    assert_int_equal(b->admission.compare_count, 0);
+}
+
+static void a_granted_name_binds(void **state)
+{
+    struct bench *b = *state;
+    struct tt_object node = object(b, "nodes", "{\"metadata\":{\"name\":\"n2\"}}");
+    b->admission.grant.only_name = TT_STR("n1");
+    assert_int_equal(tt_admit_grant(&b->admission, &node, NULL), TT_EFORBIDDEN);
+    b->admission.grant.only_name = TT_STR("n2");
+    assert_int_equal(tt_admit_grant(&b->admission, &node, NULL), TT_OK);
+}
+
+static void events_are_about_own_things_only(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        const char *about;
+        int expected;
+    } cases[] = {
+        {"{\"kind\":\"Node\",\"name\":\"n1\"}", TT_OK},
+        {"{\"kind\":\"Node\",\"name\":\"n2\"}", TT_EFORBIDDEN},
+        {"{\"kind\":\"Pod\",\"namespace\":\"live\",\"name\":\"mine\"}", TT_OK},
+        {"{\"kind\":\"Pod\",\"namespace\":\"live\",\"name\":\"other\"}", TT_EFORBIDDEN},
+        {"{\"kind\":\"Secret\",\"namespace\":\"live\",\"name\":\"mine\"}", TT_EFORBIDDEN},
+    };
+    b->admission.grant.event_node = TT_STR("n1");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *json = tt_arena_printf(
+            b->arena, "{\"metadata\":{\"name\":\"e\"},\"involvedObject\":%s}", cases[i].about);
+        assert_non_null(json);
+        struct tt_object event = object(b, "events", json);
+        assert_int_equal(tt_admit_grant(&b->admission, &event, NULL), cases[i].expected);
+    }
+}
+
+static int read_options(struct bench *b, const char *json, struct tt_delete_options *ret)
+{
+    yyjson_mut_doc *doc = NULL;
+    assert_int_equal(
+        tt_json_parse(b->arena, tt_str_c(json), TT_JSON_DUPLICATES_REFUSE, NULL, &doc, NULL),
+        TT_OK);
+    return tt_delete_options_read(yyjson_mut_doc_get_root(doc), ret, NULL);
+}
+
+static void delete_options_are_read_or_refused(void **state)
+{
+    struct bench *b = *state;
+    struct tt_delete_options options;
+    assert_int_equal(read_options(b,
+                                  "{\"propagationPolicy\":\"Foreground\",\"gracePeriodSeconds\":5,"
+                                  "\"dryRun\":[\"All\"],\"preconditions\":{\"uid\":\"u\","
+                                  "\"resourceVersion\":\"7\"}}",
+                                  &options),
+                     TT_OK);
+    assert_true(options.foreground && !options.orphan && options.dry_run && options.has_grace);
+    assert_int_equal(options.grace_s, 5);
+    assert_true(options.has_revision && options.revision == 7);
+    assert_true(tt_str_eq_c(options.uid, "u"));
+    assert_int_equal(read_options(b, "{\"propagationPolicy\":\"Up\"}", &options), TT_EINVALID);
+    assert_int_equal(read_options(b, "{\"dryRun\":[\"Some\"]}", &options), TT_EINVAL);
+    assert_int_equal(read_options(b, "{\"preconditions\":{\"resourceVersion\":\"x\"}}", &options),
+                     TT_EINVAL);
+}
+
+static void preconditions_and_protection_come_first(void **state)
+{
+    struct bench *b = *state;
+    struct tt_object cm = object(b, "configmaps", "{\"metadata\":{\"name\":\"x\",\"uid\":\"u1\"}}");
+    struct tt_object ns = object(b, "namespaces", "{\"metadata\":{\"name\":\"default\"}}");
+    struct tt_delete_options options = {.uid = TT_STR("u2")};
+    enum tt_deletion outcome = TT_DELETION_UNCHANGED;
+    assert_int_equal(tt_admit_delete(&b->admission, &cm, 9, &options, &outcome, NULL),
+                     TT_ECONFLICT);
+    options = (struct tt_delete_options){.has_revision = true, .revision = 8};
+    assert_int_equal(tt_admit_delete(&b->admission, &cm, 9, &options, &outcome, NULL),
+                     TT_ECONFLICT);
+    options = (struct tt_delete_options){.uid = TT_STR("u1")};
+    assert_int_equal(tt_admit_delete(&b->admission, &cm, 9, &options, &outcome, NULL), TT_OK);
+    assert_int_equal(outcome, TT_DELETION_REMOVE);
+    options = (struct tt_delete_options){0};
+    assert_int_equal(tt_admit_delete(&b->admission, &ns, 9, &options, &outcome, NULL),
+                     TT_EFORBIDDEN);
+}
+
+static void secrets_are_never_stored_plain(void **state)
+{
+    struct bench *b = *state;
+    struct tt_value value = {
+        .codec = TT_CODEC_JSON, .splice = 13, .bytes = TT_STR("{\"metadata\":{\"name\":\"s\"}}")};
+    struct tt_value plain = value;
+    assert_int_equal(tt_value_seal(NULL, b->arena, TT_STR("o/core/configmaps/a/s"), &plain, NULL),
+                     TT_OK);
+    assert_int_equal(plain.codec, TT_CODEC_JSON);
+    assert_int_equal(tt_value_seal(NULL, b->arena, TT_STR("o/core/secrets/a/s"), &value, NULL),
+                     TT_EUNAVAILABLE);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_live_namespace_becomes_a_compare),
+        TEST(absent_and_dying_namespaces_take_nothing),
+        TEST(a_granted_name_binds),
+        TEST(events_are_about_own_things_only),
+        TEST(delete_options_are_read_or_refused),
+        TEST(preconditions_and_protection_come_first),
+        TEST(secrets_are_never_stored_plain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
