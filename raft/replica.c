@@ -109,7 +109,9 @@ static void io_set_timer(void *ctx, uint64_t at_ms)
 static void io_peers_changed(void *ctx, const struct tt_member *members, size_t count)
 {
     struct tt_replica *replica = ctx;
-    tt_transport_set_peers(replica->transport, members, count);
+    if (count > 0) { /* a joining server knows no configuration yet, only whom to listen to */
+        tt_transport_set_peers(replica->transport, members, count);
+    }
 }
 
 static void write_status(struct tt_replica *replica)
@@ -440,7 +442,12 @@ static int new_threads(struct tt_replica *replica, struct tt_err *err)
                                                   .reachable = transport_reachable,
                                                   .stats = transport_stats,
                                                   .ctx = replica};
-    return tt_transport_new(&transport, &replica->transport, err);
+    int made = tt_transport_new(&transport, &replica->transport, err);
+    if (made == TT_OK && replica->config.known_count > 0) {
+        tt_transport_set_peers(replica->transport, replica->config.known,
+                               replica->config.known_count);
+    }
+    return made;
 }
 
 int tt_replica_new(const struct tt_replica_config *config, struct tt_replica **ret_replica,

@@ -36,6 +36,8 @@ struct tt_replica_config {
     uint64_t member_id;              /* of this server */
     const struct tt_member *initial; /* all first members with this one; borrowed */
     size_t initial_count;            /* 0: joins an existing cluster, knows nothing yet */
+    const struct tt_member *known;   /* joining: whom to talk with until the log says; borrowed */
+    size_t known_count;
     void (*fatal)(void *ctx, const struct tt_err *err); /* any thread, once: end the process */
     void *ctx;
 };

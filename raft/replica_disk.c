@@ -14,6 +14,12 @@
 static int bootstrap(struct tt_replica *replica, struct tt_err *err)
 {
     const struct tt_replica_config *config = &replica->config;
+    if (config->member_id == 0) {
+        return TT_FAIL(err, TT_EINVAL,
+                       "%s is empty: start a first cluster with --bootstrap or enter one with "
+                       "--join",
+                       config->data_dir);
+    }
     struct tt_datadir_bootstrap bootstrap = {.identity.member_id = config->member_id};
     (void)snprintf(bootstrap.identity.cluster_id, sizeof bootstrap.identity.cluster_id, "%s",
                    config->cluster_id);

@@ -20,6 +20,7 @@
 #include "raft/replica.h"
 #include "reconciler/containers/containers.h"
 #include "reconciler/core/core.h"
+#include "server/main/join.h"
 #include "server/main/keys.h"
 
 enum {
@@ -156,10 +157,25 @@ static int derive_cluster_id(struct server *server, struct tt_err *err)
 
 /* Parts. */
 
+/* A data directory that holds a member needs nobody to tell it who it is. */
+static bool is_new_joiner(const struct server_options *o)
+{
+    char member[4096];
+    int size = snprintf(member, sizeof member, "%s/member", o->data_dir);
+    return o->join != NULL && size > 0 && (size_t)size < sizeof member && !tt_path_exists(member);
+}
+
 static int open_replica(struct server *server, struct tt_err *err)
 {
     const struct server_options *o = &server->options;
-    uint64_t id = o->member_id != 0 ? o->member_id : 1 + tt_random_u64() % UINT32_MAX;
+    struct join_answer join = {.member_count = 0};
+    if (is_new_joiner(o)) {
+        int r = join_ask(o, &join, err);
+        if (r != TT_OK) {
+            return r;
+        }
+    }
+    bool joins = join.member_count > 0;
     const struct tt_replica_config config = {.data_dir = o->data_dir,
                                              .name = o->name,
                                              .cluster = server->cluster,
@@ -171,10 +187,13 @@ static int open_replica(struct server *server, struct tt_err *err)
                                              .pool = server->pool,
                                              .slow_pool = server->slow_pool,
                                              .clock = tt_clock_real(),
-                                             .cluster_id = server->cluster_id,
-                                             .member_id = id,
+                                             .cluster_id =
+                                                 joins ? join.cluster_id : server->cluster_id,
+                                             .member_id = joins ? join.member_id : o->member_id,
                                              .initial = o->initial,
                                              .initial_count = o->initial_count,
+                                             .known = join.members,
+                                             .known_count = join.member_count,
                                              .fatal = fatal,
                                              .ctx = server};
     return tt_replica_new(&config, &server->replica, err);

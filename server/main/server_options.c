@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum { OPTION_COUNT = 18 };
+enum { OPTION_COUNT = 17 };
 
 static void fill_table(struct server_options *o, struct tt_option table[OPTION_COUNT])
 {
@@ -28,8 +28,8 @@ static void fill_table(struct server_options *o, struct tt_option table[OPTION_C
          "salt of the passphrase, the same on all servers [DIR/seal.salt]"},
         {"bootstrap", 0, TT_OPTION_STRING, &o->bootstrap, "LIST",
          "first members NAME=HOST:PORT,… (peer addresses), the same on each"},
-        {"join", 0, TT_OPTION_FLAG, &o->join, NULL, "start empty as a new member of a cluster"},
-        {"member-id", 0, TT_OPTION_U64, &o->member_id, "ID", "with --join: the id it was added by"},
+        {"join", 0, TT_OPTION_STRING, &o->join, "URLS",
+         "https addresses of a running cluster to enter as a new member"},
         {"api-threads", 0, TT_OPTION_U64, &o->api_threads, "N", "API threads [one per core]"},
         {"log-level", 0, TT_OPTION_STRING, &o->log_level, "LEVEL",
          "debug, info, warn or error [info]"},
@@ -48,7 +48,10 @@ void server_options_help(struct tt_buf *buf)
              "and reconcilers.\n\n");
     const struct tt_option_set set = {table, OPTION_COUNT};
     tt_options_help(&set, buf);
-    tt_buf_c(buf, "\nA first cluster: give each server the same --bootstrap list. Certificates and "
+    tt_buf_c(buf, "\nA first cluster: give each server the same --bootstrap list. A further "
+                  "server: `tuttictl "
+                  "cluster add`,\nthen start it with --join, then `tuttictl cluster promote`. "
+                  "Certificates and "
                   "keys come from\n`tuttictl pki`. SIGTERM stops cleanly; SIGHUP reloads "
                   "certificates.\n");
 }
@@ -69,7 +72,7 @@ static int check_required(const struct server_options *o, struct tt_err *err)
                            required[i].name);
         }
     }
-    if (o->bootstrap != NULL && o->join) {
+    if (o->bootstrap != NULL && o->join != NULL) {
         return TT_FAIL(err, TT_EINVAL, "--bootstrap starts a cluster, --join enters one: give one");
     }
     return TT_OK;

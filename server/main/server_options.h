@@ -23,8 +23,9 @@ struct server_options {
     const char *bootstrap;       /* NAME=HOST:PORT,… of all first members */
     const char *log_level;
     uint64_t api_threads; /* 0: one per core */
-    uint64_t member_id;   /* of a joining server; 0: chosen */
-    bool join;            /* an empty data directory is a new member of a running cluster */
+    uint64_t member_id;   /* from --bootstrap; a joining server is told by the cluster */
+    const char
+        *join; /* https URLs of a running cluster: an empty data directory becomes a member */
     bool help;
     /* From the above: */
     char api_host[TT_ADDRESS_SIZE], peer_host[TT_ADDRESS_SIZE];
