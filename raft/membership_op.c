@@ -174,6 +174,18 @@ static void promote(struct tt_node *node)
     }
 }
 
+static void transfer(struct tt_node *node, uint64_t to)
+{
+    struct membership_op *change = &node->change;
+    struct raft_event event = {.type = RAFT_TRANSFER};
+    event.transfer.server_id = to;
+    int refusal = 0;
+    tt_sm_move(&change->sm, CHANGE_TRANSFERRING);
+    if (!node_step(node, &event, &refusal) && node_alive(node)) {
+        end_with(node, TT_EUNAVAILABLE, raft_strerror(refusal));
+    }
+}
+
 static void remove_member(struct tt_node *node)
 {
     uint64_t id = node->change.member.id;
@@ -189,29 +201,24 @@ static void remove_member(struct tt_node *node)
     int r = tt_membership_remove(&next, id, reachable, &err);
     if (r < 0) {
         end(node, r, &err);
-        return;
+    } else if (id == node->config.id) {
+        /* A leader that is no member by its own log, uncommitted, could neither lead again nor vote
+         * for one with less: somebody else has to remove it. */
+        transfer(node, 0);
+    } else {
+        (void)append(node, &next);
     }
-    (void)append(node, &next);
 }
 
-static void transfer(struct tt_node *node)
+static void begin_transfer(struct tt_node *node)
 {
-    struct membership_op *change = &node->change;
-    uint64_t to = change->member.id;
+    uint64_t to = node->change.member.id;
     if (to == node->config.id) {
         end_with(node, 0, "");
-        return;
-    }
-    if (to != 0 && !tt_membership_is_voter(&node->membership, to)) {
+    } else if (to != 0 && !tt_membership_is_voter(&node->membership, to)) {
         end_with(node, TT_ECONFLICT, "only a voter can lead");
-        return;
-    }
-    struct raft_event event = {.type = RAFT_TRANSFER};
-    event.transfer.server_id = to;
-    int refusal = 0;
-    tt_sm_move(&change->sm, CHANGE_TRANSFERRING);
-    if (!node_step(node, &event, &refusal) && node_alive(node)) {
-        end_with(node, TT_EUNAVAILABLE, raft_strerror(refusal));
+    } else {
+        transfer(node, to);
     }
 }
 
@@ -228,7 +235,7 @@ static void begin(struct tt_node *node)
         remove_member(node);
         break;
     case TT_CHANGE_TRANSFER:
-        transfer(node);
+        begin_transfer(node);
         break;
     case TT_CHANGE_SNAPSHOT:
         TT_ASSERT(false); /* answered before it gets here */
@@ -451,6 +458,10 @@ void membership_op_leadership_lost(struct tt_node *node)
     case CHANGE_IDLE:
         break;
     case CHANGE_TRANSFERRING:
+        if (change->kind == TT_CHANGE_REMOVE) {
+            end_with(node, TT_ENOTLEADER, "it led: leadership was handed over, ask again");
+            break;
+        }
         end_with(node, 0, ""); /* who leads now is seen in the status */
         break;
     case CHANGE_APPENDED:

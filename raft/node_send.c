@@ -185,6 +185,9 @@ static void send_request_vote(struct tt_node *node, const struct raft_message *r
     node_send(node, raft->server_id, &message);
 }
 
+/* A refused pre-vote carries our term when that is the reason: the core echoes the candidate's,
+ * which then never learns that it is behind. A long log at a low term and a short one at a high
+ * term would refuse each other for ever. */
 static void send_request_vote_result(struct tt_node *node, const struct raft_message *raft)
 {
     Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;
@@ -192,6 +195,9 @@ static void send_request_vote_result(struct tt_node *node, const struct raft_mes
     result.term = raft->request_vote_result.term;
     result.vote_granted = raft->request_vote_result.vote_granted;
     result.pre_vote = raft->request_vote_result.pre_vote;
+    if (result.pre_vote && !result.vote_granted) {
+        result.term = tt_u64_max(result.term, raft_current_term(&node->raft));
+    }
     message.body_case = TT__PEER__MESSAGE__BODY_REQUEST_VOTE_RESULT;
     message.request_vote_result = &result;
     node_send(node, raft->server_id, &message);
