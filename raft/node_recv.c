@@ -241,7 +241,7 @@ void node_receive(struct tt_node *node, struct node_peer *peer, const Tt__Peer__
         read_index_ack(node, peer->id, message->read_probe_reply);
         break;
     case TT__PEER__MESSAGE__BODY_READ_INDEX:
-        read_index_question(node, peer->id, message->read_index->request);
+        read_index_question(node, peer->id, message->read_index);
         break;
     case TT__PEER__MESSAGE__BODY_READ_INDEX_REPLY:
         read_index_answer(node, message->read_index_reply);

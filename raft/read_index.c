@@ -80,15 +80,32 @@ void read_index_add(struct tt_node *node, struct tt_read_op *op)
     tt_list_push_back(&node->reads.joining, &wait->link);
 }
 
-void read_index_question(struct tt_node *node, uint64_t peer_id, uint64_t request)
+/* These voters and we: a majority of the latest configuration. */
+static bool is_majority(const struct tt_node *node, const uint64_t *ids, size_t count)
+{
+    size_t votes = tt_membership_is_voter(&node->membership, node->config.id);
+    for (size_t i = 0; i < count; i++) {
+        votes += tt_membership_is_voter(&node->membership, ids[i]);
+    }
+    return votes > tt_membership_voter_count(&node->membership) / 2;
+}
+
+void read_index_question(struct tt_node *node, uint64_t peer_id, const Tt__Peer__ReadIndex *ask)
 {
     struct read_wait *wait = TT_NEW(struct read_wait);
     wait->peer_id = peer_id;
-    wait->request = request;
+    wait->request = ask->request;
     wait->deadline_ms = node->now_ms + READ_DEADLINE_MS_DEFAULT;
     node->reads.count++;
     if (node->lead_term == 0 || node->reads.count > TT_NODE_READS_MAX) {
         finish(node, wait, TT_ENOTLEADER);
+        return;
+    }
+    bool same_term = ask->term == node->lead_term || NODE_FAULT(node, probe_ignores_term);
+    if (node->ready && same_term && is_majority(node, &peer_id, 1)) {
+        wait->index = node->commit_index;
+        node->stats.read_count++;
+        finish(node, wait, 0);
         return;
     }
     tt_list_push_back(&node->reads.joining, &wait->link);
@@ -112,15 +129,9 @@ static void probe_voters(struct tt_node *node)
     node->stats.read_round_count++;
 }
 
-/* A majority of the voters is still at our term. */
 static bool round_won(const struct tt_node *node)
 {
-    const struct read_index *reads = &node->reads;
-    size_t votes = tt_membership_is_voter(&node->membership, node->config.id);
-    for (size_t i = 0; i < reads->ack_count; i++) {
-        votes += tt_membership_is_voter(&node->membership, reads->acks[i]);
-    }
-    return votes > tt_membership_voter_count(&node->membership) / 2 ||
+    return is_majority(node, node->reads.acks, node->reads.ack_count) ||
            NODE_FAULT(node, read_without_probe);
 }
 
@@ -224,6 +235,7 @@ static void question_turn(struct tt_node *node)
     Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;
     Tt__Peer__ReadIndex question = TT__PEER__READ_INDEX__INIT;
     question.request = reads->request;
+    question.term = raft_current_term(&node->raft); /* from the core, as for a probe */
     message.body_case = TT__PEER__MESSAGE__BODY_READ_INDEX;
     message.read_index = &question;
     node_send(node, leader, &message);

@@ -7,6 +7,9 @@
  *   joining → round → applying → answered          (leader)
  *   joining → asked → applying → answered          (follower)
  *
+ * A question carries its sender's term. At T it is as good as an answer to a probe that was sent
+ * after the asking reads arrived: where leader and asker are a majority, no round is needed.
+ *
  * Why it is safe: a leader elected before the read would have moved a voter of that majority above
  * T. Ownership: embedded in the node. Thread: core. Errors: in op->code. */
 #ifndef RAFT_READ_INDEX_H
@@ -46,7 +49,7 @@ struct read_index {
 void read_index_init(struct read_index *reads);
 void read_index_fini(struct read_index *reads);
 void read_index_add(struct tt_node *node, struct tt_read_op *op);
-void read_index_question(struct tt_node *node, uint64_t peer_id, uint64_t request);
+void read_index_question(struct tt_node *node, uint64_t peer_id, const Tt__Peer__ReadIndex *ask);
 void read_index_answer(struct tt_node *node, const Tt__Peer__ReadIndexReply *reply);
 void read_index_probe(struct tt_node *node, uint64_t peer_id, const Tt__Peer__ReadProbe *probe);
 void read_index_ack(struct tt_node *node, uint64_t peer_id, const Tt__Peer__ReadProbeReply *ack);
