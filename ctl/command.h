@@ -35,6 +35,9 @@ void ctl_print(const char *fmt, ...) TT_PRINTF(1, 2); /* to standard output */
 /* One per file; NULL-terminated by name. */
 extern const struct ctl_command ctl_pki_commands[];
 extern const struct ctl_command ctl_apply_commands[];
+extern const struct ctl_command ctl_delete_commands[];
+extern const struct ctl_command ctl_describe_commands[];
+extern const struct ctl_command ctl_wait_commands[];
 extern const struct ctl_command ctl_get_commands[];
 extern const struct ctl_command ctl_kubeconfig_commands[];
 extern const struct ctl_command ctl_cluster_commands[];

@@ -9,11 +9,16 @@
 
 /* In the order of the help. */
 static const struct {
-    const char *title;
+    const char *title; /* NULL: goes on with the group above */
     const struct ctl_command *commands;
 } groups[] = {
-    {"Looking at objects", ctl_get_commands}, {"Changing objects", ctl_apply_commands},
-    {"The cluster", ctl_cluster_commands},    {"Identities", ctl_pki_commands},
+    {"Looking at objects", ctl_get_commands},
+    {NULL, ctl_describe_commands},
+    {NULL, ctl_wait_commands},
+    {"Changing objects", ctl_apply_commands},
+    {NULL, ctl_delete_commands},
+    {"The cluster", ctl_cluster_commands},
+    {"Identities", ctl_pki_commands},
     {"This tool", ctl_kubeconfig_commands},
 };
 enum { GROUP_COUNT = sizeof groups / sizeof groups[0] };
@@ -22,7 +27,9 @@ static void usage(FILE *out)
 {
     (void)fprintf(out, "tuttictl looks at and changes a tutti cluster.\n");
     for (size_t g = 0; g < GROUP_COUNT; g++) {
-        (void)fprintf(out, "\n%s:\n", groups[g].title);
+        if (groups[g].title != NULL) {
+            (void)fprintf(out, "\n%s:\n", groups[g].title);
+        }
         for (const struct ctl_command *c = groups[g].commands; c->name != NULL; c++) {
             (void)fprintf(out, "  %-18s %s\n", c->name, c->summary);
         }

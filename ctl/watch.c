@@ -5,6 +5,7 @@
 
 #include <time.h>
 
+#include "api/http/uri.h"
 #include "api/json/json.h"
 #include "base/clock.h"
 
@@ -94,8 +95,7 @@ int ctl_watch(struct ctl_session *session, const struct ctl_watch *watch, struct
 /* ---- following ---- */
 
 struct follower {
-    ctl_check check;
-    void *ctx;
+    const struct ctl_follow *follow;
     bool satisfied;
 };
 
@@ -106,7 +106,8 @@ static bool on_event(void *ctx, const struct ctl_event *event)
         return true;
     }
     bool is_gone = tt_str_eq_c(event->type, "DELETED");
-    follower->satisfied = follower->check(follower->ctx, is_gone ? NULL : event->object);
+    follower->satisfied =
+        follower->follow->check(follower->follow->ctx, is_gone ? NULL : event->object);
     return !follower->satisfied;
 }
 
@@ -132,21 +133,23 @@ static void pause_before(uint64_t deadline_ms)
 }
 
 static int follow_once(struct ctl_session *session, const struct ctl_target *target,
-                       uint64_t deadline_ms, struct follower *follower, struct tt_err *err)
+                       struct follower *follower, struct tt_err *err)
 {
-    const struct ctl_selection everything = {.labels = NULL};
     CTL_AUTO_ANSWER struct ctl_answer answer = {0};
     TT_AUTO_BUF struct tt_buf path;
     tt_buf_init(&path, CTL_PATH_SIZE_MAX);
-    ctl_collection_path(session, &everything, target, &path);
+    ctl_resource_path(target->resource, follower->follow->ns, TT_STR(""), &path);
+    tt_buf_c(&path, "?fieldSelector=metadata.name%3D");
+    tt_uri_encode(&path, target->name);
+    tt_buf_char(&path, '&');
     int r = ctl_get(session, tt_buf_view(&path), &answer, err);
     if (r != TT_OK) {
         return r;
     }
     yyjson_val *root = yyjson_doc_get_root(answer.doc);
     yyjson_val *object = yyjson_arr_get_first(yyjson_obj_get(root, "items"));
-    follower->satisfied = follower->check(follower->ctx, object);
-    uint64_t left = left_ms(deadline_ms);
+    follower->satisfied = follower->follow->check(follower->follow->ctx, object);
+    uint64_t left = left_ms(follower->follow->deadline_ms);
     if (follower->satisfied || left == 0) {
         return TT_OK;
     }
@@ -159,14 +162,14 @@ static int follow_once(struct ctl_session *session, const struct ctl_target *tar
     return ctl_watch(session, &watch, err);
 }
 
-int ctl_follow(struct ctl_session *session, const struct ctl_target *target, uint64_t deadline_ms,
-               ctl_check check, void *ctx, struct tt_err *err)
+int ctl_follow(struct ctl_session *session, const struct ctl_target *target,
+               const struct ctl_follow *follow, struct tt_err *err)
 {
-    struct follower follower = {.check = check, .ctx = ctx};
+    struct follower follower = {.follow = follow};
     for (;;) {
         struct tt_err cause;
         tt_err_init(&cause);
-        int r = follow_once(session, target, deadline_ms, &follower, &cause);
+        int r = follow_once(session, target, &follower, &cause);
         if (follower.satisfied) {
             return TT_OK;
         }
@@ -174,9 +177,9 @@ int ctl_follow(struct ctl_session *session, const struct ctl_target *target, uin
             *err = cause;
             return r;
         }
-        if (left_ms(deadline_ms) == 0) {
+        if (left_ms(follow->deadline_ms) == 0) {
             return TT_FAIL(err, TT_ETIMEOUT, "timed out");
         }
-        pause_before(deadline_ms);
+        pause_before(follow->deadline_ms);
     }
 }

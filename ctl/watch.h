@@ -27,8 +27,15 @@ int ctl_watch(struct ctl_session *session, const struct ctl_watch *watch,
 
 /* Called with the object as it is now, NULL when it is not there. True: satisfied. */
 typedef bool (*ctl_check)(void *ctx, yyjson_val *object);
-/* Follows one named object until check says so or the monotonic deadline. */
-int ctl_follow(struct ctl_session *session, const struct ctl_target *target, uint64_t deadline_ms,
-               ctl_check check, void *ctx, struct tt_err *err) TT_MUST_USE;
+/* Where and how long. */
+struct ctl_follow {
+    struct tt_str ns;     /* "" for what has none */
+    uint64_t deadline_ms; /* monotonic */
+    ctl_check check;
+    void *ctx; /* of check */
+};
+/* Follows one named object until check says so or the deadline. */
+int ctl_follow(struct ctl_session *session, const struct ctl_target *target,
+               const struct ctl_follow *follow, struct tt_err *err) TT_MUST_USE;
 
 #endif
