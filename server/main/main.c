@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/agent.h"
 #include "base/log.h"
 #include "server/main/server.h"
 #include "server/tls/seal.h"
@@ -63,11 +64,41 @@ static int run_server(int argc, char **argv)
     return 0;
 }
 
+static int run_agent(int argc, char **argv)
+{
+    struct agent_options *options = TT_NEW(struct agent_options);
+    struct agent *agent = NULL;
+    struct tt_err err;
+    tt_err_init(&err);
+    int r = agent_options_parse(argc, argv, options, &err);
+    if (r == TT_OK && options->help) {
+        print(stdout, agent_options_help);
+        tt_free(options);
+        return 0;
+    }
+    if (r == TT_OK) {
+        tt_log_setup(STDERR_FILENO, options->level, options->name);
+        r = tt_process_harden(&err);
+    }
+    if (r == TT_OK) {
+        r = agent_new(options, &agent, &err);
+    }
+    if (r == TT_OK) {
+        r = agent_run(agent, &err);
+    }
+    agent_free(agent);
+    tt_free(options);
+    return r != TT_OK ? report("agent", &err) : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct tt_str command = tt_str_c(argc > 1 ? argv[1] : "help");
     if (tt_str_eq(command, TT_STR("server"))) {
         return run_server(argc - 2, argv + 2);
+    }
+    if (tt_str_eq(command, TT_STR("agent"))) {
+        return run_agent(argc - 2, argv + 2);
     }
     if (tt_str_eq(command, TT_STR("version")) || tt_str_eq(command, TT_STR("--version"))) {
         (void)printf("tuttid %s\n", TT_VERSION_TEXT);

@@ -1,0 +1,373 @@
+/* The composition of an agent. Everything runs on one loop.
+ *
+ * Start: certificates → contexts → driver and client → refs, sync → informer of the node's pods →
+ * node object. Nothing is removed from the runtime before the servers have told all pods once.
+ * Stop: informer → node → sync (begins no step) → driver (ends running steps) → refs → client. */
+#include "agent/agent.h"
+
+#include <stdio.h>
+
+#include "agent/cri_driver.h"
+#include "agent/node.h"
+#include "agent/refs.h"
+#include "agent/request.h"
+#include "agent/sync.h"
+#include "api/client/informer.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/loop.h"
+#include "server/tls/context.h"
+#include "server/tls/pki.h"
+
+enum { MAILBOX_MAX = 256, CONNECTIONS_MAX = 4, TICK_MS = 1000, SIGNALS = 3 };
+
+struct agent {
+    struct agent_options options;
+    struct tt_tls_context *client_tls;
+    struct tt_loop *loop;
+    struct tt_api_client *client;
+    struct rt_driver *driver;
+    struct refs *refs;
+    struct sync *sync;
+    struct node *node;
+    struct tt_informer *pods;
+    uv_signal_t signals[SIGNALS];
+    struct tt_timer tick;
+    struct tt_err failure; /* of the start on the loop */
+};
+
+/* ---- identity ---- */
+
+static int open_tls(struct agent *agent, struct tt_err *err)
+{
+    const struct agent_options *o = &agent->options;
+    const struct tt_tls_config config = {
+        .cert_path = o->cert_path, .key_path = o->key_path, .ca_path = o->ca_path, .alpn = "h2"};
+    return tt_tls_context_new(&config, &agent->client_tls, err);
+}
+
+/* The certificate must be this node's. */
+static int check_identity(const struct agent *agent, struct tt_err *err)
+{
+    const struct agent_options *o = &agent->options;
+    struct tt_buf pem;
+    struct tt_pki_info info;
+    int r = tt_file_read(o->cert_path, TT_PKI_PEM_SIZE_MAX, &pem, err);
+    if (r == TT_OK) {
+        r = tt_pki_cert_info(tt_buf_view(&pem), &info, err);
+        tt_buf_fini(&pem);
+    }
+    if (r != TT_OK) {
+        return TT_WRAP(err, r, "--cert %s", o->cert_path);
+    }
+    if (info.identity.role != TT_IDENTITY_AGENT || strcmp(info.identity.name, o->name) != 0) {
+        return TT_FAIL(err, TT_EINVAL,
+                       "--cert %s is for %s, not for agent %s: issue one with "
+                       "`tuttictl pki issue agent %s`",
+                       o->cert_path, info.identity.uri, o->name, o->name);
+    }
+    return TT_OK;
+}
+
+static void reload(struct agent *agent)
+{
+    struct tt_err err;
+    bool changed = false;
+    tt_err_init(&err);
+    if (tt_tls_context_reload(agent->client_tls, &changed, &err) != TT_OK) {
+        TT_LOG(TT_LOG_WARN, "agent", "new certificates cannot be used, the old ones stay",
+               TT_F_ERR(&err));
+    } else if (changed) {
+        TT_LOG(TT_LOG_INFO, "agent", "certificates were reloaded");
+    }
+}
+
+/* ---- events of the parts ---- */
+
+static void runtime_changed(void *ctx)
+{
+    struct agent *agent = ctx;
+    if (agent->sync != NULL) {
+        sync_runtime_changed(agent->sync);
+    }
+}
+
+static void runtime_condition(void *ctx, bool ready, const char *reason)
+{
+    struct agent *agent = ctx;
+    if (ready) {
+        TT_LOG(TT_LOG_INFO, "agent", "the container runtime answers",
+               TT_F_C("node", agent->driver->ops->version(agent->driver)));
+        runtime_changed(agent);
+    } else {
+        TT_LOG(TT_LOG_WARN, "agent", "the container runtime does not answer",
+               TT_F_C("err", reason));
+    }
+    if (agent->node != NULL) {
+        node_runtime_condition(agent->node, ready, reason,
+                               agent->driver->ops->version(agent->driver));
+    }
+}
+
+static void refs_changed(void *ctx)
+{
+    struct agent *agent = ctx;
+    if (agent->sync != NULL) {
+        sync_refs_changed(agent->sync);
+    }
+}
+
+static void pod_changed(void *ctx, enum tt_informer_change change,
+                        const struct tt_informer_object *object)
+{
+    struct agent *agent = ctx;
+    if (change == TT_INFORMER_DELETED) {
+        sync_pod_deleted(agent->sync, object->uid);
+    } else {
+        sync_pod_changed(agent->sync, object->json);
+    }
+}
+
+static void pods_synced(void *ctx)
+{
+    struct agent *agent = ctx;
+    sync_pods_complete(agent->sync);
+}
+
+static void pods_trouble(void *ctx, const struct tt_err *err)
+{
+    (void)ctx; /* the informer goes on by itself */
+    TT_LOG(TT_LOG_WARN, "agent", "the pods of this node cannot be watched now", TT_F_ERR(err));
+}
+
+static void tick_fired(struct tt_timer *timer)
+{
+    reload(TT_CONTAINER_OF(timer, struct agent, tick));
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    struct agent *agent = handle->data;
+    if (signum == SIGHUP) {
+        reload(agent);
+        return;
+    }
+    TT_LOG(TT_LOG_INFO, "agent", "stopping", TT_F_I64("signal", signum));
+    tt_loop_stop(agent->loop);
+}
+
+/* ---- start ---- */
+
+static int open_client(struct agent *agent, struct tt_err *err)
+{
+    struct tt_kubeconfig servers = {.endpoint_count = agent->options.endpoint_count};
+    memcpy(servers.endpoint, agent->options.endpoint, sizeof servers.endpoint);
+    const struct tt_api_client_config config = {.loop = agent->loop,
+                                                .kubeconfig = &servers,
+                                                .tls = agent->client_tls,
+                                                .user_agent = "tuttid-agent",
+                                                .connections_max = CONNECTIONS_MAX};
+    return tt_api_client_new(&config, &agent->client, err);
+}
+
+static int open_pods(struct agent *agent, struct tt_err *err)
+{
+    char selector[320];
+    int size = snprintf(selector, sizeof selector, "spec.nodeName=%s", agent->options.name);
+    const struct tt_informer_config config = {.loop = agent->loop,
+                                              .client = agent->client,
+                                              .resource = request_pods,
+                                              .field_selector = tt_str(selector, (size_t)size),
+                                              .changed = pod_changed,
+                                              .synced = pods_synced,
+                                              .trouble = pods_trouble,
+                                              .ctx = agent};
+    return tt_informer_new(&config, &agent->pods, err);
+}
+
+static int open_parts(struct agent *agent, struct tt_err *err)
+{
+    const struct agent_options *o = &agent->options;
+    struct sync_limits limits;
+    int r = open_client(agent, err);
+    if (r == TT_OK) {
+        r = cri_driver_new(agent->loop, o->runtime_endpoint, &agent->driver, err);
+    }
+    if (r != TT_OK) {
+        return r;
+    }
+    node_read_limits(&limits);
+    agent->refs = refs_new(agent->loop, agent->client, refs_changed, agent);
+    const struct sync_config sync = {.loop = agent->loop,
+                                     .driver = agent->driver,
+                                     .client = agent->client,
+                                     .refs = agent->refs,
+                                     .clock = tt_clock_real(),
+                                     .root = o->root,
+                                     .node_name = o->name,
+                                     .host_ip = o->address,
+                                     .limits = limits};
+    agent->sync = sync_new(&sync);
+    const struct node_config node = {.loop = agent->loop,
+                                     .client = agent->client,
+                                     .clock = tt_clock_real(),
+                                     .name = o->name,
+                                     .address = o->address,
+                                     .port = o->listen_port,
+                                     .labels = o->node_labels,
+                                     .root = o->root,
+                                     .limits = limits};
+    agent->node = node_new(&node);
+    const struct rt_events events = {
+        .changed = runtime_changed, .condition = runtime_condition, .ctx = agent};
+    agent->driver->ops->watch(agent->driver, &events);
+    return open_pods(agent, err);
+}
+
+static void open_signals(struct agent *agent)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < SIGNALS; i++) {
+        int r = uv_signal_init(tt_loop_uv(agent->loop), &agent->signals[i]);
+        TT_ASSERT(r == 0);
+        agent->signals[i].data = agent;
+        r = uv_signal_start(&agent->signals[i], on_signal, numbers[i]);
+        TT_ASSERT(r == 0);
+    }
+    tt_timer_init(&agent->tick, agent->loop, tick_fired);
+    tt_timer_start(&agent->tick, TICK_MS, TICK_MS);
+}
+
+static void loop_started(void *ctx)
+{
+    struct agent *agent = ctx;
+    open_signals(agent);
+    if (open_parts(agent, &agent->failure) != TT_OK) {
+        tt_loop_stop(agent->loop);
+    } else {
+        TT_LOG(TT_LOG_INFO, "agent", "the agent runs", TT_F_C("name", agent->options.name));
+    }
+}
+
+/* ---- stop: each part when the one before is closed ---- */
+
+static void client_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->client = NULL;
+}
+
+static void refs_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->refs = NULL;
+    if (agent->client != NULL) {
+        tt_api_client_close(agent->client, client_closed, agent);
+    }
+}
+
+static void driver_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->driver = NULL;
+    if (agent->refs != NULL) {
+        refs_close(agent->refs, refs_closed, agent);
+    } else {
+        refs_closed(agent);
+    }
+}
+
+static void sync_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->sync = NULL;
+}
+
+static void node_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->node = NULL;
+    if (agent->sync != NULL) {
+        sync_close(agent->sync, sync_closed, agent);
+    }
+    if (agent->driver != NULL) {
+        agent->driver->ops->close(agent->driver, driver_closed, agent);
+    } else {
+        driver_closed(agent);
+    }
+}
+
+static void pods_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->pods = NULL;
+    if (agent->node != NULL) {
+        node_close(agent->node, node_closed, agent);
+    } else {
+        node_closed(agent);
+    }
+}
+
+static void loop_stopping(void *ctx)
+{
+    struct agent *agent = ctx;
+    for (size_t i = 0; i < SIGNALS; i++) {
+        uv_close((uv_handle_t *)&agent->signals[i], NULL);
+    }
+    tt_timer_close(&agent->tick, NULL);
+    if (agent->pods != NULL) {
+        tt_informer_close(agent->pods, pods_closed, agent);
+    } else {
+        pods_closed(agent);
+    }
+}
+
+/* ---- life ---- */
+
+int agent_new(const struct agent_options *options, struct agent **ret_agent, struct tt_err *err)
+{
+    struct agent *agent = TT_NEW(struct agent);
+    agent->options = *options;
+    tt_err_init(&agent->failure);
+    int r = check_identity(agent, err);
+    if (r == TT_OK) {
+        r = open_tls(agent, err);
+    }
+    if (r == TT_OK) {
+        const struct tt_loop_config config = {.name = "agent",
+                                              .mailbox_max = MAILBOX_MAX,
+                                              .on_start = loop_started,
+                                              .on_stop = loop_stopping,
+                                              .ctx = agent};
+        agent->loop = tt_loop_new(&config, err);
+        r = agent->loop != NULL ? TT_OK : TT_EINTERNAL;
+    }
+    if (r != TT_OK) {
+        agent_free(agent);
+        return r;
+    }
+    *ret_agent = agent;
+    return TT_OK;
+}
+
+int agent_run(struct agent *agent, struct tt_err *err)
+{
+    tt_loop_run_here(agent->loop);
+    if (agent->failure.code != TT_OK) {
+        if (err != NULL) {
+            *err = agent->failure;
+        }
+        return agent->failure.code;
+    }
+    return TT_OK;
+}
+
+void agent_free(struct agent *agent)
+{
+    if (agent == NULL) {
+        return;
+    }
+    tt_loop_free(agent->loop);
+    tt_tls_context_unref(agent->client_tls);
+    tt_free(agent);
+}

@@ -1,0 +1,66 @@
+/* The heart of the agent: pods that are wanted × what the runtime has → plans → steps, for ever.
+ *
+ *   pod changed, snapshot arrived, step ended, object changed, timer → one pass over all pods:
+ *   plan_pod for each → start the steps whose slot is free → write the status that changed
+ * A slot (the sandbox, one container) has at most one step at a time and is free again only when a
+ * snapshot that was begun after the step has come: plans never see the world before their own work.
+ * Ownership: owns its pods; keeps driver, client and refs. Thread: that of the loop.
+ * Errors: a failed step is remembered on its slot (status, back-off) and tried again. */
+#ifndef AGENT_SYNC_H
+#define AGENT_SYNC_H
+
+#include "agent/refs.h"
+#include "agent/runtime.h"
+#include "base/loop.h"
+
+struct sync;
+struct sync_limits { /* what pods may use of this node */
+    int64_t cpu_milli;
+    int64_t memory;
+    int64_t pods;
+};
+struct sync_config {
+    struct tt_loop *loop;         /* keeps */
+    struct rt_driver *driver;     /* keeps */
+    struct tt_api_client *client; /* keeps; NULL: nothing is reported (tests) */
+    struct refs *refs;            /* keeps; NULL: source is used (tests) */
+    struct ref_source source;
+    const struct tt_clock *clock; /* keeps */
+    const char *root;             /* the data directory; copied, as the others */
+    const char *node_name;
+    const char *host_ip;
+    struct sync_limits limits;
+};
+struct sync *sync_new(const struct sync_config *config);
+/* No step is begun any more; frees itself when the running ones have ended (the driver's close ends
+ * them). */
+void sync_close(struct sync *sync, void (*closed)(void *ctx), void *ctx);
+
+/* What the servers want. json is borrowed. */
+void sync_pod_changed(struct sync *sync, struct tt_str json);
+void sync_pod_deleted(struct sync *sync, struct tt_str uid);
+/* The list of wanted pods is complete: what else runs is nobody's. */
+void sync_pods_complete(struct sync *sync);
+/* The runtime changed: take a new picture. */
+void sync_runtime_changed(struct sync *sync);
+/* An object that pods refer to changed. */
+void sync_refs_changed(struct sync *sync);
+
+/* Where a container's log lies: "ROOT/logs/NS_POD_UID" and the newest attempt (or the one before
+ * it). TT_ENOTFOUND, TT_EINVAL (not started yet). */
+struct sync_log {
+    char directory[512];
+    uint32_t attempt;
+    bool is_running; /* more may come */
+};
+struct sync_log_query {
+    struct tt_str namespace_;
+    struct tt_str pod;
+    struct tt_str container;
+    bool previous;
+};
+int sync_find_log(const struct sync *sync, const struct sync_log_query *query,
+                  struct sync_log *ret_log, struct tt_err *err) TT_MUST_USE;
+size_t sync_pod_count(const struct sync *sync);
+
+#endif

@@ -1,0 +1,91 @@
+/* What the files of sync share.
+ *
+ * Ownership, thread, errors: as in sync.h. */
+#ifndef AGENT_SYNC_INTERNAL_H
+#define AGENT_SYNC_INTERNAL_H
+
+#include "agent/plan.h"
+#include "agent/status.h"
+#include "agent/sync.h"
+#include "agent/volumes.h"
+#include "base/clock.h"
+#include "base/map.h"
+
+enum { SYNC_STEPS_MAX = 6 }; /* heavy steps at a time: more only adds latency */
+
+/* The sandbox or one container of a pod. */
+struct sync_slot {
+    bool running;         /* a step runs */
+    uint64_t visible_seq; /* free when a snapshot of this number or a later one is there */
+    uint32_t fails;       /* failed starts in a row */
+    uint64_t retry_ms;    /* wall time of the next try; 0: none waits */
+    char reason[32];      /* of the last failure; "" */
+    char message[256];
+    bool alive; /* of the instance below: its checks say so */
+    bool ready;
+    bool started;
+    char unhealthy_id[RT_ID_SIZE]; /* instance that failed its liveness check; "" */
+};
+struct sync_pod {
+    struct sync *sync;
+    char uid[64];
+    struct pod *pod; /* NULL: not wanted (any more) */
+    struct sync_slot sandbox;
+    struct sync_slot *containers; /* one per container of the pod */
+    size_t container_count;
+    size_t steps; /* running: the pod lives at least as long */
+    bool has_files;
+    bool volumes_stale; /* an object changed: project again */
+    bool is_admitted;   /* looked at: it fits or it was refused */
+    char refused_reason[32];
+    char refused_message[160];
+    uint64_t start_ms;
+    /* status */
+    struct tt_buf sent;     /* newest status that was written, or is being */
+    struct tt_arena *arena; /* of `previous` */
+    yyjson_val *previous;   /* sent, parsed */
+    bool sending;
+    bool deleting;            /* a DELETE is under way */
+    uint64_t status_retry_ms; /* monotonic */
+};
+struct sync {
+    struct sync_config config;
+    char root[VOLUMES_PATH_SIZE];
+    char node_name[256];
+    char host_ip[64];
+    struct tt_map *pods; /* uid → struct sync_pod */
+    struct rt_snapshot *snapshot;
+    uint64_t snapshot_seq; /* of the snapshot; 0: none yet */
+    uint64_t list_seq;     /* of the newest begun */
+    struct rt_call list;
+    bool list_running;
+    bool list_wanted;
+    bool is_complete;       /* all wanted pods are known */
+    bool refs_stale;        /* pods changed: what they name may have */
+    struct tt_timer pass;   /* the next pass */
+    struct tt_timer resync; /* a slow look at the runtime */
+    uint64_t pass_due_ms;   /* monotonic, of `pass`; 0: not set */
+    size_t steps;           /* running */
+    size_t requests;        /* running */
+    bool closing;
+    int timers_open;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+void sync_pass_in(struct sync *sync, uint64_t delay_ms);
+struct rt_pod sync_seen(const struct sync *sync, const struct sync_pod *sp);
+bool sync_slot_busy(const struct sync *sync, const struct sync_slot *slot);
+void sync_want_list(struct sync *sync);
+void sync_free_when_done(struct sync *sync);
+uint64_t sync_wall_ms(const struct sync *sync);
+uint64_t sync_mono_ms(const struct sync *sync);
+struct env_context sync_env_context(const struct sync_pod *sp);
+
+/* sync_step.c: starts the step an action asks for, unless too many run. */
+void sync_step(struct sync_pod *sp, const struct plan_action *action);
+/* sync_report.c: the status if it changed; the deletion of the object. */
+void sync_report(struct sync_pod *sp);
+void sync_delete_object(struct sync_pod *sp);
+
+#endif

@@ -1,0 +1,359 @@
+/* Steps: what an action becomes. A step pins its pod's entry and the pod as it was planned; what it
+ * needs lives in its own arena.
+ *
+ *   prepare: volumes → sandbox          start: image → environment, mounts → container
+ * A failed start leaves reason and message on the slot and a time before which it is not tried
+ * again: 10 s doubling to 5 min; objects that are not known yet are waited for without a penalty.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent/cri_config.h"
+#include "agent/sync_internal.h"
+#include "base/log.h"
+
+enum { ARENA_CHUNK = 16 << 10, ARENA_MAX = 64 << 20, UNKNOWN_RETRY_MS = 1000 };
+
+struct step {
+    struct sync_pod *sp;
+    struct pod *pod; /* as planned; NULL for one that nobody wants */
+    struct plan_action action;
+    char id[RT_ID_SIZE];
+    char log_directory[VOLUMES_PATH_SIZE];
+    struct rt_call call;
+    struct rt_container_config container;
+    struct tt_arena *arena;
+};
+
+static struct sync_slot *slot_of(const struct step *step)
+{
+    size_t index = step->action.index;
+    bool of_container = index != SIZE_MAX && index < step->sp->container_count;
+    return of_container ? &step->sp->containers[index] : &step->sp->sandbox;
+}
+
+static void log_step(const struct step *step, enum tt_log_level level, const char *text,
+                     const struct tt_err *err)
+{
+    const struct pod *pod = step->pod;
+    size_t index = step->action.index;
+    const char *container =
+        pod != NULL && index < pod->container_count ? pod->containers[index].name : "";
+    if (err != NULL) {
+        TT_LOG(level, "sync", text, TT_F_C("namespace", pod ? pod->namespace_ : ""),
+               TT_F_C("name", pod ? pod->name : step->sp->uid), TT_F_C("container", container),
+               TT_F_C("verb", plan_verb_name(step->action.verb)), TT_F_ERR(err));
+    } else {
+        TT_LOG(level, "sync", text, TT_F_C("namespace", pod ? pod->namespace_ : ""),
+               TT_F_C("name", pod ? pod->name : step->sp->uid), TT_F_C("container", container),
+               TT_F_C("verb", plan_verb_name(step->action.verb)));
+    }
+}
+
+static void step_free(struct step *step)
+{
+    struct sync_pod *sp = step->sp;
+    struct sync *sync = sp->sync;
+    slot_of(step)->running = false;
+    slot_of(step)->visible_seq = sync->list_seq + 1;
+    sp->steps--;
+    sync->steps--;
+    pod_unref(step->pod);
+    tt_arena_free(step->arena);
+    tt_free(step);
+    if (sync->closing) {
+        sync_free_when_done(sync);
+    } else {
+        sync_want_list(sync);
+        sync_pass_in(sync, 0);
+    }
+}
+
+static uint64_t retry_delay_ms(uint32_t fails)
+{
+    uint64_t delay_ms = PLAN_BACKOFF_MS_MIN;
+    for (uint32_t i = 1; i < fails && delay_ms < PLAN_BACKOFF_MS_MAX; i++) {
+        delay_ms *= 2;
+    }
+    return delay_ms < PLAN_BACKOFF_MS_MAX ? delay_ms : PLAN_BACKOFF_MS_MAX;
+}
+
+static void step_failed(struct step *step, const char *reason, const struct tt_err *err)
+{
+    struct sync_slot *slot = slot_of(step);
+    uint64_t delay_ms = UNKNOWN_RETRY_MS;
+    if (err->code != TT_ECANCELED) {
+        log_step(step, err->code == TT_EBUSY ? TT_LOG_DEBUG : TT_LOG_WARN, "a step failed", err);
+    }
+    if (err->code != TT_EBUSY && err->code != TT_EEXISTS) {
+        slot->fails++;
+        delay_ms = retry_delay_ms(slot->fails);
+        (void)snprintf(slot->reason, sizeof slot->reason, "%s", reason);
+        (void)tt_err_format(err, slot->message, sizeof slot->message); /* cut is fine */
+    }
+    slot->retry_ms = sync_wall_ms(step->sp->sync) + delay_ms;
+    step_free(step);
+}
+
+static void step_succeeded(struct step *step)
+{
+    struct sync_slot *slot = slot_of(step);
+    if (step->action.verb == PLAN_START || step->action.verb == PLAN_PREPARE) {
+        slot->fails = 0;
+        slot->retry_ms = 0;
+        slot->reason[0] = '\0';
+        slot->message[0] = '\0';
+    }
+    log_step(step, TT_LOG_INFO, "a step is done", NULL);
+    step_free(step);
+}
+
+static void start_call(struct step *step, const char *reason)
+{
+    struct tt_err err;
+    tt_err_init(&err);
+    if (rt_start(step->sp->sync->config.driver, &step->call, &err) != TT_OK) {
+        step_failed(step, reason, &err);
+    }
+}
+
+/* ---- start ---- */
+
+static void container_started(struct rt_call *call, const struct tt_err *err)
+{
+    struct step *step = call->ctx;
+    if (err != NULL) {
+        bool made = call->new_id[0] != '\0';
+        step_failed(step, made ? "RunContainerError" : "CreateContainerError", err);
+    } else {
+        step_succeeded(step);
+    }
+}
+
+static void start_container(struct step *step)
+{
+    struct sync *sync = step->sp->sync;
+    struct env_context context = sync_env_context(step->sp);
+    struct tt_err err;
+    tt_err_init(&err);
+    context.pod = step->pod;
+    step->container = (struct rt_container_config){.pod = step->pod,
+                                                   .index = step->action.index,
+                                                   .attempt = step->action.attempt,
+                                                   .backoff_ms = step->action.backoff_ms,
+                                                   .sandbox_id = step->id,
+                                                   .log_directory = step->log_directory};
+    int r = volumes_prepare(sync->root, &context, &err);
+    if (r == TT_OK) {
+        r = env_resolve(&context, step->arena, &step->container, &err);
+    }
+    if (r == TT_OK) {
+        r = volumes_mounts(sync->root, &context, step->arena, &step->container, &err);
+    }
+    if (r == TT_OK) {
+        r = volumes_log_path(sync->root, step->pod->namespace_, step->pod->name, step->pod->uid,
+                             step->log_directory, &err);
+    }
+    if (r != TT_OK) {
+        step_failed(step, "CreateContainerConfigError", &err);
+        return;
+    }
+    step->call = (struct rt_call){
+        .verb = RT_START, .container = &step->container, .done = container_started, .ctx = step};
+    start_call(step, "CreateContainerError");
+}
+
+static void image_there(struct rt_call *call, const struct tt_err *err)
+{
+    struct step *step = call->ctx;
+    if (err == NULL && !step->sp->sync->closing) {
+        start_container(step);
+        return;
+    }
+    struct tt_err canceled;
+    tt_err_init(&canceled);
+    if (err == NULL) {
+        (void)TT_FAIL(&canceled, TT_ECANCELED, "the agent stops");
+        err = &canceled;
+    }
+    bool never = call->policy == RT_IMAGE_NEVER && err->code == TT_ENOTFOUND;
+    const char *reason = never                           ? "ErrImageNeverPull"
+                         : slot_of(step)->fails % 2 == 0 ? "ErrImagePull"
+                                                         : "ImagePullBackOff";
+    step_failed(step, reason, err);
+}
+
+/* As Kubernetes: without a policy, an image named :latest or without a tag is always pulled. */
+static enum rt_image_policy image_policy(const struct pod_container *container)
+{
+    struct tt_str policy = tt_json_iget_str(container->spec, "imagePullPolicy");
+    const char *slash = strrchr(container->image, '/');
+    const char *tag = strchr(slash ? slash : container->image, ':');
+    if (policy.len == 0) {
+        bool latest =
+            strchr(container->image, '@') == NULL && (tag == NULL || strcmp(tag, ":latest") == 0);
+        return latest ? RT_IMAGE_ALWAYS : RT_IMAGE_IF_NOT_PRESENT;
+    }
+    return tt_str_eq_c(policy, "Never")    ? RT_IMAGE_NEVER
+           : tt_str_eq_c(policy, "Always") ? RT_IMAGE_ALWAYS
+                                           : RT_IMAGE_IF_NOT_PRESENT;
+}
+
+static void begin_start(struct step *step)
+{
+    const struct pod_container *container = &step->pod->containers[step->action.index];
+    step->call = (struct rt_call){.verb = RT_IMAGE,
+                                  .image = container->image,
+                                  .policy = image_policy(container),
+                                  .done = image_there,
+                                  .ctx = step};
+    start_call(step, "ErrImagePull");
+}
+
+/* ---- prepare ---- */
+
+static void prepared(struct rt_call *call, const struct tt_err *err)
+{
+    struct step *step = call->ctx;
+    if (err != NULL) {
+        step_failed(step, "CreatePodSandboxError", err);
+    } else {
+        step_succeeded(step);
+    }
+}
+
+static void begin_prepare(struct step *step)
+{
+    struct sync_pod *sp = step->sp;
+    struct env_context context = sync_env_context(sp);
+    struct tt_err err;
+    tt_err_init(&err);
+    sp->has_files = true;
+    int r = volumes_prepare(sp->sync->root, &context, &err);
+    if (r == TT_OK) {
+        r = volumes_log_path(sp->sync->root, step->pod->namespace_, step->pod->name, step->pod->uid,
+                             step->log_directory, &err);
+    }
+    if (r != TT_OK) {
+        step_failed(step, "FailedMount", &err);
+        return;
+    }
+    step->call = (struct rt_call){.verb = RT_PREPARE,
+                                  .pod = step->pod,
+                                  .attempt = step->action.attempt,
+                                  .log_directory = step->log_directory,
+                                  .done = prepared,
+                                  .ctx = step};
+    start_call(step, "CreatePodSandboxError");
+}
+
+/* ---- the others ---- */
+
+static void simple_done(struct rt_call *call, const struct tt_err *err)
+{
+    struct step *step = call->ctx;
+    if (err != NULL) {
+        step_failed(step, "RuntimeError", err);
+    } else {
+        step_succeeded(step);
+    }
+}
+
+/* The log of an instance that goes for good. */
+static void remove_log(const struct step *step)
+{
+    char directory[VOLUMES_PATH_SIZE];
+    char path[VOLUMES_PATH_SIZE + CRI_LOG_PATH_SIZE + 2];
+    char log[CRI_LOG_PATH_SIZE];
+    const struct pod *pod = step->pod;
+    if (pod == NULL || step->action.index >= pod->container_count ||
+        volumes_log_path(step->sp->sync->root, pod->namespace_, pod->name, pod->uid, directory,
+                         NULL) != TT_OK) {
+        return;
+    }
+    cri_log_path(pod->containers[step->action.index].name, step->action.attempt, log);
+    (void)snprintf(path, sizeof path, "%s/%s", directory, log);
+    (void)unlink(path); /* absent is fine; what stays goes with the pod */
+}
+
+static void begin_simple(struct step *step, enum rt_verb verb)
+{
+    if (verb == RT_REMOVE_CONTAINER) {
+        remove_log(step);
+    }
+    step->call = (struct rt_call){.verb = verb,
+                                  .id = step->id,
+                                  .grace_s = step->action.grace_s,
+                                  .done = simple_done,
+                                  .ctx = step};
+    start_call(step, "RuntimeError");
+}
+
+static void clean(struct sync_pod *sp)
+{
+    struct tt_err err;
+    tt_err_init(&err);
+    if (volumes_remove(sp->sync->root, sp->uid, &err) != TT_OK) {
+        TT_LOG(TT_LOG_WARN, "sync", "files of a pod cannot be removed yet", TT_F_C("name", sp->uid),
+               TT_F_ERR(&err));
+        sync_pass_in(sp->sync, PLAN_BACKOFF_MS_MIN);
+        return;
+    }
+    sp->has_files = false;
+    sync_pass_in(sp->sync, 0);
+}
+
+static bool is_heavy(enum plan_verb verb)
+{
+    return verb == PLAN_PREPARE || verb == PLAN_START || verb == PLAN_REMOVE_SANDBOX;
+}
+
+static struct step *step_new(struct sync_pod *sp, const struct plan_action *action)
+{
+    struct step *step = TT_NEW(struct step);
+    step->sp = sp;
+    step->pod = sp->pod != NULL ? pod_ref(sp->pod) : NULL;
+    step->action = *action;
+    step->action.id = NULL; /* it borrowed from a snapshot */
+    (void)snprintf(step->id, sizeof step->id, "%s", action->id != NULL ? action->id : "");
+    step->arena = tt_arena_new(ARENA_CHUNK, ARENA_MAX);
+    slot_of(step)->running = true;
+    sp->steps++;
+    sp->sync->steps++;
+    return step;
+}
+
+static enum rt_verb runtime_verb(enum plan_verb verb)
+{
+    return verb == PLAN_STOP               ? RT_STOP
+           : verb == PLAN_REMOVE_CONTAINER ? RT_REMOVE_CONTAINER
+           : verb == PLAN_STOP_SANDBOX     ? RT_STOP_SANDBOX
+                                           : RT_REMOVE_SANDBOX;
+}
+
+void sync_step(struct sync_pod *sp, const struct plan_action *action)
+{
+    if (action->verb == PLAN_CLEAN) {
+        clean(sp);
+        return;
+    }
+    if (action->verb == PLAN_DELETE) {
+        sync_delete_object(sp);
+        return;
+    }
+    size_t index = action->index;
+    const struct sync_slot *slot =
+        index != SIZE_MAX && index < sp->container_count ? &sp->containers[index] : &sp->sandbox;
+    bool full = is_heavy(action->verb) && sp->sync->steps >= SYNC_STEPS_MAX;
+    if (full || sp->sync->closing || slot->running) {
+        return; /* the step that ends plans again */
+    }
+    struct step *step = step_new(sp, action);
+    if (action->verb == PLAN_PREPARE) {
+        begin_prepare(step);
+    } else if (action->verb == PLAN_START) {
+        begin_start(step);
+    } else {
+        begin_simple(step, runtime_verb(action->verb));
+    }
+}
