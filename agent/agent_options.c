@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 
-enum { OPTION_COUNT = 13, WORDS_MAX = 64, DIR_MODE = 0700 };
+enum { OPTION_COUNT = 14, WORDS_MAX = 64, DIR_MODE = 0700 };
 
 static void fill_table(struct agent_options *o, struct tt_option table[OPTION_COUNT])
 {
@@ -33,6 +33,7 @@ static void fill_table(struct agent_options *o, struct tt_option table[OPTION_CO
         {"node-labels", 0, TT_OPTION_STRING, &o->node_labels, "A=B,…", "labels of the new Node"},
         {"log-level", 0, TT_OPTION_STRING, &o->log_level, "LEVEL",
          "debug, info, warn or error [info]"},
+        {"help", 'h', TT_OPTION_FLAG, &o->help, NULL, "show this help"},
     };
     memcpy(table, options, sizeof options);
 }
@@ -44,7 +45,8 @@ void agent_options_help(struct tt_buf *buf)
     fill_table(&none, table);
     tt_buf_c(buf, "Usage: tuttid agent [OPTIONS]\n\nRuns the pods that are bound to this node, "
                   "through a container runtime that speaks CRI.\n\n");
-    tt_options_help(table, OPTION_COUNT, buf);
+    const struct tt_option_set set = {table, OPTION_COUNT};
+    tt_options_help(&set, buf);
     tt_buf_c(buf, "\nCertificates come from `tuttictl pki issue agent NAME` or from --join with a "
                   "token of the cluster;\nthey are renewed before they end. SIGTERM stops the "
                   "agent and leaves the containers running.\n");
@@ -146,16 +148,15 @@ int agent_options_parse(int argc, char **argv, struct agent_options *ret, struct
     *o = (struct agent_options){.listen = "127.0.0.1:10250",
                                 .runtime_endpoint = "unix:///run/containerd/containerd.sock",
                                 .log_level = "info"};
-    struct tt_option table[OPTION_COUNT + 1];
+    struct tt_option table[OPTION_COUNT];
     const char *words[WORDS_MAX];
     size_t word_count;
     fill_table(o, table);
-    table[OPTION_COUNT] =
-        (struct tt_option){"help", 'h', TT_OPTION_FLAG, &o->help, NULL, "show this help"};
     if (argc > WORDS_MAX) {
         return TT_FAIL(err, TT_EINVAL, "too many arguments");
     }
-    int r = tt_options_parse(table, OPTION_COUNT + 1, argc, argv, words, &word_count, err);
+    const struct tt_option_set set = {table, OPTION_COUNT};
+    int r = tt_options_parse(&set, argc, argv, words, &word_count, err);
     if (r == TT_OK && word_count > 0) {
         r = TT_FAIL(err, TT_EINVAL, "\"%s\" is not an option", words[0]);
     }
