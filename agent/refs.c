@@ -117,7 +117,7 @@ static int entry_new(struct refs *refs, bool is_secret, struct tt_str ns, struct
         .client = refs->client,
         .resource = is_secret ? (struct tt_api_resource){"", "v1", "secrets"}
                               : (struct tt_api_resource){"", "v1", "configmaps"},
-        .namespace_ = ns,
+        .namespace = ns,
         .field_selector = tt_buf_view(&selector),
         .changed = entry_changed,
         .synced = entry_synced,
