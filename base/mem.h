@@ -45,12 +45,16 @@ void tt_try_malloc_fail_at(uint64_t nth);
         }                                                                                          \
     }
 #define TT_AUTO(name) __attribute__((cleanup(name##_auto))) struct name *
+#ifdef __cppcheck__
+#define TT_TAKE(p) (p) /* it cannot read statement expressions in initialisers */
+#else
 #define TT_TAKE(p)                                                                                 \
     ({                                                                                             \
         __typeof__(p) tt_taken_ = (p);                                                             \
         (p) = NULL;                                                                                \
         tt_taken_;                                                                                 \
     })
+#endif
 static inline void tt_free_auto_(void *p)
 {
     void *target;

@@ -60,7 +60,7 @@ static int run_init(const struct ctl_command *self, int argc, char **argv, struc
         {"days", 0, TT_OPTION_U64, &days, "N", "validity of the authority [3650]"},
     };
     struct ctl_args args = {self, options, 3, argc, argv, {NULL}, 0, false};
-    struct paths paths;
+    struct paths paths = {.ca_cert = ""};
     int r = ctl_parse(&args, err);
     if (r != TT_OK || args.help) {
         return r;
@@ -111,7 +111,7 @@ struct issue {
 
 static int issue(const struct issue *issue, struct tt_err *err)
 {
-    struct paths paths;
+    struct paths paths = {.ca_cert = ""};
     char cert[PATH_SIZE];
     char key[PATH_SIZE];
     const char *out = issue->out != NULL ? issue->out : issue->dir;

@@ -1,6 +1,9 @@
 /* A few nodes in one process for the unit tests: a virtual clock, a log queue in memory whose
  * completions wait until they are let through, frames delivered in order, and a state machine that
- * keeps what was applied. Nothing fails here unless a test makes it; tests/sim is for the rest. */
+ * keeps what was applied. Nothing fails here unless a test makes it; tests/sim is for the rest.
+ *
+ * Ownership: the caller frees the cluster, and with it all servers and what they keep. Thread: one.
+ * Errors: cmocka assertions. */
 #ifndef TESTS_UNIT_RAFT_NODE_CLUSTER_H
 #define TESTS_UNIT_RAFT_NODE_CLUSTER_H
 
@@ -11,7 +14,6 @@
 
 #include <cmocka.h>
 #include <raft.h>
-#include <stdio.h>
 
 #include "base/mem.h"
 #include "raft/membership.h"
@@ -54,301 +56,24 @@ struct cluster {
     size_t answered; /* ops of any kind */
 };
 
-static inline uint64_t cluster_clock_ns(void *ctx)
-{
-    return ((struct cluster *)ctx)->now_ms * 1000000u;
-}
-static inline uint64_t cluster_clock_wall(void *ctx)
-{
-    return ((struct cluster *)ctx)->now_ms + 1700000000000u;
-}
-
-static inline void server_send(void *ctx, uint64_t peer_id, struct tt_bytes *bytes, bool bulk)
-{
-    (void)bulk;
-    struct server *server = ctx;
-    struct frame *frame = TT_NEW(struct frame);
-    frame->from = server->id;
-    frame->to = peer_id;
-    frame->bytes = bytes;
-    tt_list_push_back(&server->cluster->frames, &frame->link);
-}
-static inline void server_set_timer(void *ctx, uint64_t at_ms)
-{
-    ((struct server *)ctx)->timer_ms = at_ms;
-}
-static inline void server_peers(void *ctx, const struct tt_member *members, size_t count)
-{
-    (void)ctx, (void)members, (void)count;
-}
-static inline void server_propose_done(void *ctx, struct tt_propose_op *op)
-{
-    ((struct server *)ctx)->cluster->answered++;
-    op->ctx = ctx;
-}
-static inline void server_read_done(void *ctx, struct tt_read_op *op)
-{
-    ((struct server *)ctx)->cluster->answered++;
-    op->ctx = ctx;
-}
-static inline void server_change_done(void *ctx, struct tt_change_op *op)
-{
-    ((struct server *)ctx)->cluster->answered++;
-    op->ctx = ctx;
-}
-static inline void server_leading(void *ctx, uint64_t term)
-{
-    ((struct server *)ctx)->leading = term;
-}
-static inline void server_fault(void *ctx, const struct tt_err *err)
-{
-    ((struct server *)ctx)->fault = err->code;
-}
-
-static inline int server_stamp(void *ctx, struct tt_bytes *command, uint64_t wall_ms,
-                               struct tt_err *err)
-{
-    (void)ctx, (void)command, (void)wall_ms, (void)err;
-    return 0;
-}
-static inline bool server_grows(void *ctx, struct tt_str command)
-{
-    (void)ctx;
-    return command.ptr[0] != '-';
-}
-static inline int server_apply(void *ctx, uint64_t index, uint32_t position, struct tt_str command,
-                               struct tt_apply_result *ret, struct tt_err *err)
-{
-    struct server *server = ctx;
-    (void)index, (void)position, (void)err;
-    assert_true(server->applied_count < APPLIED_MAX);
-    server->applied[server->applied_count++] = tt_str_xdup(command);
-    ret->revision_first = ret->revision_last = server->applied_count;
-    return 0;
-}
-static inline void server_publish(void *ctx, uint64_t index)
-{
-    struct server *server = ctx;
-    (void)index;
-    server->published_count = server->applied_count;
-}
-static inline uint64_t server_hash(void *ctx)
-{
-    return ((struct server *)ctx)->applied_count;
-}
-
-static inline void server_log_submit(void *ctx, struct tt_wal_req *req)
-{
-    struct server *server = ctx;
-    req->msg.next = NULL;
-    *server->log_last = &req->msg;
-    server->log_last = &req->msg.next;
-}
-/* Makes one request durable in `entries`. */
-static inline void server_log_apply(struct server *server, struct tt_wal_req *req)
-{
-    uint64_t from = req->truncate_from;
-    if (req->op == TT_WAL_OP_HARD_STATE) {
-        server->disk.term = req->term;
-        server->disk.voted_for = req->voted_for;
-    }
-    while (from != 0 && server->entry_count >= from) {
-        tt_bytes_unref(server->entries[--server->entry_count].payload);
-    }
-    for (size_t i = 0; req->op == TT_WAL_OP_APPEND && i < req->count; i++) {
-        assert_int_equal(req->entries[i].index, server->entry_count + 1);
-        server->entries[server->entry_count] = req->entries[i];
-        (void)tt_bytes_ref(req->entries[i].payload);
-        server->entry_count++;
-    }
-    for (uint64_t i = req->first_index; req->op == TT_WAL_OP_READ && i <= server->entry_count;
-         i++) {
-        if (req->read_count < TT_WAL_READ_COUNT_MAX) {
-            req->read_entries[req->read_count] = server->entries[i - 1];
-            (void)tt_bytes_ref(server->entries[i - 1].payload);
-            req->read_count++;
-        }
-    }
-}
-static inline bool server_log_run(struct server *server)
-{
-    bool any = false;
-    while (server->log_first && !server->log_held) {
-        struct tt_wal_req *req = TT_CONTAINER_OF(server->log_first, struct tt_wal_req, msg);
-        server->log_first = req->msg.next;
-        if (!server->log_first) {
-            server->log_last = &server->log_first;
-        }
-        server_log_apply(server, req);
-        req->done(req);
-        any = true;
-    }
-    return any;
-}
-
-static inline void server_start(struct server *server)
-{
-    char name[8];
-    (void)snprintf(name, sizeof name, "s%d", (int)server->id);
-    struct tt_node_config config = {
-        .id = server->id,
-        .name = name,
-        .api_address = "127.0.0.1:1",
-        .cluster_id = "test",
-        .seed = (unsigned)server->id * 7,
-        .clock = &server->clock,
-        .log = {server_log_submit, server},
-        .io = {server_send, server_set_timer, server_peers, server_propose_done, server_read_done,
-               server_change_done, server_leading, server_fault, server},
-        .fsm = {server_stamp, server_grows, server_apply, server_publish, server_hash, server},
-    };
-    server->clock = (struct tt_clock){cluster_clock_ns, cluster_clock_wall, server->cluster};
-    server->log_first = NULL;
-    server->log_last = &server->log_first;
-    server->fault = 0;
-    server->node = tt_node_new(&config);
-    server->disk.first_index = 1;
-    server->disk.entries = server->entries;
-    server->disk.entry_count = server->entry_count;
-    while (server->applied_count > 0) {
-        tt_free(server->applied[--server->applied_count]);
-    }
-    struct tt_err err;
-    tt_err_init(&err);
-    assert_int_equal(tt_node_start(server->node, &server->disk, &err), 0);
-    tt_node_turn(server->node);
-}
-
 /* `voters` of `count` servers form the cluster; the others are fresh. */
-static inline struct cluster *cluster_new(size_t count, size_t voters)
-{
-    struct cluster *cluster = TT_NEW(struct cluster);
-    tt_list_init(&cluster->frames);
-    cluster->count = count;
-    cluster->now_ms = 1000;
-    struct tt_membership membership = {.count = voters};
-    for (size_t i = 0; i < voters; i++) {
-        struct tt_member *member = &membership.members[i];
-        member->id = i + 1;
-        member->role = TT_ROLE_VOTER;
-        (void)snprintf(member->name, sizeof member->name, "s%zu", i + 1);
-        (void)snprintf(member->peer_address, sizeof member->peer_address, "127.0.0.1:%zu", i + 1);
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct server *server = &cluster->servers[i];
-        server->cluster = cluster;
-        server->id = i + 1;
-        server->entries = tt_xcalloc(APPLIED_MAX, sizeof *server->entries);
-        if (i < voters) {
-            struct tt_bytes *config;
-            assert_int_equal(tt_membership_encode(&membership, &config, NULL), 0);
-            server->entries[0] = (struct tt_wal_entry){1, 1, RAFT_CHANGE, config};
-            server->entry_count = 1;
-            server->disk.term = 1;
-        }
-        server_start(server);
-    }
-    return cluster;
-}
-static inline void server_crash(struct server *server)
-{
-    tt_node_free(TT_TAKE(server->node));
-    server->log_first = NULL;
-    server->leading = 0;
-}
-static inline void cluster_free(struct cluster *cluster)
-{
-    for (size_t i = 0; i < cluster->count; i++) {
-        struct server *server = &cluster->servers[i];
-        tt_node_free(server->node);
-        for (size_t e = 0; e < server->entry_count; e++) {
-            tt_bytes_unref(server->entries[e].payload);
-        }
-        tt_free(server->entries);
-        while (server->applied_count > 0) {
-            tt_free(server->applied[--server->applied_count]);
-        }
-    }
-    struct tt_list *link;
-    while ((link = tt_list_pop_front(&cluster->frames)) != NULL) {
-        tt_bytes_unref(TT_CONTAINER_OF(link, struct frame, link)->bytes);
-        tt_free(TT_CONTAINER_OF(link, struct frame, link));
-    }
-    tt_free(cluster);
-}
+struct cluster *cluster_new(size_t count, size_t voters);
+void cluster_free(struct cluster *cluster);
 
-static inline bool cluster_deliver(struct cluster *cluster)
-{
-    struct tt_list *link = tt_list_pop_front(&cluster->frames);
-    if (!link) {
-        return false;
-    }
-    struct frame *frame = TT_CONTAINER_OF(link, struct frame, link);
-    struct server *from = &cluster->servers[frame->from - 1];
-    struct server *to = frame->to <= cluster->count ? &cluster->servers[frame->to - 1] : NULL;
-    if (to && to->node && !to->cut && !from->cut) {
-        tt_node_receive(to->node, frame->from,
-                        tt_str((const char *)frame->bytes->ptr, frame->bytes->size));
-        tt_node_turn(to->node);
-    }
-    tt_bytes_unref(frame->bytes);
-    tt_free(frame);
-    return true;
-}
-/* Everything that can happen without time passing. */
-static inline void cluster_settle(struct cluster *cluster)
-{
-    bool any = true;
-    for (size_t round = 0; any && round < 100000; round++) {
-        any = cluster_deliver(cluster);
-        for (size_t i = 0; i < cluster->count; i++) {
-            struct server *server = &cluster->servers[i];
-            if (server->node && server_log_run(server)) {
-                tt_node_turn(server->node);
-                any = true;
-            }
-        }
-    }
-}
-static inline void cluster_run(struct cluster *cluster, uint64_t ms)
-{
-    for (uint64_t end = cluster->now_ms + ms; cluster->now_ms < end; cluster->now_ms++) {
-        for (size_t i = 0; i < cluster->count; i++) {
-            struct server *server = &cluster->servers[i];
-            if (server->node && server->timer_ms <= cluster->now_ms) {
-                tt_node_tick(server->node);
-                tt_node_turn(server->node);
-            }
-        }
-        cluster_settle(cluster);
-    }
-}
-static inline struct server *cluster_leader(struct cluster *cluster)
-{
-    struct server *leader = NULL;
-    for (size_t i = 0; i < cluster->count; i++) {
-        struct server *server = &cluster->servers[i];
-        if (server->node && server->leading && !server->cut) {
-            leader = server;
-        }
-    }
-    return leader;
-}
-static inline struct server *cluster_elect(struct cluster *cluster)
-{
-    for (int i = 0; i < 200 && !cluster_leader(cluster); i++) {
-        cluster_run(cluster, 50);
-    }
-    assert_non_null(cluster_leader(cluster));
-    return cluster_leader(cluster);
-}
-static inline void propose(struct server *server, struct tt_propose_op *op, const char *text)
-{
-    memset(op, 0, sizeof *op);
-    op->code = 1;
-    op->command = tt_bytes_new(text, strlen(text));
-    tt_node_propose(server->node, op);
-    tt_node_turn(server->node);
-}
+/* Lets time pass, and everything happen that can. */
+void cluster_run(struct cluster *cluster, uint64_t ms);
+
+/* The server that leads and can be reached; NULL if none. */
+struct server *cluster_leader(struct cluster *cluster);
+
+/* Runs until there is a leader, which it returns. */
+struct server *cluster_elect(struct cluster *cluster);
+
+/* Starts a server from its durable state, or ends its node as a crash does. */
+void server_start(struct server *server);
+void server_crash(struct server *server);
+
+/* Proposes `text` through `op`, which must live until its code is no longer 1. */
+void propose(struct server *server, struct tt_propose_op *op, const char *text);
 
 #endif

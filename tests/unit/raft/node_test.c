@@ -1,5 +1,5 @@
 /* The node: elections, commits, forwarding, batching, restarts. */
-#include "node_cluster.h"
+#include "tests/unit/raft/node_cluster.h"
 
 static void three_servers_elect_one_leader_and_commit(void **state)
 {
