@@ -10,6 +10,7 @@ its stream ends. Answers that do not tell whether a write happened are of unknow
 verify() reads the final state on every server and runs all checks of lincheck and watchcheck.
 """
 import collections
+import concurrent.futures
 import http.client
 import json
 import random
@@ -288,7 +289,9 @@ class Workload:
         if self.errors:
             raise self.errors[0]
         names = [s.name for s in self.cluster.running()]
-        histories = {name: self.final_history(name, revision) for name in names}
+        with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+            found = pool.map(lambda name: self.final_history(name, revision), names)
+        histories = dict(zip(names, found))
         history = histories[names[0]]
         for name in names[1:]:
             if histories[name] != history:
