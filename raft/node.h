@@ -161,6 +161,7 @@ void tt_node_snapshot_taken(struct tt_node *node, const struct tt_node_snapshot 
 /* Takes the reference; piece NULL when code is not 0. */
 void tt_node_snapshot_piece(struct tt_node *node, uint64_t peer_id, uint64_t index, uint64_t offset,
                             struct tt_bytes *piece);
+/* offset: of the first byte behind the staged piece. */
 void tt_node_snapshot_staged(struct tt_node *node, uint64_t index, uint64_t offset, int code);
 void tt_node_snapshot_installed(struct tt_node *node, uint64_t index, int code);
 

@@ -9,7 +9,8 @@
  * space, due compaction, status copies.
  *
  * Stop: the node answers what is out, the transport closes, the log gets its STOP request, and when
- * all completions are back the loop ends. */
+ * it and all snapshot jobs are back the loop ends. Ops that arrive meanwhile are refused, but
+ * answered like all others. */
 #include "raft/replica.h"
 
 #include "base/log.h"
@@ -308,9 +309,7 @@ static void recheck_run(struct tt_poke *poke)
 static void core_turn(void *ctx)
 {
     struct tt_replica *replica = ctx;
-    if (!replica->stopping) {
-        tt_node_turn(replica->node);
-    }
+    tt_node_turn(replica->node); /* a stopped node only hands out its refusals */
     flush_replies(replica);
 }
 
@@ -333,11 +332,21 @@ static void core_started(void *ctx)
     write_status(replica);
 }
 
+/* The timers keep the loop and its mailbox open: a job of a pool must find it open when it is done.
+ */
+void replica_end_when_idle(struct tt_replica *replica)
+{
+    if (replica->log_ended && replica->jobs_out == 0) {
+        tt_timer_close(&replica->timer, NULL);
+        tt_timer_close(&replica->housekeeping, NULL);
+    }
+}
+
 static void log_stopped(struct tt_wal_req *req)
 {
     struct tt_replica *replica = req->owner;
-    tt_timer_close(&replica->timer, NULL);
-    tt_timer_close(&replica->housekeeping, NULL);
+    replica->log_ended = true;
+    replica_end_when_idle(replica);
 }
 
 static void transport_stopped(void *ctx)
@@ -390,6 +399,7 @@ static int new_node(struct tt_replica *replica)
         .cluster_id = replica->identity.cluster_id,
         .seed = (unsigned)tt_random_u64(),
         .snapshot_log_size_min = replica->config.snapshot_log_size_min,
+        .snapshot_trailing = replica->config.snapshot_trailing,
         .clock = replica->config.clock,
         .log = tt_wal_thread_queue(replica->log),
         .io = {.send = io_send,
@@ -466,6 +476,7 @@ int tt_replica_new(const struct tt_replica_config *config, struct tt_replica **r
     replica->status = tt_cell_new(sizeof(struct tt_cluster_status));
     replica->stats = tt_cell_new(sizeof(struct tt_replica_stats));
     replica->store = tt_store_new();
+    tt_store_reclaim_with(replica->store, config->reclaimer);
     replica->fsm.store = replica->store;
     int r = replica_disk_open(replica, err);
     if (r == TT_OK) {

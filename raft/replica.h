@@ -30,7 +30,9 @@ struct tt_replica_config {
     struct tt_pool *pool;              /* keeps: log reads, segment filling, freeing */
     struct tt_pool *slow_pool;         /* keeps: snapshots (niced) */
     const struct tt_clock *clock;
-    uint64_t snapshot_log_size_min; /* bytes; 0 = default */
+    struct tt_store_reclaimer *reclaimer; /* keeps while a version lives; NULL: freed in place */
+    uint64_t snapshot_log_size_min;       /* bytes; 0 = default */
+    uint32_t snapshot_trailing;           /* entries kept behind a snapshot; 0 = default */
     /* Only when the data directory holds no member yet: */
     const char *cluster_id;          /* the same on all members */
     uint64_t member_id;              /* of this server */

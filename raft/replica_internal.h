@@ -62,10 +62,13 @@ struct tt_replica {
     uint64_t leading_term; /* as told to the listeners; 0 = not leading */
     uint64_t jobs_out;     /* pool jobs whose completion comes to the core mailbox */
     bool stopping;
+    bool log_ended; /* the STOP request is back */
     struct tt_wal_req stop_req;
     struct tt_node_disk disk; /* until start */
 };
 
+/* replica.c: ends the loop once the log has stopped and no snapshot job is out. */
+void replica_end_when_idle(struct tt_replica *replica);
 /* replica_disk.c */
 int replica_disk_open(struct tt_replica *replica, struct tt_err *err) TT_MUST_USE;
 /* replica_snapshots.c */

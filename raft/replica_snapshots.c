@@ -19,6 +19,7 @@ struct job {
     struct tt_replica *replica;
     struct tt_node_snapshot meta;
     struct tt_version *version;        /* take: pinned */
+    uint64_t recorded_index;           /* take: the snapshot that the log names meanwhile */
     struct tt_snapshot_file *file;     /* install: open between chunks */
     struct tt_snapshot_reader *reader; /* install: on the core thread only */
     struct tt_str chunk;               /* install: borrowed from file until the next one */
@@ -64,6 +65,7 @@ static bool job_back(struct job *job)
         TT_LOG(TT_LOG_WARN, "raft", "a snapshot job failed", TT_F_U64("index", job->meta.index),
                TT_F_ERR(&job->err));
     }
+    replica_end_when_idle(job->replica);
     return !job->replica->stopping;
 }
 
@@ -121,8 +123,9 @@ static int write_file(struct job *job)
     if (r == TT_OK) {
         job->meta.file_size = handle.size;
         memcpy(job->meta.sha256, handle.hash, sizeof job->meta.sha256);
+        /* The new one is not in the log yet: after a crash the log asks for the one before. */
         const struct tt_snapshot_retention retention = {.keep = KEEP_SNAPSHOTS,
-                                                        .pinned_index = job->meta.index};
+                                                        .pinned_index = job->recorded_index};
         r = tt_snapshot_file_retain(tt_disk_system(), snapshot_dir(job), &retention, &job->err);
     }
     return r;
@@ -147,6 +150,9 @@ static void snapshot_take(void *ctx, const struct tt_node_snapshot *meta)
 {
     struct tt_replica *replica = ctx;
     struct job *job = job_new(replica, meta);
+    struct tt_node_view view;
+    tt_node_view(replica->node, &view);
+    job->recorded_index = view.snapshot_index;
     job->version = tt_store_version(replica->store);
     TT_ASSERT(tt_node_store_index(tt_version_index(job->version)) <= meta->index);
     job_submit(job, replica->config.slow_pool, take_work, take_done);
@@ -250,7 +256,8 @@ static void stage_done(struct tt_work *work)
 {
     struct job *job = TT_CONTAINER_OF(work, struct job, work);
     if (job_back(job)) {
-        tt_node_snapshot_staged(job->replica->node, job->meta.index, job->offset, job->code);
+        tt_node_snapshot_staged(job->replica->node, job->meta.index, job->offset + job->piece->size,
+                                job->code);
     }
     job_free(job);
 }
