@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/intmath.h"
 #include "base/log.h"
 #include "raft/transport_internal.h"
 
@@ -204,6 +205,8 @@ void tt_transport_send(struct tt_transport *transport, uint64_t peer_id,
 struct peers_msg {
     struct tt_msg msg;
     struct tt_transport *transport;
+    uint64_t id_max;               /* of all members, with us */
+    char address[TT_ADDRESS_SIZE]; /* ours; "" = not in the table */
     size_t count;
     struct tt_member members[];
 };
@@ -218,6 +221,7 @@ static const struct tt_member *member_find(const struct peers_msg *table, uint64
     return NULL;
 }
 
+/* Servers newer than every member we know of came by themselves (hello_check) and stay. */
 static void remove_absent(struct tt_transport *transport, const struct peers_msg *table)
 {
     struct tt_list *head = &transport->peers;
@@ -225,8 +229,9 @@ static void remove_absent(struct tt_transport *transport, const struct peers_msg
         struct peer *peer = TT_CONTAINER_OF(node, struct peer, node);
         const struct tt_member *member = member_find(table, peer->id);
         node = node->next;
-        if (member == NULL || strcmp(member->name, peer->name) != 0 ||
-            strcmp(member->peer_address, peer->address) != 0) {
+        bool changed = member != NULL && (strcmp(member->name, peer->name) != 0 ||
+                                          strcmp(member->peer_address, peer->address) != 0);
+        if (changed || (member == NULL && peer->id <= transport->known_id_max)) {
             tt_transport_peer_remove(peer);
         }
     }
@@ -252,6 +257,8 @@ static void peers_run(struct tt_msg *msg)
     struct peers_msg *table = TT_CONTAINER_OF(msg, struct peers_msg, msg);
     struct tt_transport *transport = table->transport;
     if (!transport->stopping) {
+        transport->known_id_max = tt_u64_max(transport->known_id_max, table->id_max);
+        memcpy(transport->address, table->address, sizeof transport->address);
         remove_absent(transport, table);
         for (size_t i = 0; i < table->count; i++) {
             const struct tt_member *member = &table->members[i];
@@ -272,7 +279,10 @@ void tt_transport_set_peers(struct tt_transport *transport, const struct tt_memb
     table->msg.run = peers_run;
     table->transport = transport;
     for (size_t i = 0; i < count; i++) {
-        if (members[i].id != transport->config.self_id && members[i].peer_address[0] != '\0') {
+        table->id_max = tt_u64_max(table->id_max, members[i].id);
+        if (members[i].id == transport->config.self_id) {
+            memcpy(table->address, members[i].peer_address, sizeof table->address);
+        } else if (members[i].peer_address[0] != '\0') {
             table->members[table->count++] = members[i];
         }
     }

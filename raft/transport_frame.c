@@ -98,40 +98,59 @@ int tt_frame_read(struct tt_frame_reader *reader, struct tt_str *bytes, struct t
     return reader->filled == reader->payload->size ? frame_finish(reader, ret_frame, err) : 0;
 }
 
-/* u32 version | u64 from | u64 to | u8 channel | cluster id, the rest of the payload */
-enum { HELLO_FIXED_SIZE = 4 + 8 + 8 + 1 };
+/* u32 version | u64 from | u64 to | u8 channel | u8 size of the cluster id | cluster id | address,
+ * the rest of the payload */
+enum { HELLO_FIXED_SIZE = 4 + 8 + 8 + 1 + 1 };
 
 struct tt_bytes *tt_hello_encode(const struct tt_hello *hello)
 {
     size_t id_size = strlen(hello->cluster_id);
+    size_t address_size = strlen(hello->address);
     uint8_t *out = NULL;
-    struct tt_bytes *bytes = tt_bytes_new_uninit(HELLO_FIXED_SIZE + id_size, &out);
+    struct tt_bytes *bytes = tt_bytes_new_uninit(HELLO_FIXED_SIZE + id_size + address_size, &out);
     TT_ASSERT(bytes->size <= TT_HELLO_SIZE_MAX);
     tt_le32_put(out, TT_HELLO_VERSION);
     tt_le64_put(out + 4, hello->from);
     tt_le64_put(out + 12, hello->to);
     out[20] = hello->channel;
+    out[21] = (uint8_t)id_size;
     memcpy(out + HELLO_FIXED_SIZE, hello->cluster_id, id_size);
+    memcpy(out + HELLO_FIXED_SIZE + id_size, hello->address, address_size);
     return bytes;
+}
+
+/* Text without a NUL, and short enough. */
+static bool hello_text(struct tt_str text, char *out, size_t out_size)
+{
+    if (text.len >= out_size || (text.len > 0 && memchr(text.ptr, '\0', text.len) != NULL)) {
+        return false;
+    }
+    if (text.len > 0) {
+        memcpy(out, text.ptr, text.len);
+    }
+    out[text.len] = '\0';
+    return true;
 }
 
 int tt_hello_decode(struct tt_str payload, struct tt_hello *ret_hello, struct tt_err *err)
 {
     const uint8_t *in = (const uint8_t *)payload.ptr;
-    if (payload.len < HELLO_FIXED_SIZE || payload.len - HELLO_FIXED_SIZE >= TT_CLUSTER_ID_SIZE) {
+    struct tt_hello hello = {0};
+    if (payload.len < HELLO_FIXED_SIZE || payload.len - HELLO_FIXED_SIZE < in[21]) {
         return TT_FAIL(err, TT_EPROTO, "a hello of %zu bytes", payload.len);
     }
     if (tt_le32_get(in) != TT_HELLO_VERSION) {
         return TT_FAIL(err, TT_EPROTO, "a hello of version %u", tt_le32_get(in));
     }
-    struct tt_str id = tt_str_skip(payload, HELLO_FIXED_SIZE);
-    if (in[20] > TT_TRANSPORT_BULK || memchr(id.len > 0 ? id.ptr : "", '\0', id.len) != NULL) {
+    struct tt_str texts = tt_str_skip(payload, HELLO_FIXED_SIZE);
+    if (in[20] > TT_TRANSPORT_BULK ||
+        !hello_text(tt_str_head(texts, in[21]), hello.cluster_id, sizeof hello.cluster_id) ||
+        !hello_text(tt_str_skip(texts, in[21]), hello.address, sizeof hello.address)) {
         return TT_FAIL(err, TT_EPROTO, "a malformed hello");
     }
-    memset(ret_hello, 0, sizeof *ret_hello);
-    ret_hello->from = tt_le64_get(in + 4);
-    ret_hello->to = tt_le64_get(in + 12);
-    ret_hello->channel = in[20];
-    memcpy(ret_hello->cluster_id, id.len > 0 ? id.ptr : "", id.len);
+    hello.from = tt_le64_get(in + 4);
+    hello.to = tt_le64_get(in + 12);
+    hello.channel = in[20];
+    *ret_hello = hello;
     return 0;
 }

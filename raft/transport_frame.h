@@ -12,8 +12,9 @@ enum {
     TT_FRAME_HELLO = 0,  /* the first frame of a connection, by the dialling side */
     TT_FRAME_ACCEPT = 1, /* the answer: the other side takes this member's frames */
     TT_HELLO_VERSION = 1,
-    TT_HELLO_SIZE_MAX = 96,
-    TT_CLUSTER_ID_SIZE = 64 /* with the NUL */
+    TT_HELLO_SIZE_MAX = 224,
+    TT_CLUSTER_ID_SIZE = 64,    /* with the NUL */
+    TT_HELLO_ADDRESS_SIZE = 128 /* with the NUL */
 };
 
 void tt_frame_header(uint8_t out[TT_FRAME_HEADER_SIZE], uint8_t type, struct tt_bytes *const *parts,
@@ -43,6 +44,7 @@ struct tt_hello {
     uint64_t to;     /* whom it wants */
     uint8_t channel; /* enum tt_transport_channel */
     char cluster_id[TT_CLUSTER_ID_SIZE];
+    char address[TT_HELLO_ADDRESS_SIZE]; /* host:port where it is reached; "" = it does not know */
 };
 struct tt_bytes *tt_hello_encode(const struct tt_hello *hello);
 int tt_hello_decode(struct tt_str payload, struct tt_hello *ret_hello,

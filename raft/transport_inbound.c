@@ -7,6 +7,11 @@
  * is in the peer table under that very name, and it wants us → accept frame → every further frame
  * is delivered to the core, those of one read as one chain (one lock, one wake).
  *
+ * Newer members: who joins knows nobody yet, and who was away for long does not know who joined
+ * meanwhile, perhaps not even the leader that would tell. Ids only grow, so a server of the cluster
+ * with an id above all we know of is taken in, at the address it names; a smaller one that is not
+ * in the table was removed and is refused.
+ *
  * Back-pressure: the core confirms, by sending a delivery back, what it has taken; every quarter of
  * the window asks for one. With a full window outstanding we stop reading, so TCP stops the peer,
  * and the peer's queue bound does the rest. The core's mailbox is never "full" for us: what is in
@@ -23,6 +28,27 @@ void tt_transport_inbound_abort(struct inbound *inbound)
     }
 }
 
+/* A server we cannot know yet, as a peer; NULL when it is none. */
+static struct peer *newer_peer(struct tt_transport *transport, const struct tt_hello *hello,
+                               const struct tt_peer_identity *identity)
+{
+    size_t count = 0;
+    for (struct tt_list *node = transport->peers.next; node != &transport->peers;
+         node = node->next) {
+        count++;
+    }
+    if (hello->from <= transport->known_id_max || hello->from == transport->config.self_id ||
+        hello->address[0] == '\0' || strlen(identity->name) >= TT_NAME_SIZE ||
+        count >= 2 * TT_MEMBERS_MAX || transport->stopping) {
+        return NULL;
+    }
+    struct tt_member member = {.id = hello->from};
+    memcpy(member.name, identity->name, strlen(identity->name) + 1);
+    memcpy(member.peer_address, hello->address, strlen(hello->address) + 1);
+    tt_transport_peer_add(transport, &member);
+    return tt_transport_peer_find(transport, hello->from);
+}
+
 static int hello_check(struct inbound *inbound, const struct tt_hello *hello,
                        const struct tt_peer_identity *identity, struct tt_err *err)
 {
@@ -33,14 +59,17 @@ static int hello_check(struct inbound *inbound, const struct tt_hello *hello,
         return TT_FAIL(err, TT_EFORBIDDEN, "%s is not a server of this cluster",
                        identity != NULL ? identity->uri : "an unknown peer");
     }
-    if (peer == NULL || strcmp(peer->name, identity->name) != 0) {
-        return TT_FAIL(err, TT_EFORBIDDEN, "%s claims to be member %llu", identity->uri,
-                       (unsigned long long)hello->from);
-    }
     if (hello->to != transport->config.self_id ||
         strcmp(hello->cluster_id, transport->cluster_id) != 0) {
         return TT_FAIL(err, TT_EFORBIDDEN, "%s looks for member %llu of cluster %s", identity->uri,
                        (unsigned long long)hello->to, hello->cluster_id);
+    }
+    if (peer == NULL) {
+        peer = newer_peer(transport, hello, identity);
+    }
+    if (peer == NULL || strcmp(peer->name, identity->name) != 0) {
+        return TT_FAIL(err, TT_EFORBIDDEN, "%s claims to be member %llu", identity->uri,
+                       (unsigned long long)hello->from);
     }
     return 0;
 }

@@ -98,6 +98,8 @@ struct tt_transport {
     struct tt_transport_config config; /* strings point into the members below */
     char cluster[64];
     char cluster_id[TT_CLUSTER_ID_SIZE];
+    char address[TT_ADDRESS_SIZE];    /* ours, as the peer table says; "" = not in it yet */
+    uint64_t known_id_max;            /* of all members of all peer tables so far; 0 = none yet */
     struct tt_loop *loop;             /* owned */
     struct tt_tls_listener *listener; /* NULL once closed */
     uint16_t port;

@@ -189,6 +189,8 @@ static void on_opened(void *ctx, struct tt_tls_stream *stream)
     struct tt_hello hello = {
         .from = transport->config.self_id, .to = link->peer->id, .channel = (uint8_t)link->channel};
     memcpy(hello.cluster_id, transport->cluster_id, sizeof hello.cluster_id);
+    _Static_assert(sizeof hello.address == sizeof transport->address, "copied whole");
+    memcpy(hello.address, transport->address, sizeof hello.address);
     struct tt_bytes *payload = tt_hello_encode(&hello);
     uint8_t header[TT_FRAME_HEADER_SIZE];
     tt_frame_header(header, TT_FRAME_HELLO, &payload, 1);
