@@ -454,8 +454,8 @@ static int new_threads(struct tt_replica *replica, struct tt_err *err)
                                                   .ctx = replica};
     int made = tt_transport_new(&transport, &replica->transport, err);
     if (made == TT_OK && replica->config.known_count > 0) {
-        tt_transport_set_peers(replica->transport, replica->config.known,
-                               replica->config.known_count);
+        tt_transport_hint_peers(replica->transport, replica->config.known,
+                                replica->config.known_count);
     }
     return made;
 }

@@ -205,7 +205,8 @@ void tt_transport_send(struct tt_transport *transport, uint64_t peer_id,
 struct peers_msg {
     struct tt_msg msg;
     struct tt_transport *transport;
-    uint64_t id_max;               /* of all members, with us */
+    bool hint;                     /* adds, replaces nothing */
+    uint64_t id_max;               /* of all members, with us; 0 for a hint */
     char address[TT_ADDRESS_SIZE]; /* ours; "" = not in the table */
     size_t count;
     struct tt_member members[];
@@ -258,8 +259,10 @@ static void peers_run(struct tt_msg *msg)
     struct tt_transport *transport = table->transport;
     if (!transport->stopping) {
         transport->known_id_max = tt_u64_max(transport->known_id_max, table->id_max);
-        memcpy(transport->address, table->address, sizeof transport->address);
-        remove_absent(transport, table);
+        if (!table->hint) {
+            memcpy(transport->address, table->address, sizeof transport->address);
+            remove_absent(transport, table);
+        }
         for (size_t i = 0; i < table->count; i++) {
             const struct tt_member *member = &table->members[i];
             if (tt_transport_peer_find(transport, member->id) == NULL) {
@@ -271,15 +274,16 @@ static void peers_run(struct tt_msg *msg)
     tt_free(table);
 }
 
-void tt_transport_set_peers(struct tt_transport *transport, const struct tt_member *members,
-                            size_t count)
+static void post_peers(struct tt_transport *transport, const struct tt_member *members,
+                       size_t count, bool hint)
 {
     TT_ASSERT(count <= TT_MEMBERS_MAX);
     struct peers_msg *table = tt_xcalloc(1, sizeof *table + count * sizeof table->members[0]);
     table->msg.run = peers_run;
     table->transport = transport;
+    table->hint = hint;
     for (size_t i = 0; i < count; i++) {
-        table->id_max = tt_u64_max(table->id_max, members[i].id);
+        table->id_max = hint ? 0 : tt_u64_max(table->id_max, members[i].id);
         if (members[i].id == transport->config.self_id) {
             memcpy(table->address, members[i].peer_address, sizeof table->address);
         } else if (members[i].peer_address[0] != '\0') {
@@ -289,6 +293,18 @@ void tt_transport_set_peers(struct tt_transport *transport, const struct tt_memb
     if (tt_mailbox_post_answer(tt_loop_mailbox(transport->loop), &table->msg) != 0) {
         tt_free(table); /* stopped: there are no connections to change */
     }
+}
+
+void tt_transport_set_peers(struct tt_transport *transport, const struct tt_member *members,
+                            size_t count)
+{
+    post_peers(transport, members, count, false);
+}
+
+void tt_transport_hint_peers(struct tt_transport *transport, const struct tt_member *members,
+                             size_t count)
+{
+    post_peers(transport, members, count, true);
 }
 
 struct recheck_msg {

@@ -79,9 +79,14 @@ int tt_transport_new(const struct tt_transport_config *config, struct tt_transpo
 uint16_t tt_transport_port(const struct tt_transport *transport);
 int tt_transport_start(struct tt_transport *transport, struct tt_err *err) TT_MUST_USE;
 /* Replaces the peer table (self and members without an address are skipped). Copies. Connections to
- * and from members that left, or whose name or address changed, are closed. */
+ * and from members that left, or whose name or address changed, are closed. Servers
+ * with ids above all that were ever in a table are taken in by themselves, until a table says more.
+ */
 void tt_transport_set_peers(struct tt_transport *transport, const struct tt_member *members,
                             size_t count);
+/* Peers to try before a first table is known: adds them, replaces nothing. Copies. */
+void tt_transport_hint_peers(struct tt_transport *transport, const struct tt_member *members,
+                             size_t count);
 /* One frame: the parts in order. Refs each part; never blocks; wake-ups are coalesced. May lose it.
  */
 void tt_transport_send(struct tt_transport *transport, uint64_t peer_id,

@@ -480,6 +480,23 @@ static void an_oversized_frame_closes_the_connection(void **state)
     assert_true(fixture_turn_until(&world->fixture, end_is_closed, &end));
 }
 
+static void newer_servers_are_taken_in_and_removed_ones_are_not(void **state)
+{
+    struct world *world = *state;
+    node_up(world, 1, 0);
+    node_up(world, 2, 0);
+    node_knows(world, 1, 1); /* itself: 2 joined while it was away */
+    node_knows(world, 2, 2);
+    WAIT_UNTIL(world, all_reachable(world, 2));
+    send_text(world, 1, 2, 1);
+    send_text(world, 2, 1, 1);
+    WAIT_UNTIL(world, world->nodes[1].text_count == 1 && world->nodes[2].text_count == 1);
+    struct tt_member without[] = {member_of(world, 1), {.id = 3, .name = "s3"}};
+    tt_transport_set_peers(world->nodes[1].transport, without, 2);
+    WAIT_UNTIL(world, !world->nodes[1].reachable[2] && !world->nodes[2].reachable[1]);
+    WAIT_UNTIL(world, world->nodes[1].stats.refused_count > 0);
+}
+
 static void bad_hellos_are_refused(void **state)
 {
     struct world *world = *state;
@@ -585,6 +602,7 @@ int main(void)
         TRANSPORT_TEST(a_revoked_peer_is_cut_off_at_once),
         TRANSPORT_TEST(a_corrupt_frame_closes_the_connection),
         TRANSPORT_TEST(an_oversized_frame_closes_the_connection),
+        TRANSPORT_TEST(newer_servers_are_taken_in_and_removed_ones_are_not),
         TRANSPORT_TEST(bad_hellos_are_refused),
         TRANSPORT_TEST(a_user_certificate_is_no_peer),
         cmocka_unit_test(frames_survive_any_split),
