@@ -1,13 +1,15 @@
 /* The composition of an agent. Everything runs on one loop.
  *
  * Start: certificates → contexts → driver and client → refs, sync → informer of the node's pods →
- * node object. Nothing is removed from the runtime before the servers have told all pods once.
- * Stop: informer → node → sync (begins no step) → driver (ends running steps) → refs → client. */
+ * node object, log server. Nothing is removed from the runtime before the servers have told all
+ * pods once. Stop: informer → node → sync (begins no step) → driver (ends running steps) → refs →
+ * client. */
 #include "agent/agent.h"
 
 #include <stdio.h>
 
 #include "agent/cri_driver.h"
+#include "agent/log_server.h"
 #include "agent/node.h"
 #include "agent/refs.h"
 #include "agent/request.h"
@@ -24,12 +26,14 @@ enum { MAILBOX_MAX = 256, CONNECTIONS_MAX = 4, TICK_MS = 1000, SIGNALS = 3 };
 struct agent {
     struct agent_options options;
     struct tt_tls_context *client_tls;
+    struct tt_tls_context *server_tls;
     struct tt_loop *loop;
     struct tt_api_client *client;
     struct rt_driver *driver;
     struct refs *refs;
     struct sync *sync;
     struct node *node;
+    struct log_server *logs;
     struct tt_informer *pods;
     uv_signal_t signals[SIGNALS];
     struct tt_timer tick;
@@ -41,9 +45,16 @@ struct agent {
 static int open_tls(struct agent *agent, struct tt_err *err)
 {
     const struct agent_options *o = &agent->options;
-    const struct tt_tls_config config = {
+    struct tt_tls_config config = {
         .cert_path = o->cert_path, .key_path = o->key_path, .ca_path = o->ca_path, .alpn = "h2"};
-    return tt_tls_context_new(&config, &agent->client_tls, err);
+    int r = tt_tls_context_new(&config, &agent->client_tls, err);
+    if (r == TT_OK) {
+        config.server = true;
+        config.client_auth = TT_TLS_CLIENT_REQUIRED;
+        config.alpn = "h2,http/1.1";
+        r = tt_tls_context_new(&config, &agent->server_tls, err);
+    }
+    return r;
 }
 
 /* The certificate must be this node's. */
@@ -71,14 +82,17 @@ static int check_identity(const struct agent *agent, struct tt_err *err)
 
 static void reload(struct agent *agent)
 {
-    struct tt_err err;
-    bool changed = false;
-    tt_err_init(&err);
-    if (tt_tls_context_reload(agent->client_tls, &changed, &err) != TT_OK) {
-        TT_LOG(TT_LOG_WARN, "agent", "new certificates cannot be used, the old ones stay",
-               TT_F_ERR(&err));
-    } else if (changed) {
-        TT_LOG(TT_LOG_INFO, "agent", "certificates were reloaded");
+    struct tt_tls_context *contexts[] = {agent->client_tls, agent->server_tls};
+    for (size_t i = 0; i < sizeof contexts / sizeof contexts[0]; i++) {
+        struct tt_err err;
+        bool changed = false;
+        tt_err_init(&err);
+        if (tt_tls_context_reload(contexts[i], &changed, &err) != TT_OK) {
+            TT_LOG(TT_LOG_WARN, "agent", "new certificates cannot be used, the old ones stay",
+                   TT_F_ERR(&err));
+        } else if (changed && i == 0) {
+            TT_LOG(TT_LOG_INFO, "agent", "certificates were reloaded");
+        }
     }
 }
 
@@ -208,6 +222,17 @@ static int open_parts(struct agent *agent, struct tt_err *err)
                                      .host_ip = o->address,
                                      .limits = limits};
     agent->sync = sync_new(&sync);
+    const struct log_server_config logs = {.loop = agent->loop,
+                                           .tls = agent->server_tls,
+                                           .sync = agent->sync,
+                                           .clock = tt_clock_real(),
+                                           .root = o->root,
+                                           .host = o->listen_host,
+                                           .port = o->listen_port};
+    r = log_server_new(&logs, &agent->logs, err);
+    if (r != TT_OK) {
+        return r;
+    }
     const struct node_config node = {.loop = agent->loop,
                                      .client = agent->client,
                                      .clock = tt_clock_real(),
@@ -297,14 +322,25 @@ static void node_closed(void *ctx)
     }
 }
 
-static void pods_closed(void *ctx)
+static void logs_closed(void *ctx)
 {
     struct agent *agent = ctx;
-    agent->pods = NULL;
+    agent->logs = NULL;
     if (agent->node != NULL) {
         node_close(agent->node, node_closed, agent);
     } else {
         node_closed(agent);
+    }
+}
+
+static void pods_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->pods = NULL;
+    if (agent->logs != NULL) {
+        log_server_close(agent->logs, logs_closed, agent);
+    } else {
+        logs_closed(agent);
     }
 }
 
@@ -369,5 +405,6 @@ void agent_free(struct agent *agent)
     }
     tt_loop_free(agent->loop);
     tt_tls_context_unref(agent->client_tls);
+    tt_tls_context_unref(agent->server_tls);
     tt_free(agent);
 }
