@@ -83,7 +83,8 @@ static void on_done(struct tt_wal_req *req)
     struct tt_node *node = write->node;
     tt_list_remove(&write->link);
     (void)node_now(node);
-    bool failed = req->result != 0 && !(req->op == TT_WAL_OP_READ && req->result == TT_ENOTFOUND);
+    bool failed = req->result != 0 && !(req->op == TT_WAL_OP_READ && req->result == TT_ENOTFOUND) &&
+                  !NODE_FAULT(node, write_error_ignored);
     if (failed && node_live(node)) {
         (void)TT_WRAP(&write->err, req->result, "log request %d", (int)req->op);
         node_fault(node, &write->err);

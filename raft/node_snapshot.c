@@ -63,7 +63,7 @@ static void take(struct tt_node *node)
         node->apply_stop = 0;
         return; /* a membership change is under way */
     }
-    if (node->applied_index > node->raft.last_stored) {
+    if (node->applied_index > node->raft.last_stored && !NODE_FAULT(node, snapshot_unstored)) {
         node->apply_stop = node->applied_index;
         return; /* its entries are not durable here yet */
     }
@@ -165,7 +165,9 @@ void node_snapshot_update(struct tt_node *node, const struct raft_update *update
     raft_free(update->snapshot.chunk.base);
     node->installing = update->snapshot.metadata;
     node_log_truncated(node, 1);
-    tt_wal_cache_reset(node->cache);
+    if (!NODE_FAULT(node, apply_while_installing)) {
+        tt_wal_cache_reset(node->cache);
+    }
     node->last_index = node->staging->index;
     node->apply_stop = 0;
     node->install_parts = 2;

@@ -139,6 +139,9 @@ void node_open_core(struct tt_node *node)
     raft_set_election_timeout(&node->raft, node->config.election_timeout_ms);
     raft_set_heartbeat_timeout(&node->raft, node->config.heartbeat_ms);
     raft_set_pre_vote(&node->raft, true);
+    if (NODE_FAULT(node, space_by_core)) {
+        raft_set_capacity_threshold(&node->raft, 200);
+    }
     node->raft_open = true;
     tt_sm_move(&node->sm, NODE_RUNNING);
 

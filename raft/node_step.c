@@ -56,7 +56,10 @@ bool node_step(struct tt_node *node, struct raft_event *event, int *ret_refusal)
     struct raft_update update;
     memset(&update, 0, sizeof update);
     event->time = node->now_ms;
-    event->capacity = 0; /* rule 8: the core's threshold stays off */
+    /* Rule 8: the core's threshold stays off. */
+    event->capacity = NODE_FAULT(node, space_by_core)
+                          ? (unsigned short)tt_u64_min(node->disk_free >> 20, UINT16_MAX)
+                          : 0;
     int refusal = raft_step(&node->raft, event, &update);
     node->stats.step_count++;
     if (refusal != 0) {
@@ -121,13 +124,13 @@ static void gained(struct tt_node *node, uint64_t term)
     node->barrier_index = 0;
     TT_LOG(TT_LOG_INFO, "raft", "leads", TT_F_U64("term", term),
            TT_F_U64("index", node->last_index));
+    if (NODE_FAULT(node, no_own_barrier)) {
+        node->ready = true;
+        return;
+    }
     const struct tt_wal_entry *last = tt_wal_cache_get(node->cache, node->last_index);
     if (last && last->term == term && last->type == RAFT_BARRIER) {
         node->barrier_index = last->index; /* the core's own */
-        return;
-    }
-    if (NODE_FAULT(node, no_own_barrier)) {
-        node->ready = true;
         return;
     }
     static const uint8_t zero[8];

@@ -47,6 +47,8 @@ enum sim_fault {
     SIM_SNAPSHOT,
     SIM_COMPACTION,
     SIM_BURST,
+    SIM_LAG,
+    SIM_DISK_FULL,
     SIM_FRAME_DROPPED,
     SIM_FRAME_DUPLICATED,
     SIM_FRAME_DELAYED,
@@ -223,6 +225,7 @@ void sim_check_apply(struct sim_server *server, uint64_t index, uint32_t positio
                      struct tt_str command);
 void sim_check_published(struct sim_server *server);
 void sim_check_turn(struct sim_server *server);
+void sim_check_frame(struct sim_server *from, uint64_t to_id, const struct tt_bytes *frame);
 void sim_check_restart(struct sim_server *server, const struct tt_node_disk *disk);
 void sim_check_restored(struct sim_server *server, uint64_t index);
 void sim_check_fini(struct sim *sim);

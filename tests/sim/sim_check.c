@@ -256,11 +256,81 @@ static void check_commit(struct sim_server *server)
     }
 }
 
+/* The core takes for stored what the disk has, and for uncommitted what the node does. */
+static void check_core(struct sim_server *server)
+{
+    const struct tt_node *node = server->node;
+    uint64_t stored = node->raft.last_stored;
+    if (tt_sm_state(&node->sm) != NODE_RUNNING) {
+        return;
+    }
+    if (stored > server->durable.snapshot_index &&
+        (stored > server->memory_log.last_index ||
+         !sim_disk_has_shadow(&server->durable, stored, server->memory_log.terms[stored]))) {
+        sim_fail(server->sim, "%s takes index %" PRIu64 " for durable, and it is not", server->name,
+                 stored);
+    }
+    uint64_t uncommitted = node->config_count > 0 ? node->configs[node->config_count - 1].index : 0;
+    if (node->raft.configuration_uncommitted_index != uncommitted) {
+        sim_fail(server->sim,
+                 "%s: the core's uncommitted configuration is %llu, the log's is %" PRIu64,
+                 server->name, node->raft.configuration_uncommitted_index, uncommitted);
+    }
+}
+
 void sim_check_turn(struct sim_server *server)
 {
     if (node_alive(server->node) && server->node->raft_open) {
         check_leader(server);
         check_commit(server);
+        check_core(server);
+    }
+}
+
+/* Reads a varint off *bytes. */
+static uint64_t varint(struct tt_str *bytes)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; bytes->len > 0 && shift < 64; shift += 7) {
+        uint8_t byte = (uint8_t)bytes->ptr[0];
+        *bytes = tt_str_skip(*bytes, 1);
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if ((byte & 0x80) == 0) {
+            break;
+        }
+    }
+    return value;
+}
+
+/* Nothing leaves before the term and the vote it speaks for are durable. Field numbers as in
+ * proto/peer.proto. */
+void sim_check_frame(struct sim_server *from, uint64_t to_id, const struct tt_bytes *frame)
+{
+    enum { CLUSTER_SIZE = 9, RESULT = 3, APPEND = 4, APPEND_RESULT = 5, PROBE = 7, REPLY = 8 };
+    struct tt_str rest = tt_str_skip(tt_str((const char *)frame->ptr, frame->size), CLUSTER_SIZE);
+    uint64_t field = varint(&rest) >> 3;
+    bool speaks = field == RESULT || field == APPEND || field == APPEND_RESULT || field == PROBE ||
+                  field == REPLY;
+    if (!speaks) {
+        return;
+    }
+    (void)varint(&rest); /* size of the body */
+    uint64_t values[4] = {0};
+    for (unsigned i = 0; i < 3 && rest.len > 0; i++) {
+        uint64_t tag = varint(&rest);
+        if ((tag & 7) != 0 || tag >> 3 > 3) {
+            break;
+        }
+        values[tag >> 3] = varint(&rest);
+    }
+    const struct sim_shadow *durable = &from->durable;
+    bool vote = field == RESULT && values[2] != 0 && values[3] == 0;
+    bool early = field == RESULT ? vote && (durable->term < values[1] ||
+                                            (durable->term == values[1] && durable->vote != to_id))
+                                 : durable->term < values[1];
+    if (early) {
+        sim_fail(from->sim, "%s speaks for term %" PRIu64 " before it is durable (%" PRIu64 ")",
+                 from->name, values[1], durable->term);
     }
 }
 

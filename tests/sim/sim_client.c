@@ -82,15 +82,26 @@ static uint64_t local_deadline_ms(const struct sim_server *server)
     return server->sim->now_us / SIM_MS + server->clock_offset_ms + WRITE_TIMEOUT_MS;
 }
 
-static void submit_write(struct sim *sim, struct sim_op *op, struct sim_server *server)
+static void write_arrives(struct sim *sim, struct sim_event *event)
 {
+    struct sim_server *server = &sim->servers[event->server];
+    struct sim_op *op = &sim->clients->ops[event->a];
     memset(&op->propose, 0, sizeof op->propose);
-    op->server = server->slot;
     op->propose.command = encode(sim, op);
     op->propose.deadline_ms = local_deadline_ms(server);
     op->propose.ctx = op;
     server->dirty = true;
     tt_node_propose(server->node, &op->propose);
+}
+
+/* Requests travel: a server that is paused finds them when it goes on. */
+static void send_to(struct sim *sim, struct sim_op *op, struct sim_server *server,
+                    void (*arrives)(struct sim *sim, struct sim_event *event))
+{
+    op->server = server->slot;
+    struct sim_event event = {
+        .run = arrives, .server = server->slot, .a = (uint64_t)(op - sim->clients->ops)};
+    sim_schedule(sim, sim_between(sim, 20, 500), event);
 }
 
 static void begin_write(struct sim *sim, struct sim_op *op, struct sim_server *server)
@@ -102,26 +113,32 @@ static void begin_write(struct sim *sim, struct sim_op *op, struct sim_server *s
     op->deletes = tt_rng_chance(&sim->rng, 0.1);
     op->identified = tt_rng_chance(&sim->rng, 0.3);
     op->tries = 1;
-    submit_write(sim, op, server);
+    send_to(sim, op, server, write_arrives);
 }
 
-static void begin_read(struct sim *sim, struct sim_op *op, struct sim_server *server)
+static void read_arrives(struct sim *sim, struct sim_event *event)
 {
+    struct sim_server *server = &sim->servers[event->server];
+    struct sim_op *op = &sim->clients->ops[event->a];
     memset(&op->read, 0, sizeof op->read);
-    op->use = USE_READ;
-    op->server = server->slot;
-    op->floor_revision = sim->completed_revision;
     op->read.deadline_ms = local_deadline_ms(server);
     op->read.ctx = op;
     server->dirty = true;
     tt_node_read(server->node, &op->read);
 }
 
+static void begin_read(struct sim *sim, struct sim_op *op, struct sim_server *server)
+{
+    op->use = USE_READ;
+    op->floor_revision = sim->completed_revision;
+    send_to(sim, op, server, read_arrives);
+}
+
 static void client_step(struct sim *sim, struct sim_event *event)
 {
     struct sim_op *op = &sim->clients->ops[event->a];
     struct sim_server *server = sim_pick(sim);
-    if (op->use != USE_FREE || !server || server->paused_until_us > sim->now_us) {
+    if (op->use != USE_FREE || !server) {
         next_step(sim, (int)event->a, 20 * SIM_MS);
         return;
     }
@@ -173,7 +190,7 @@ static void retry_event(struct sim *sim, struct sim_event *event)
         sim_schedule(sim, 100 * SIM_MS, *event);
         return;
     }
-    submit_write(sim, op, server);
+    send_to(sim, op, server, write_arrives);
 }
 
 /* The outcome is unknown: once more with the same request id, or leave it. */

@@ -122,6 +122,24 @@ static void net_quality(struct sim *sim)
     sim->delay_us = sim_between(sim, 100, bad ? 100 * SIM_MS : 2 * SIM_MS);
 }
 
+/* Long enough to fall behind the others' logs. */
+static void lag(struct sim *sim, const struct sim_server *server)
+{
+    sim->faults[SIM_LAG]++;
+    uint64_t for_ms = sim_between(sim, 5000, 40000);
+    for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
+        cut(sim, (size_t)server->slot, i, for_ms);
+        cut(sim, i, (size_t)server->slot, for_ms);
+    }
+}
+
+static void disk_full(struct sim *sim, struct sim_server *server)
+{
+    sim->faults[SIM_DISK_FULL]++;
+    tt_node_disk_free(server->node,
+                      tt_rng_chance(&sim->rng, 0.5) ? UINT64_MAX : sim_between(sim, 0, 300) << 20);
+}
+
 static void hit_server(struct sim *sim, uint64_t dice, struct sim_server *server)
 {
     if (dice < 8) {
@@ -137,33 +155,37 @@ static void hit_server(struct sim *sim, uint64_t dice, struct sim_server *server
     } else if (dice < 52) {
         sim->faults[SIM_COMPACTION]++;
         sim_client_compact(sim, server);
-    } else {
+    } else if (dice < 58) {
         sim->faults[SIM_BURST]++;
         sim_client_burst(sim, server);
+    } else if (dice < 62) {
+        lag(sim, server);
+    } else {
+        disk_full(sim, server);
     }
 }
 
 static void hit(struct sim *sim)
 {
-    uint64_t dice = tt_rng_below(&sim->rng, 130);
+    uint64_t dice = tt_rng_below(&sim->rng, 136);
     struct sim_server *server = sim_pick(sim);
-    if (dice < 60) {
+    if (dice < 66) {
         if (server) {
             hit_server(sim, dice, server);
         }
-    } else if (dice < 76) {
+    } else if (dice < 80) {
         crash_several(sim);
-    } else if (dice < 86) {
+    } else if (dice < 90) {
         partition(sim);
-    } else if (dice < 92) {
+    } else if (dice < 96) {
         one_way_cut(sim);
-    } else if (dice < 100) {
+    } else if (dice < 104) {
         isolate_leader(sim);
-    } else if (dice < 108) {
+    } else if (dice < 112) {
         net_quality(sim);
-    } else if (dice < 122) {
-        sim_admin_change(sim);
     } else if (dice < 126) {
+        sim_admin_change(sim);
+    } else if (dice < 131) {
         sim_admin_transfer(sim);
     } else {
         sim_admin_snapshot(sim);
@@ -202,6 +224,10 @@ static void end_faults(struct sim *sim)
         server->paused_until_us = 0;
         if (server->used && server->running) {
             tt_disk_memory_fail_at(server->memory, 0, 0);
+            tt_node_disk_free(server->node, UINT64_MAX);
+        }
+        if (server->used && server->running && server->fault_expected) {
+            sim_server_crash(server, 100); /* its disk may be dead without its log knowing */
         }
     }
     sim_clients_calm(sim);
@@ -235,6 +261,28 @@ static bool settled(struct sim *sim)
     return true;
 }
 
+static void trace_streams(struct sim *sim, const struct tt_node *node)
+{
+    for (size_t i = 0; i < NODE_PEERS_MAX; i++) {
+        const struct node_peer *peer = &node->peers[i];
+        if (peer->stream.state != STREAM_IDLE) {
+            sim_trace(sim,
+                      "  stream to %" PRIu64 ": state %d, snapshot %" PRIu64 ", offset %" PRIu64
+                      " of %" PRIu64 ", last sign %" PRIu64 " ms ago",
+                      peer->id, (int)peer->stream.state, peer->stream.snapshot->index,
+                      peer->stream.offset, peer->stream.snapshot->file_size,
+                      node->now_ms - peer->stream.active_ms);
+        }
+    }
+    if (node->staging) {
+        sim_trace(sim,
+                  "  stages snapshot %" PRIu64 " of %" PRIu64 ", offset %" PRIu64 " of %" PRIu64
+                  ", busy %d",
+                  node->staging->index, node->staging_peer, node->staging_offset,
+                  node->staging->file_size, (int)node->stage_busy);
+    }
+}
+
 static void trace_servers(struct sim *sim)
 {
     for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
@@ -258,6 +306,7 @@ static void trace_servers(struct sim *sim)
             server->name, (int)view.state, view.term, view.leader_id, view.commit_index,
             view.applied_index, view.last_index, view.stored_index, view.snapshot_index, roles,
             sim_client_write_through_ok(sim, server) ? "writes" : "no write went through");
+        trace_streams(sim, server->node);
     }
 }
 
@@ -297,6 +346,8 @@ const char *sim_fault_name(size_t fault)
         [SIM_SNAPSHOT] = "snapshot",
         [SIM_COMPACTION] = "compaction",
         [SIM_BURST] = "burst",
+        [SIM_LAG] = "long isolation",
+        [SIM_DISK_FULL] = "full disk",
         [SIM_FRAME_DROPPED] = "frame dropped",
         [SIM_FRAME_DUPLICATED] = "frame duplicated",
         [SIM_FRAME_DELAYED] = "frame delayed",

@@ -40,6 +40,7 @@ void sim_net_send(struct sim_server *from, uint64_t to_id, struct tt_bytes *fram
 {
     struct sim *sim = from->sim;
     struct sim_server *to = sim_by_id(sim, to_id);
+    sim_check_frame(from, to_id, frame);
     bool lost = !to || tt_rng_chance(&sim->rng, sim->drop) ||
                 sim->links[from->slot][to->slot].cut_until_us > sim->now_us;
     if (lost) {

@@ -6,7 +6,7 @@
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_nemesis.h"
 
-enum { CHAOS_MS_MIN = 60000, CHAOS_MS_MAX = 600000 };
+enum { CHAOS_MS_MIN = 30000, CHAOS_MS_MAX = 400000 };
 
 static void create_servers(struct sim *sim)
 {

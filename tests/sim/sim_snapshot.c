@@ -94,6 +94,10 @@ static void take(void *ctx, const struct tt_node_snapshot *meta)
     struct sim_server *server = ctx;
     struct sim *sim = server->sim;
     TT_ASSERT(!server->pinned);
+    if (meta->index > server->durable.last_index) {
+        sim_fail(sim, "%s takes a snapshot at %" PRIu64 ", its log is durable up to %" PRIu64,
+                 server->name, meta->index, server->durable.last_index);
+    }
     server->pinned = tt_store_version(server->store.store);
     server->taking = *meta;
     struct sim_event event = {.run = taken, .server = server->slot};
