@@ -160,6 +160,11 @@ static void receive_request_vote_result(struct tt_node *node, uint64_t peer_id,
     message.request_vote_result.term = wire->term;
     message.request_vote_result.vote_granted = wire->vote_granted;
     message.request_vote_result.pre_vote = wire->pre_vote;
+    if (NODE_FAULT(node, space_by_core)) {
+        message.request_vote_result.features = 1; /* as if all disks were like ours */
+        message.request_vote_result.capacity =
+            (unsigned short)tt_u64_min(node->disk_free >> 20, UINT16_MAX);
+    }
     (void)feed_message(node, &message);
 }
 

@@ -1,0 +1,11 @@
+# Two runs of a seed must give the same hash of all their events.
+foreach(run first second)
+  execute_process(COMMAND ${SIM} --seed 7 OUTPUT_VARIABLE ${run} RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "sim --seed 7 failed: ${${run}}")
+  endif()
+  string(REGEX MATCH "trace [0-9a-f]+" ${run} "${${run}}")
+endforeach()
+if(NOT first STREQUAL second OR first STREQUAL "")
+  message(FATAL_ERROR "the same seed gave '${first}' and '${second}'")
+endif()
