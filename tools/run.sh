@@ -26,10 +26,10 @@ TEXT
 run_view() {
     local deadline=$((SECONDS + RUN_ROLLOUT_S)) ready
     while [ "$SECONDS" -lt "$deadline" ]; do
-        ready=$(build/tuttictl --kubeconfig "$RUN_DIR/admin.kubeconfig" get deployment hello \
+        ready=$(build/tuttictl get deployment hello \
             -o json 2>/dev/null | sed -n 's/.*"availableReplicas": *\([0-9]*\).*/\1/p' | head -n 1)
         [ ! -t 1 ] || printf '\033[H\033[2J'
-        [ ! -t 1 ] || build/tuttictl --kubeconfig "$RUN_DIR/admin.kubeconfig" get pods -o wide
+        [ ! -t 1 ] || build/tuttictl get pods -o wide
         [ "${ready:-0}" -lt 3 ] || return 0
         sleep 1
     done
@@ -44,8 +44,9 @@ dev_run() {
     fi
     rm -rf "$RUN_DIR"
     dev_cluster start --dir "$RUN_DIR" --servers 3 --agents 2
-    build/tuttictl --kubeconfig "$RUN_DIR/admin.kubeconfig" apply -f docs/examples/hello/
+    export KUBECONFIG=$RUN_DIR/admin.kubeconfig
+    build/tuttictl apply -f docs/examples/hello/
     run_view
-    build/tuttictl --kubeconfig "$RUN_DIR/admin.kubeconfig" get pods -o wide
+    build/tuttictl get pods -o wide
     run_next_steps
 }
