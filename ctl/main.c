@@ -18,6 +18,8 @@ static const struct {
     {"Changing objects", ctl_apply_commands},
     {NULL, ctl_delete_commands},
     {"The cluster", ctl_cluster_commands},
+    {NULL, ctl_member_commands},
+    {NULL, ctl_backup_commands},
     {"Identities", ctl_pki_commands},
     {"This tool", ctl_kubeconfig_commands},
 };

@@ -1,0 +1,325 @@
+/* tuttictl cluster add, promote, remove, transfer, snapshot: changes of the membership.
+ *
+ * Happy path: the change is sent to any server, which hands it to the leader, and answered when it
+ * is committed; then the members are looked at again, to say what the cluster can lose now. A
+ * change whose answer is lost may have been made: the error says to look. */
+#include <stdio.h>
+#include <time.h>
+
+#include "api/json/json.h"
+#include "base/json.h"
+#include "ctl/output.h"
+#include "ctl/session.h"
+
+enum {
+    WAIT_S_DEFAULT = 60,
+    BODY_SIZE_MAX = 4096,
+    PATH_SIZE_MAX = 256,
+    LOOKS_MAX = 50, /* at the status, until it shows the change */
+    LOOK_PAUSE_MS = 100,
+};
+
+struct change {
+    struct ctl_common common;
+    const char *verb;         /* of the path: "members", "promote" … */
+    const char *name;         /* of the member; NULL: none */
+    const char *peer_address; /* add */
+    uint64_t wait_s;
+    char leader[128]; /* before the change */
+};
+
+static void write_body(const struct change *change, struct tt_buf *buf)
+{
+    struct tt_json_writer w;
+    uint64_t id = 0;
+    tt_json_begin(&w, buf);
+    tt_json_object(&w, NULL);
+    if (change->name != NULL && tt_str_to_u64(tt_str_c(change->name), &id)) {
+        tt_json_u64(&w, "id", id);
+    } else if (change->name != NULL) {
+        tt_json_c(&w, "name", change->name);
+    }
+    if (change->peer_address != NULL) {
+        tt_json_c(&w, "peerAddress", change->peer_address);
+    }
+    tt_json_object_end(&w);
+}
+
+static int make_change(struct ctl_session *session, const struct change *change, struct tt_err *err)
+{
+    CTL_AUTO_ANSWER struct ctl_answer answer = {0};
+    TT_AUTO_BUF struct tt_buf body;
+    TT_AUTO_BUF struct tt_buf path;
+    tt_buf_init(&body, BODY_SIZE_MAX);
+    tt_buf_init(&path, PATH_SIZE_MAX);
+    write_body(change, &body);
+    tt_buf_printf(&path, "/tutti/v1/cluster/%s?timeout=%llus", change->verb,
+                  (unsigned long long)change->wait_s);
+    const struct ctl_request request = {.method = "POST",
+                                        .path = tt_buf_view(&path),
+                                        .body = tt_buf_view(&body),
+                                        .timeout_ms = (change->wait_s + 5) * 1000};
+    int r = ctl_ask(session, &request, &answer, err);
+    if (r == TT_ETIMEOUT || r == TT_ECLOSED) {
+        return TT_WRAP(err, r, "the change may still be made (next: tuttictl cluster status)");
+    }
+    return r;
+}
+
+/* ---- afterwards ---- */
+
+struct census {
+    struct ctl_answer answer; /* holds the texts */
+    size_t voters;
+    struct tt_str leader;
+    yyjson_val *member; /* the one that was changed; NULL: gone */
+};
+
+static int take_census(struct ctl_session *session, const char *name, struct census *ret,
+                       struct tt_err *err)
+{
+    ret->voters = 0;
+    ret->member = NULL;
+    int r = ctl_get(session, TT_STR("/tutti/v1/cluster"), &ret->answer, err);
+    yyjson_val *root = r == TT_OK ? yyjson_doc_get_root(ret->answer.doc) : NULL;
+    ret->leader = tt_json_iget_str(root, "leader");
+    yyjson_arr_iter iter = yyjson_arr_iter_with(yyjson_obj_get(root, "members"));
+    yyjson_val *member;
+    while ((member = yyjson_arr_iter_next(&iter)) != NULL) {
+        uint64_t id = 0;
+        ret->voters += tt_str_eq_c(tt_json_iget_str(member, "role"), "voter");
+        bool by_id = name != NULL && tt_str_to_u64(tt_str_c(name), &id) &&
+                     tt_json_iget_i64(member, "id", 0) == (int64_t)id;
+        if (by_id || (name != NULL && tt_str_eq_c(tt_json_iget_str(member, "name"), name))) {
+            ret->member = member;
+        }
+    }
+    return r;
+}
+
+static void print_census(const struct census *census)
+{
+    size_t spare = census->voters > 0 ? (census->voters - 1) / 2 : 0;
+    ctl_print("%zu voters; the cluster goes on after losing %zu\n", census->voters, spare);
+}
+
+static int parse(struct change *change, const struct ctl_command *self, int argc, char **argv,
+                 bool *ret_help, struct tt_err *err)
+{
+    const struct tt_option options[] = {
+        CTL_COMMON_OPTIONS(&change->common),
+        {"timeout", 0, TT_OPTION_U64, &change->wait_s, "SECONDS", "of the change [60]"},
+        {"peer-address", 0, TT_OPTION_STRING, &change->peer_address, "HOST:PORT",
+         "add: where the other servers reach it (its --peer-listen)"},
+    };
+    struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT + 2, argc, argv, {NULL},
+                            0,    false};
+    change->wait_s = WAIT_S_DEFAULT;
+    int r = ctl_parse(&args, err);
+    *ret_help = args.help;
+    if (r != TT_OK || args.help) {
+        return r;
+    }
+    if (args.word_count > 1) {
+        return TT_FAIL(err, TT_EINVAL, "\"%s\": one member at a time", args.words[1]);
+    }
+    change->name = args.words[0];
+    return TT_OK;
+}
+
+static int need_name(const struct change *change, struct tt_err *err)
+{
+    return change->name != NULL
+               ? TT_OK
+               : TT_FAIL(err, TT_EINVAL, "name the member (tuttictl cluster members)");
+}
+
+/* Does the status show the change already? Each server refreshes its own ten times a second. */
+static bool shows(const struct change *change, const struct census *census)
+{
+    struct tt_str role = tt_json_iget_str(census->member, "role");
+    if (strcmp(change->verb, "members") == 0) {
+        return census->member != NULL;
+    }
+    if (strcmp(change->verb, "remove") == 0) {
+        return census->member == NULL;
+    }
+    if (strcmp(change->verb, "promote") == 0) {
+        return tt_str_eq_c(role, "voter");
+    }
+    if (strcmp(change->verb, "transfer") == 0) {
+        struct tt_str name = tt_json_iget_str(census->member, "name");
+        return census->leader.len > 0 &&
+               (change->name == NULL ? !tt_str_eq_c(census->leader, change->leader)
+                                     : tt_str_eq(name, census->leader));
+    }
+    return true;
+}
+
+static void pause_shortly(void)
+{
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = LOOK_PAUSE_MS * 1000000L};
+    (void)nanosleep(&pause, NULL); /* an interruption only shortens it */
+}
+
+/* Makes the change and hands over what the cluster looks like after it. */
+static int carry_out(struct change *change, struct census *ret, struct tt_err *err)
+{
+    TT_AUTO(ctl_session) session = NULL;
+    int r = ctl_session_open(&change->common, &session, err);
+    if (r == TT_OK) {
+        r = take_census(session, change->name, ret, err);
+    }
+    if (r == TT_OK) {
+        (void)snprintf(change->leader, sizeof change->leader, "%.*s", TT_STR_ARG(ret->leader));
+        r = make_change(session, change, err);
+    }
+    for (int i = 0; r == TT_OK && i < LOOKS_MAX; i++) {
+        r = take_census(session, change->name, ret, err);
+        if (r != TT_OK || shows(change, ret)) {
+            break;
+        }
+        pause_shortly();
+    }
+    return r;
+}
+
+/* ---- commands ---- */
+
+static int run_add(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
+{
+    struct change change = {.verb = "members"};
+    struct census census = {.voters = 0};
+    bool help = false;
+    int r = parse(&change, self, argc, argv, &help, err);
+    if (r == TT_OK && !help) {
+        r = need_name(&change, err);
+    }
+    if (r == TT_OK && !help && change.peer_address == NULL) {
+        r = TT_FAIL(err, TT_EINVAL, "--peer-address HOST:PORT is needed");
+    }
+    if (r != TT_OK || help) {
+        return r;
+    }
+    r = carry_out(&change, &census, err);
+    if (r == TT_OK) {
+        int64_t id = tt_json_iget_i64(census.member, "id", 0);
+        ctl_print("%s is a spare member now, id %lld\n"
+                  "next: on its machine, with an empty data directory\n"
+                  "  tuttid server --name %s --data-dir DIR --peer-listen %s \\\n"
+                  "    --join https://HOST:PORT --cert … --key … --ca …\n"
+                  "then: tuttictl cluster promote %s\n",
+                  change.name, (long long)id, change.name, change.peer_address, change.name);
+    }
+    ctl_answer_fini(&census.answer);
+    return r;
+}
+
+static int run_promote(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
+{
+    struct change change = {.verb = "promote"};
+    struct census census = {.voters = 0};
+    bool help = false;
+    int r = parse(&change, self, argc, argv, &help, err);
+    if (r == TT_OK && !help) {
+        r = need_name(&change, err);
+    }
+    if (r != TT_OK || help) {
+        return r;
+    }
+    r = carry_out(&change, &census, err);
+    if (r == TT_OK) {
+        ctl_print("%s is a voter now\n", change.name);
+        print_census(&census);
+    }
+    ctl_answer_fini(&census.answer);
+    return r;
+}
+
+static int run_remove(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
+{
+    struct change change = {.verb = "remove"};
+    struct census census = {.voters = 0};
+    bool help = false;
+    int r = parse(&change, self, argc, argv, &help, err);
+    if (r == TT_OK && !help) {
+        r = need_name(&change, err);
+    }
+    if (r != TT_OK || help) {
+        return r;
+    }
+    r = carry_out(&change, &census, err);
+    if (r == TT_OK) {
+        ctl_print("%s is no member any more; stop it and remove its data directory\n", change.name);
+        print_census(&census);
+    }
+    ctl_answer_fini(&census.answer);
+    return r;
+}
+
+static int run_transfer(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
+{
+    struct change change = {.verb = "transfer"};
+    struct census census = {.voters = 0};
+    bool help = false;
+    int r = parse(&change, self, argc, argv, &help, err);
+    if (r != TT_OK || help) {
+        return r;
+    }
+    r = carry_out(&change, &census, err);
+    if (r == TT_OK && census.leader.len > 0) {
+        ctl_print("%.*s leads now\n", TT_STR_ARG(census.leader));
+    } else if (r == TT_OK) {
+        ctl_print("the leadership was handed over\n");
+    }
+    ctl_answer_fini(&census.answer);
+    return r;
+}
+
+static int run_snapshot(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
+{
+    struct change change = {.verb = "snapshot"};
+    struct census census = {.voters = 0};
+    bool help = false;
+    int r = parse(&change, self, argc, argv, &help, err);
+    if (r == TT_OK && !help && change.name != NULL) {
+        r = TT_FAIL(err, TT_EINVAL, "\"%s\": the server that is asked takes it", change.name);
+    }
+    if (r != TT_OK || help) {
+        return r;
+    }
+    r = carry_out(&change, &census, err);
+    if (r == TT_OK) {
+        ctl_print("%.*s has a new snapshot\n",
+                  TT_STR_ARG(tt_json_iget_str(yyjson_doc_get_root(census.answer.doc), "self")));
+    }
+    ctl_answer_fini(&census.answer);
+    return r;
+}
+
+const struct ctl_command ctl_member_commands[] = {
+    {"cluster add", "NAME --peer-address HOST:PORT",
+     "Adds a server: a spare that counts for nothing until it is promoted.",
+     "Examples:\n"
+     "  tuttictl cluster add s4 --peer-address 10.0.0.4:7443",
+     run_add},
+    {"cluster promote", "NAME|ID", "Makes a member a voter, once it has caught up.",
+     "Examples:\n"
+     "  tuttictl cluster promote s4",
+     run_promote},
+    {"cluster remove", "NAME|ID", "Removes a member; refused when the rest could not decide.",
+     "Examples:\n"
+     "  tuttictl cluster remove s2",
+     run_remove},
+    {"cluster transfer", "[NAME|ID]", "Hands the leadership over, before maintenance.",
+     "Examples:\n"
+     "  tuttictl cluster transfer\n"
+     "  tuttictl cluster transfer s3",
+     run_transfer},
+    {"cluster snapshot", "",
+     "Has the server that is asked take a snapshot, so that its log shrinks.",
+     "Examples:\n"
+     "  tuttictl cluster snapshot",
+     run_snapshot},
+    {NULL, NULL, NULL, NULL, NULL},
+};
