@@ -11,6 +11,8 @@
  * Failure: a request that failed is fatal (rule 10). */
 #include "raft/node_parts.h"
 
+#include <inttypes.h>
+
 #include "raft/snapshot_file.h"
 
 static void write_free(struct node_write *write)
@@ -172,14 +174,41 @@ static struct tt_bytes *entry_payload(struct tt_node *node, const struct raft_en
     return payload;
 }
 
+/* What is committed is never replaced; the core checks it against its own index, which may be
+ * behind ours. A leader that wants it all the same is broken, or we are. */
+static bool check_committed(struct tt_node *node, uint64_t first)
+{
+    if (first > node->commit_index || first > node->last_index) {
+        return true;
+    }
+    struct tt_err err;
+    tt_err_init(&err);
+    (void)TT_FAIL(&err, TT_ECORRUPT,
+                  "a leader replaces entry %" PRIu64 ", committed up to %" PRIu64, first,
+                  node->commit_index);
+    node_fault(node, &err);
+    return false;
+}
+
+static void token_free(struct tt_node *node)
+{
+    if (node->feed_token) {
+        raft_free(node->feed_token); /* ours again, because the core kept the entries */
+        node->feed_token = NULL;
+    }
+}
+
 void node_append(struct tt_node *node, const struct raft_update *update)
 {
     uint64_t first = update->entries.index;
     size_t count = update->entries.n;
+    if (!check_committed(node, first)) {
+        token_free(node);
+        return;
+    }
     TT_ASSERT(count > 0 && first <= node->last_index + 1);
     struct node_write *write = write_new(node, TT_WAL_OP_APPEND, count);
     if (first <= node->last_index) {
-        TT_ASSERT(first > node->commit_index); /* what is committed is never replaced */
         node_log_truncated(node, first);
         node_config_truncate(node, first);
         write->req.truncate_from = first;
@@ -196,10 +225,7 @@ void node_append(struct tt_node *node, const struct raft_update *update)
             node_config_push(node, first + i, write->entries[i].payload);
         }
     }
-    if (node->feed_token) {
-        raft_free(node->feed_token); /* ours again, because the core kept the entries */
-        node->feed_token = NULL;
-    }
+    token_free(node);
     node->last_index = first + count - 1;
     write->first = first;
     write->valid_last = node->last_index;

@@ -34,6 +34,9 @@ static void on_update(struct tt_node *node, const struct raft_update *update)
     }
     if (update->flags & (RAFT_UPDATE_ENTRIES)) {
         node_append(node, update);
+        if (!node_alive(node)) {
+            return; /* it found the log broken */
+        }
     }
     if (update->flags & (RAFT_UPDATE_SNAPSHOT)) {
         node_snapshot_update(node, update);

@@ -1,0 +1,190 @@
+/* What clients ask of the node besides writes: linearizable reads and membership changes. */
+#include "node_cluster.h"
+
+static void read_at(struct server *server, struct tt_read_op *op)
+{
+    memset(op, 0, sizeof *op);
+    op->code = 1;
+    tt_node_read(server->node, op);
+    tt_node_turn(server->node);
+}
+
+static void change(struct server *server, struct tt_change_op *op, enum tt_change_kind kind,
+                   uint64_t id)
+{
+    memset(op, 0, sizeof *op);
+    op->code = 1;
+    op->kind = kind;
+    op->member.id = id;
+    (void)snprintf(op->member.name, sizeof op->member.name, "s%d", (int)id);
+    (void)snprintf(op->member.peer_address, sizeof op->member.peer_address, "127.0.0.1:%d",
+                   (int)id);
+    tt_node_change(server->node, op);
+    tt_node_turn(server->node);
+}
+
+static void a_read_sees_what_was_confirmed_before_on_leader_and_follower(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *follower = &cluster->servers[leader->id % 3];
+    struct tt_propose_op write;
+    propose(leader, &write, "one");
+    cluster_run(cluster, 5);
+    assert_int_equal(write.code, 0);
+    struct tt_read_op here, there;
+    read_at(leader, &here);
+    read_at(follower, &there);
+    assert_int_equal(here.code, 1);
+    cluster_run(cluster, 100);
+    assert_int_equal(here.code, 0);
+    assert_int_equal(there.code, 0);
+    assert_int_equal(follower->published_count, 1);
+    cluster_free(cluster);
+}
+
+static void reads_that_arrive_during_a_round_share_the_next(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct tt_node_stats before, after;
+    tt_node_stats(leader->node, &before);
+    static struct tt_read_op ops[50];
+    for (size_t i = 0; i < 50; i++) {
+        read_at(leader, &ops[i]);
+    }
+    cluster_run(cluster, 20);
+    tt_node_stats(leader->node, &after);
+    assert_int_equal(after.read_count - before.read_count, 50);
+    assert_int_equal(after.read_round_count - before.read_round_count, 2);
+    for (size_t i = 0; i < 50; i++) {
+        assert_int_equal(ops[i].code, 0);
+    }
+    cluster_free(cluster);
+}
+
+static void an_isolated_leader_serves_no_reads(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    leader->cut = true;
+    struct tt_read_op op;
+    read_at(leader, &op);
+    cluster_run(cluster, 300);
+    assert_int_equal(op.code, 1);
+    cluster_run(cluster, 12000);
+    assert_int_equal(op.code, TT_EUNAVAILABLE);
+    cluster_free(cluster);
+}
+
+static void a_cluster_grows_from_one_to_two_and_back(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(2, 1);
+    struct server *leader = cluster_elect(cluster);
+    struct tt_change_op op;
+    change(leader, &op, TT_CHANGE_ADD, 2);
+    cluster_run(cluster, 100);
+    assert_int_equal(op.code, 0);
+    change(leader, &op, TT_CHANGE_PROMOTE, 2);
+    cluster_run(cluster, 2000);
+    assert_int_equal(op.code, 0);
+    struct tt_cluster_status *status = tt_xcalloc(1, sizeof *status);
+    tt_node_status(cluster->servers[1].node, status);
+    assert_int_equal(status->member_count, 2);
+    assert_int_equal(status->members[1].role, TT_ROLE_VOTER);
+    struct tt_propose_op write;
+    propose(&cluster->servers[1], &write, "two servers");
+    cluster_run(cluster, 100);
+    assert_int_equal(write.code, 0);
+    change(leader, &op, TT_CHANGE_REMOVE, 2);
+    cluster_run(cluster, 200);
+    assert_int_equal(op.code, 0);
+    tt_node_status(leader->node, status);
+    assert_int_equal(status->member_count, 1);
+    tt_free(status);
+    cluster_free(cluster);
+}
+
+static void a_server_that_does_not_answer_is_not_promoted(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(1, 1);
+    struct server *leader = cluster_elect(cluster);
+    struct tt_change_op op;
+    change(leader, &op, TT_CHANGE_ADD, 2);
+    cluster_run(cluster, 100);
+    assert_int_equal(op.code, 0);
+    change(leader, &op, TT_CHANGE_PROMOTE, 2);
+    cluster_run(cluster, 31000);
+    assert_int_equal(op.code, TT_EUNAVAILABLE); /* and nothing was appended */
+    cluster_free(cluster);
+}
+
+static void leadership_is_transferred_through_a_follower(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *follower = &cluster->servers[leader->id % 3];
+    struct tt_change_op op;
+    change(follower, &op, TT_CHANGE_TRANSFER, follower->id);
+    cluster_run(cluster, 200);
+    assert_int_equal(op.code, 0);
+    assert_int_not_equal(follower->leading, 0);
+    assert_int_equal(leader->leading, 0);
+    cluster_free(cluster);
+}
+
+static void a_leader_hands_over_before_it_is_removed(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct tt_change_op op;
+    change(leader, &op, TT_CHANGE_REMOVE, leader->id);
+    cluster_run(cluster, 300);
+    assert_int_equal(op.code, TT_ENOTLEADER);
+    assert_int_equal(leader->leading, 0);
+    change(leader, &op, TT_CHANGE_REMOVE, leader->id);
+    cluster_run(cluster, 300);
+    assert_int_equal(op.code, 0);
+    cluster_free(cluster);
+}
+
+static void stopping_answers_everything_that_is_out(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    leader->cut = true;
+    struct tt_propose_op write;
+    struct tt_read_op read;
+    struct tt_change_op op;
+    propose(leader, &write, "x");
+    read_at(leader, &read);
+    change(leader, &op, TT_CHANGE_TRANSFER, 0);
+    tt_node_stop(leader->node);
+    assert_int_equal(write.code, TT_ETIMEOUT);
+    assert_int_equal(read.code, TT_ECLOSED);
+    assert_int_equal(op.code, TT_ECLOSED);
+    cluster_free(cluster);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_read_sees_what_was_confirmed_before_on_leader_and_follower),
+        cmocka_unit_test(reads_that_arrive_during_a_round_share_the_next),
+        cmocka_unit_test(an_isolated_leader_serves_no_reads),
+        cmocka_unit_test(a_cluster_grows_from_one_to_two_and_back),
+        cmocka_unit_test(a_server_that_does_not_answer_is_not_promoted),
+        cmocka_unit_test(leadership_is_transferred_through_a_follower),
+        cmocka_unit_test(a_leader_hands_over_before_it_is_removed),
+        cmocka_unit_test(stopping_answers_everything_that_is_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
