@@ -305,35 +305,46 @@ static uint64_t varint(struct tt_str *bytes)
     return value;
 }
 
-/* Nothing leaves before the term and the vote it speaks for are durable. Field numbers as in
- * proto/peer.proto. */
+enum { CLUSTER_SIZE = 9, RESULT = 3, APPEND = 4, APPEND_RESULT = 5, PROBE = 7, REPLY = 8 };
+
+/* The first numbers of a body, by field; field numbers as in proto/peer.proto. */
+static void numbers(struct tt_str body, uint64_t values[4])
+{
+    for (unsigned i = 0; i < 3 && body.len > 0; i++) {
+        uint64_t tag = varint(&body);
+        if ((tag & 7) != 0 || tag >> 3 > 3) {
+            return;
+        }
+        values[tag >> 3] = varint(&body);
+    }
+}
+
+static bool speaks_early(const struct sim_shadow *durable, uint64_t field, const uint64_t values[4],
+                         uint64_t to_id)
+{
+    if (field != RESULT) {
+        return durable->term < values[1];
+    }
+    bool vote = values[2] != 0 && values[3] == 0; /* granted, and no pre-vote */
+    return vote &&
+           (durable->term < values[1] || (durable->term == values[1] && durable->vote != to_id));
+}
+
+/* Nothing leaves before the term and the vote it speaks for are durable. */
 void sim_check_frame(struct sim_server *from, uint64_t to_id, const struct tt_bytes *frame)
 {
-    enum { CLUSTER_SIZE = 9, RESULT = 3, APPEND = 4, APPEND_RESULT = 5, PROBE = 7, REPLY = 8 };
     struct tt_str rest = tt_str_skip(tt_str((const char *)frame->ptr, frame->size), CLUSTER_SIZE);
     uint64_t field = varint(&rest) >> 3;
-    bool speaks = field == RESULT || field == APPEND || field == APPEND_RESULT || field == PROBE ||
-                  field == REPLY;
-    if (!speaks) {
+    if (field != RESULT && field != APPEND && field != APPEND_RESULT && field != PROBE &&
+        field != REPLY) {
         return;
     }
     (void)varint(&rest); /* size of the body */
     uint64_t values[4] = {0};
-    for (unsigned i = 0; i < 3 && rest.len > 0; i++) {
-        uint64_t tag = varint(&rest);
-        if ((tag & 7) != 0 || tag >> 3 > 3) {
-            break;
-        }
-        values[tag >> 3] = varint(&rest);
-    }
-    const struct sim_shadow *durable = &from->durable;
-    bool vote = field == RESULT && values[2] != 0 && values[3] == 0;
-    bool early = field == RESULT ? vote && (durable->term < values[1] ||
-                                            (durable->term == values[1] && durable->vote != to_id))
-                                 : durable->term < values[1];
-    if (early) {
+    numbers(rest, values);
+    if (speaks_early(&from->durable, field, values, to_id)) {
         sim_fail(from->sim, "%s speaks for term %" PRIu64 " before it is durable (%" PRIu64 ")",
-                 from->name, values[1], durable->term);
+                 from->name, values[1], from->durable.term);
     }
 }
 

@@ -1,5 +1,5 @@
 /* What clients ask of the node besides writes: linearizable reads and membership changes. */
-#include "node_cluster.h"
+#include "tests/unit/raft/node_cluster.h"
 
 static void read_at(struct server *server, struct tt_read_op *op)
 {
