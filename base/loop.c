@@ -1,7 +1,10 @@
 #include "base/loop.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -14,9 +17,11 @@
  * among them, watchdog (check handle). on_turn thus runs after every batch of callbacks and before
  * the loop can block, whatever woke it.
  *
- * The mailbox wakes the loop through an async handle. Once stop was asked for, the loop's own
- * handles no longer keep it alive: it ends when the owner has closed its own. What is still posted
- * until then is run; then the mailbox closes and is drained a last time.
+ * The mailbox wakes the loop through an event descriptor that the loop polls. (libuv's own async
+ * handle lets the woken thread spin until the waking one has returned from its system call; with
+ * more threads than cores that one is often the very thread it has just displaced.) Once stop was
+ * asked for, the loop's own handles no longer keep it alive: it ends when the owner has closed its
+ * own. What is still posted until then is run; then the mailbox closes and is drained a last time.
  *
  * Watchdog: libuv notes the time when poll returns, so the age of that note in the check handle is
  * the time the callbacks took (libuv counts milliseconds: up to one too many). Reports are limited
@@ -29,7 +34,8 @@ enum { STALL_MS_MAX = 10, STALL_REPORT_MS_MIN = 1000, LOOP_NAME_SIZE = 16 };
 
 struct tt_loop {
     uv_loop_t uv;                 /* owned */
-    uv_async_t async;             /* wakes for the mailbox and for stop */
+    int wake_fd;                  /* owned: an event descriptor, written by the mailbox */
+    uv_poll_t waker;              /* polls wake_fd */
     uv_prepare_t prepare;         /* on_turn */
     uv_check_t check;             /* watchdog */
     struct tt_mailbox *box;       /* owned */
@@ -55,8 +61,12 @@ struct tt_loop {
 static void wake(void *ctx)
 {
     struct tt_loop *loop = ctx;
-    int r = uv_async_send(&loop->async);
-    TT_ASSERT(r == 0);
+    const uint64_t one = 1;
+    ssize_t r;
+    do {
+        r = write(loop->wake_fd, &one, sizeof one);
+    } while (r < 0 && errno == EINTR);
+    TT_ASSERT(r == sizeof one); /* drained long before its count could be full */
 }
 
 /* From here on only the owner's handles keep the loop alive. */
@@ -66,7 +76,7 @@ static void begin_stop(struct tt_loop *loop)
         return;
     }
     loop->stopping = true;
-    uv_unref((uv_handle_t *)&loop->async);
+    uv_unref((uv_handle_t *)&loop->waker);
     if (loop->config.on_stop) {
         loop->config.on_stop(loop->config.ctx);
     }
@@ -77,9 +87,13 @@ static void run_stop(struct tt_msg *msg)
     begin_stop(TT_CONTAINER_OF(msg, struct tt_loop, stop_msg));
 }
 
-static void on_async(uv_async_t *async)
+static void on_wake(uv_poll_t *waker, int status, int events)
 {
-    struct tt_loop *loop = async->data;
+    struct tt_loop *loop = waker->data;
+    uint64_t count;
+    TT_ASSERT(status == 0 && events != 0);
+    /* First the descriptor, then the mailbox: a post in between wakes once more. */
+    TT_IGNORE(read(loop->wake_fd, &count, sizeof count) < 0); /* nothing there: drain anyway */
     tt_mailbox_drain(loop->box);
 }
 
@@ -142,17 +156,24 @@ static void on_prepare(uv_prepare_t *prepare)
 
 static int init_handles(struct tt_loop *loop, struct tt_err *err)
 {
-    int r = uv_async_init(&loop->uv, &loop->async, on_async);
-    if (r != 0) {
-        return TT_FAIL_UV(err, r, "create async handle");
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->wake_fd < 0) {
+        return TT_FAIL_ERRNO(err, errno, "create event descriptor");
     }
+    int r = uv_poll_init(&loop->uv, &loop->waker, loop->wake_fd);
+    if (r != 0) {
+        (void)close(loop->wake_fd); /* nothing was written */
+        return TT_FAIL_UV(err, r, "poll the event descriptor");
+    }
+    r = uv_poll_start(&loop->waker, UV_READABLE, on_wake);
+    TT_ASSERT(r == 0);
     (void)uv_prepare_init(&loop->uv, &loop->prepare); /* always 0 */
     (void)uv_check_init(&loop->uv, &loop->check);     /* always 0 */
     (void)uv_prepare_start(&loop->prepare, on_prepare);
     (void)uv_check_start(&loop->check, on_check);
     uv_unref((uv_handle_t *)&loop->prepare);
     uv_unref((uv_handle_t *)&loop->check);
-    loop->async.data = loop;
+    loop->waker.data = loop;
     loop->prepare.data = loop;
     loop->check.data = loop;
     return TT_OK;
@@ -193,16 +214,17 @@ static void run_until_idle(struct tt_loop *loop)
 /* Runs what was posted before the mailbox closed; that may open handles once more. */
 static void finish(struct tt_loop *loop)
 {
-    uv_unref((uv_handle_t *)&loop->async); /* still counts if the loop never ran */
+    uv_unref((uv_handle_t *)&loop->waker); /* still counts if the loop never ran */
     tt_mailbox_close(loop->box);
     tt_mailbox_drain(loop->box);
     run_until_idle(loop);
-    uv_close((uv_handle_t *)&loop->async, NULL);
+    uv_close((uv_handle_t *)&loop->waker, NULL);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     int r = uv_loop_close(&loop->uv);
-    TT_ASSERT(r == 0); /* on_stop must have closed every handle */
+    TT_ASSERT(r == 0);          /* on_stop must have closed every handle */
+    (void)close(loop->wake_fd); /* the mailbox is closed: nobody writes any more */
     loop->ran = true;
 }
 
