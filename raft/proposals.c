@@ -345,7 +345,8 @@ void proposals_turn(struct tt_node *node)
             forward_one(node, proposal_of(proposals->queue.next), leader);
         }
     }
-    if (proposals->count > 0) {
+    if (proposals->count > 0 && node->now_ms >= proposals->expire_ms) {
+        proposals->expire_ms = node->now_ms + PROPOSALS_EXPIRE_MS; /* they may be thousands */
         expire(node, &proposals->queue, TT_EUNAVAILABLE);
         expire(node, &proposals->forwarded, TT_ETIMEOUT);
         expire(node, &proposals->answered, TT_ETIMEOUT);

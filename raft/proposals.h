@@ -18,6 +18,7 @@ struct tt_node;
 enum {
     PROPOSALS_COMMANDS_PER_ENTRY_MAX = 4096,
     PROPOSALS_DEADLINE_MS_DEFAULT = 10000,
+    PROPOSALS_EXPIRE_MS = 10,             /* between two looks for overdue ones */
     PROPOSALS_LOST_LEADER_WAIT_MS = 1000, /* a fate is known by then or called unknown */
 };
 
@@ -48,6 +49,7 @@ struct proposals {
     size_t count;             /* of all lists */
     size_t bytes;             /* of their commands */
     size_t in_flight;         /* batches of this leadership not yet committed */
+    uint64_t expire_ms;       /* monotonic time of the next look for overdue ones */
 };
 
 void proposals_init(struct proposals *proposals);
