@@ -277,6 +277,22 @@ static void on_work(uv_idle_t *handle)
     }
 }
 
+/* Most commits concern nobody here; waking a thread for each would cost more than the commit. The
+ * writer publishes, then reads the flag; here it is raised before the version is looked at (in the
+ * next turn): one of the two sees the other. */
+static void note_interest(struct tt_api_worker *worker)
+{
+    bool interested = tt_watch_hub_count(worker->hub) > 0 || !tt_list_empty(&worker->waiting);
+    if (interested == atomic_load(&worker->interested)) {
+        return;
+    }
+    atomic_store(&worker->interested, interested);
+    if (interested) {
+        atomic_thread_fence(memory_order_seq_cst);
+        tt_poke_fire(&worker->published);
+    }
+}
+
 static void on_turn(uv_prepare_t *handle)
 {
     struct tt_api_worker *worker = handle->data;
@@ -287,11 +303,15 @@ static void on_turn(uv_prepare_t *handle)
     if (!tt_list_empty(&worker->barrier)) {
         submit_barrier(worker);
     }
+    note_interest(worker);
 }
 
-static void on_published(uv_async_t *handle)
+static void on_published(struct tt_poke *poke)
 {
-    api_worker_publish(handle->data);
+    struct tt_api_worker *worker = TT_CONTAINER_OF(poke, struct tt_api_worker, published);
+    if (!worker->http_closed) {
+        api_worker_publish(worker);
+    }
 }
 
 static void on_tick(uv_timer_t *handle)
@@ -300,19 +320,23 @@ static void on_tick(uv_timer_t *handle)
     tt_loop_mark(worker->loop, "api tick");
     tt_watch_hub_tick(worker->hub, api_now_ms(worker));
     struct tt_version *version = tt_store_version(worker->api->config.store);
+    tt_watch_hub_publish(worker->hub, version); /* also when nobody watches: stays near the end */
     check_waiting(worker, version, true);
     api_revocations_refresh(worker, version);
     tt_version_unref(version);
     api_agents_tick(worker);
 }
 
-/* Writer's thread: only wakes. uv_async_send coalesces. */
+/* Writer's thread: only wakes those who care. */
 static void wake_workers(struct tt_store_listener *listener, uint64_t revision)
 {
     (void)revision;
     struct tt_api *api = TT_CONTAINER_OF(listener, struct tt_api, listener);
+    atomic_thread_fence(memory_order_seq_cst); /* see note_interest */
     for (uint32_t i = 0; i < api->worker_count; i++) {
-        (void)uv_async_send(&api->workers[i]->published); /* fails only on a closed handle */
+        if (atomic_load(&api->workers[i]->interested)) {
+            tt_poke_fire(&api->workers[i]->published);
+        }
     }
 }
 
@@ -337,24 +361,19 @@ void tt_api_free(struct tt_api *api)
     tt_free(api);
 }
 
-static int open_handles(struct tt_api_worker *worker, struct tt_err *err)
+static void open_handles(struct tt_api_worker *worker)
 {
     uv_loop_t *uv = tt_loop_uv(worker->loop);
-    int r = uv_async_init(uv, &worker->published, on_published);
-    if (r) {
-        return TT_FAIL_UV(err, r, "uv_async_init");
-    }
+    tt_poke_init(&worker->published, tt_loop_mailbox(worker->loop), on_published);
     (void)uv_prepare_init(uv, &worker->turn); /* cannot fail */
     (void)uv_timer_init(uv, &worker->tick);   /* cannot fail */
     (void)uv_idle_init(uv, &worker->work);    /* cannot fail */
     worker->work.data = worker;
-    worker->published.data = worker;
     worker->turn.data = worker;
     worker->tick.data = worker;
-    worker->handles_open = 4;
+    worker->handles_open = 3;
     (void)uv_prepare_start(&worker->turn, on_turn); /* fails only without a callback */
     (void)uv_timer_start(&worker->tick, on_tick, API_TICK_MS, API_TICK_MS); /* likewise */
-    return TT_OK;
 }
 
 /* Each worker has its own: a CA is used by one thread at a time. */
@@ -400,12 +419,10 @@ int tt_api_worker_new(struct tt_api *api, const struct tt_api_worker_config *con
     if (r == TT_OK) {
         r = tt_http_server_new(&http, &worker->server, err);
     }
-    if (r == TT_OK) {
-        r = open_handles(worker, err);
-    }
     if (r) {
         return TT_WRAP(err, r, "start an API worker"); /* start-up fails; the process ends */
     }
+    open_handles(worker);
     api->workers[api->worker_count++] = worker;
     *ret_worker = worker;
     return TT_OK;
@@ -448,7 +465,6 @@ static void on_http_closed(void *ctx)
     struct tt_api_worker *worker = ctx;
     worker->http_closed = true;
     uv_close((uv_handle_t *)&worker->turn, on_handle_closed);
-    uv_close((uv_handle_t *)&worker->published, on_handle_closed);
     uv_close((uv_handle_t *)&worker->tick, on_handle_closed);
     uv_close((uv_handle_t *)&worker->work, on_handle_closed);
     api_agents_close(worker);

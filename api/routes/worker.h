@@ -9,6 +9,7 @@
 #include "api/routes/request.h"
 #include "api/watch/hub.h"
 #include "base/loop.h"
+#include "base/poke.h"
 #include "server/tls/pki.h"
 
 enum {
@@ -65,12 +66,13 @@ struct tt_api_worker {
     struct tt_loop *loop;
     struct tt_http_server *server;
     struct tt_watch_hub *hub;
-    uint32_t index;         /* in api->workers */
-    uv_prepare_t turn;      /* before the loop blocks: one read index for all barriers */
-    uv_async_t published;   /* sent by the store's writer; libuv coalesces */
-    uv_timer_t tick;        /* bookmarks, time-outs */
-    struct tt_list barrier; /* requests that want a linearizable version */
-    struct tt_list waiting; /* requests that want a revision */
+    uint32_t index;           /* in api->workers */
+    uv_prepare_t turn;        /* before the loop blocks: one read index for all barriers */
+    struct tt_poke published; /* fired by the store's writer */
+    atomic_bool interested;   /* somebody here waits for changes: fire `published` */
+    uv_timer_t tick;          /* bookmarks, time-outs */
+    struct tt_list barrier;   /* requests that want a linearizable version */
+    struct tt_list waiting;   /* requests that want a revision */
     struct tt_list free_batches;
     struct tt_list free_proposals;
     uint32_t ops_out;         /* batches and proposals submitted, not done */
@@ -90,7 +92,7 @@ struct tt_api_worker {
     uint8_t random[API_RANDOM_SIZE]; /* fresh system randomness, each byte used once */
     size_t random_left;              /* unused bytes at its end */
     bool stopping, http_closed;
-    unsigned handles_open; /* turn, published, tick */
+    unsigned handles_open; /* turn, tick, work, and holds */
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
