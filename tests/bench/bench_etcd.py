@@ -20,13 +20,15 @@ OBJECTS = 10000  # so that at most a tenth of 1,024 concurrent updates meet on a
 def measure(cluster, spread, size, arguments, values):
     leader = cluster.leader()
     endpoints = list(cluster.endpoints.values()) if spread else [cluster.endpoints[leader]]
+    prepared = 0
     for case in CASES:
         for outstanding in arguments.outstanding:
             prefix = "bench" if case != "create" else f"bench-{outstanding}"
             report = load(cluster, MODES[cluster.kind][case], endpoints, size=size,
                           outstanding=outstanding, connections=min(outstanding, 16),
-                          objects=OBJECTS, prefix=prefix, warmup=arguments.warmup,
-                          seconds=arguments.seconds)
+                          objects=OBJECTS, prepared=prepared, prefix=prefix,
+                          warmup=arguments.warmup, seconds=arguments.seconds)
+            prepared = 0 if case == "create" else OBJECTS  # the first update has written them
             if report["errors"] > 0:
                 progress(f"  {cluster.kind} {case} at {outstanding}: {report['errors']} errors, "
                          f"first: {report['first_error']}")
@@ -36,8 +38,8 @@ def measure(cluster, spread, size, arguments, values):
 def parse():
     parser = options(__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="how often each figure is taken")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement")
-    parser.add_argument("--warmup", type=float, default=0.5, help="seconds before it")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of one measurement")
+    parser.add_argument("--warmup", type=float, default=0.3, help="seconds before it")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 1024])
     parser.add_argument("--outstanding", type=int, nargs="+", default=[1, 16, 128, 1024])
     parser.add_argument("--endpoints", nargs="+", choices=["leader", "spread"],
