@@ -139,40 +139,6 @@ static bool may_apply(const struct tt_node *node)
            (node->apply_stop == 0 || node->applied_index < node->apply_stop);
 }
 
-void node_apply(struct tt_node *node)
-{
-    size_t size = 0;
-    while (may_apply(node) && size < APPLY_RUN_SIZE_MAX) {
-        const struct tt_wal_entry *entry = tt_wal_cache_get(node->cache, node->applied_index + 1);
-        if (!entry) {
-            if (!node->apply_reading) {
-                node->apply_reading = true;
-                node_log_read(node, 0, node->applied_index + 1, TT_WAL_READ_COUNT_MAX, 0);
-            }
-            break;
-        }
-        size += entry->payload ? entry->payload->size : 0;
-        if (!apply_entry(node, entry)) {
-            return;
-        }
-    }
-    node->apply_more = may_apply(node) && !node->apply_reading;
-    publish(node);
-}
-
-void node_apply_read_done(struct tt_node *node, const struct tt_wal_entry *entries, size_t count)
-{
-    for (size_t i = 0; i < count && may_apply(node); i++) {
-        if (entries[i].index != node->applied_index + 1) {
-            continue; /* applied from memory meanwhile */
-        }
-        if (!apply_entry(node, &entries[i])) {
-            return;
-        }
-    }
-    publish(node);
-}
-
 /* How many voters gave this hash at this index; ourselves included. */
 static size_t hash_votes(const struct tt_node *node, uint64_t index, uint64_t hash, uint64_t own)
 {
@@ -194,27 +160,88 @@ static size_t hash_votes(const struct tt_node *node, uint64_t index, uint64_t ha
     return votes;
 }
 
+static void hash_contradicted(struct tt_node *node, uint64_t index)
+{
+    struct tt_err err;
+    tt_err_init(&err);
+    (void)TT_FAIL(&err, TT_ECORRUPT, "state at index %" PRIu64 " differs from that of a majority",
+                  index);
+    node_fault(node, &err);
+}
+
+/* Our hash at this index against those of the others, whichever came first: a member that lags
+ * behind has theirs before its own. */
+static void hash_judge(struct tt_node *node, uint64_t index)
+{
+    size_t at = 0;
+    while (at < NODE_HASHES_MAX && node->own_hash_index[at] != index) {
+        at++;
+    }
+    if (at == NODE_HASHES_MAX || index == 0) {
+        return;
+    }
+    uint64_t own = node->own_hash[at];
+    size_t voters = tt_membership_voter_count(&node->membership);
+    for (size_t i = 0; i < NODE_PEERS_MAX && node_alive(node); i++) {
+        const struct node_peer *peer = &node->peers[i];
+        if (peer->id == 0 || peer->hash_index != index || peer->hash == own) {
+            continue;
+        }
+        TT_LOG(TT_LOG_ERROR, "raft", "state hash differs", TT_F_U64("index", index),
+               TT_F_U64("peer", peer->id));
+        if (hash_votes(node, index, peer->hash, own) > voters / 2) {
+            hash_contradicted(node, index);
+        }
+    }
+}
+
+void node_apply(struct tt_node *node)
+{
+    size_t size = 0;
+    uint64_t hashed = node->own_hash_index[0];
+    while (may_apply(node) && size < APPLY_RUN_SIZE_MAX) {
+        const struct tt_wal_entry *entry = tt_wal_cache_get(node->cache, node->applied_index + 1);
+        if (!entry) {
+            if (!node->apply_reading) {
+                node->apply_reading = true;
+                node_log_read(node, 0, node->applied_index + 1, TT_WAL_READ_COUNT_MAX, 0);
+            }
+            break;
+        }
+        size += entry->payload ? entry->payload->size : 0;
+        if (!apply_entry(node, entry)) {
+            return;
+        }
+    }
+    node->apply_more = may_apply(node) && !node->apply_reading;
+    publish(node);
+    if (node->own_hash_index[0] != hashed) {
+        hash_judge(node, node->own_hash_index[0]);
+    }
+}
+
+void node_apply_read_done(struct tt_node *node, const struct tt_wal_entry *entries, size_t count)
+{
+    uint64_t hashed = node->own_hash_index[0];
+    for (size_t i = 0; i < count && may_apply(node); i++) {
+        if (entries[i].index != node->applied_index + 1) {
+            continue; /* applied from memory meanwhile */
+        }
+        if (!apply_entry(node, &entries[i])) {
+            return;
+        }
+    }
+    publish(node);
+    if (node->own_hash_index[0] != hashed) {
+        hash_judge(node, node->own_hash_index[0]);
+    }
+}
+
 void node_hash_received(struct tt_node *node, struct node_peer *peer, uint64_t index, uint64_t hash)
 {
     peer->hash_index = index;
     peer->hash = hash;
-    for (size_t i = 0; i < NODE_HASHES_MAX; i++) {
-        uint64_t own = node->own_hash[i];
-        if (node->own_hash_index[i] != index || own == hash) {
-            continue;
-        }
-        size_t voters = tt_membership_voter_count(&node->membership);
-        TT_LOG(TT_LOG_ERROR, "raft", "state hash differs", TT_F_U64("index", index),
-               TT_F_U64("peer", peer->id));
-        if (hash_votes(node, index, hash, own) > voters / 2) {
-            struct tt_err err;
-            tt_err_init(&err);
-            (void)TT_FAIL(&err, TT_ECORRUPT,
-                          "state at index %" PRIu64 " differs from that of a majority", index);
-            node_fault(node, &err);
-            return;
-        }
-    }
+    hash_judge(node, index);
 }
 
 void node_hash_turn(struct tt_node *node)

@@ -261,6 +261,9 @@ void read_index_answer(struct tt_node *node, const Tt__Peer__ReadIndexReply *rep
 
 void read_index_published(struct tt_node *node)
 {
+    if (tt_sm_state(&node->sm) == NODE_INSTALLING) {
+        return; /* what was published is gone, the snapshot is not there yet */
+    }
     struct tt_list *applying = &node->reads.applying;
     for (struct tt_list *link = applying->next, *next; link != applying; link = next) {
         next = link->next;

@@ -100,7 +100,8 @@ static void server_publish(void *ctx, uint64_t index)
 
 static uint64_t server_hash(void *ctx)
 {
-    return ((struct server *)ctx)->applied_count;
+    struct server *server = ctx;
+    return server->applied_count + server->skew;
 }
 
 static void server_log_submit(void *ctx, struct tt_wal_req *req)

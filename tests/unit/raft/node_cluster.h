@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "raft/membership.h"
 #include "raft/node.h"
+#include "raft/peer_codec.h"
 
 enum { CLUSTER_MAX = 4, APPLIED_MAX = 4096 };
 
@@ -40,6 +41,7 @@ struct server {
     struct tt_msg **log_last;
     uint64_t leading; /* as told by the node */
     int fault;        /* code of the fault, 0 = none */
+    uint64_t skew;    /* added to its state hash */
     char *applied[APPLIED_MAX];
     size_t applied_count;
     size_t published_count;

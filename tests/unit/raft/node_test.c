@@ -190,6 +190,40 @@ static void growth_is_refused_below_the_first_mark_and_all_below_the_second(void
     cluster_free(cluster);
 }
 
+static void deliver_hash(struct server *to, uint64_t from, uint64_t index, uint64_t hash)
+{
+    Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;
+    Tt__Peer__StateHash body = TT__PEER__STATE_HASH__INIT;
+    body.index = index;
+    body.hash = hash;
+    message.body_case = TT__PEER__MESSAGE__BODY_STATE_HASH;
+    message.state_hash = &body;
+    struct tt_bytes *frame = peer_encode(peer_cluster_hash("test"), &message);
+    tt_node_receive(to->node, from, tt_str((const char *)frame->ptr, frame->size));
+    tt_bytes_unref(frame);
+}
+
+/* The leader's hash arrives before the follower knows of the commit, the third member's before
+ * that: nothing comes after its own. */
+static void a_member_that_is_late_and_differs_from_the_majority_stops(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    cluster_run(cluster, 1000);
+    struct server *late = &cluster->servers[leader->id % 3];
+    struct server *third = &cluster->servers[late->id % 3];
+    struct tt_node_view view;
+    tt_node_view(late->node, &view);
+    deliver_hash(late, third->id, view.last_index + 1, late->applied_count);
+    third->cut = true;
+    late->skew = 1;
+    cluster_run(cluster, 61000);
+    assert_int_equal(late->fault, TT_ECORRUPT);
+    assert_int_equal(leader->fault, 0);
+    cluster_free(cluster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +236,7 @@ int main(void)
         cmocka_unit_test(a_frame_of_another_cluster_is_dropped),
         cmocka_unit_test(nothing_leaves_before_the_vote_is_durable),
         cmocka_unit_test(a_sole_voter_takes_a_new_term_at_each_start),
+        cmocka_unit_test(a_member_that_is_late_and_differs_from_the_majority_stops),
         cmocka_unit_test(growth_is_refused_below_the_first_mark_and_all_below_the_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
