@@ -13,34 +13,6 @@ struct server_keys {
     struct tt_seal_ring *ring; /* owned; NULL: no sealing */
 };
 
-static int seal(const struct tt_sealer *sealer, struct tt_str aad, struct tt_str plain,
-                struct tt_buf *sealed, char ret_key_id[TT_SEAL_KEY_ID_SIZE], struct tt_err *err)
-{
-    const struct server_keys *keys = sealer->ctx;
-    struct tt_buf bytes;
-    int r = tt_seal(keys->ring, aad, plain, &bytes, err);
-    if (r != TT_OK) {
-        return r;
-    }
-    tt_buf_append(sealed, bytes.ptr, bytes.len);
-    tt_buf_fini(&bytes);
-    (void)snprintf(ret_key_id, TT_SEAL_KEY_ID_SIZE, "%016" PRIx64,
-                   tt_seal_ring_active_id(keys->ring));
-    return TT_OK;
-}
-
-static int unseal(const struct tt_sealer *sealer, struct tt_str aad, const struct tt_value *value,
-                  struct tt_buf *plain, struct tt_err *err)
-{
-    const struct server_keys *keys = sealer->ctx;
-    TT_AUTO(tt_secret) secret = NULL;
-    int r = tt_unseal(keys->ring, aad, value->bytes, &secret, err);
-    if (r == TT_OK) {
-        tt_buf_str(plain, tt_secret_reveal(secret));
-    }
-    return r;
-}
-
 static int read_secret(const char *path, size_t size_max, struct tt_secret **ret_secret,
                        struct tt_err *err)
 {
@@ -86,12 +58,12 @@ int server_keys_new(const struct server_options *options, struct server_keys **r
                     struct tt_err *err)
 {
     struct server_keys *keys = TT_NEW(struct server_keys);
-    keys->sealer = (struct tt_sealer){.seal = seal, .unseal = unseal, .ctx = keys};
     int r = open_ring(keys, options, err);
     if (r != TT_OK) {
         server_keys_free(keys);
         return r;
     }
+    tt_sealer_over_ring(&keys->sealer, keys->ring);
     *ret_keys = keys;
     return TT_OK;
 }

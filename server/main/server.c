@@ -22,6 +22,8 @@
 #include "reconciler/core/core.h"
 #include "server/main/join.h"
 #include "server/main/keys.h"
+#include "server/main/reclaim.h"
+#include "server/main/renew.h"
 
 enum {
     MAIN_MAILBOX_MAX = 1024,
@@ -49,6 +51,8 @@ struct server {
     struct server_keys *keys;
     struct tt_tls_context *api_tls, *peer_server_tls, *client_tls, *agent_tls;
     struct tt_pool *pool, *slow_pool;
+    struct server_reclaimer reclaimer;
+    struct server_renewal renewal;
     struct tt_registry *registry;
     struct tt_replica *replica;
     struct tt_api *api;
@@ -186,6 +190,7 @@ static int open_replica(struct server *server, struct tt_err *err)
                                              .client_tls = server->client_tls,
                                              .pool = server->pool,
                                              .slow_pool = server->slow_pool,
+                                             .reclaimer = &server->reclaimer.base,
                                              .clock = tt_clock_real(),
                                              .cluster_id =
                                                  joins ? join.cluster_id : server->cluster_id,
@@ -224,6 +229,7 @@ static int open_api(struct server *server, struct tt_err *err)
                                          .sealer = server_keys_sealer(server->keys),
                                          .server_tls = server->api_tls,
                                          .peer_tls = server->peer_server_tls,
+                                         .peer_client_tls = server->client_tls,
                                          .ca_cert_path =
                                              server->options.ca_key ? server->options.ca : NULL,
                                          .ca_key_path = server->options.ca_key,
@@ -328,6 +334,7 @@ static void tick_fired(struct tt_timer *timer)
 {
     struct server *server = TT_CONTAINER_OF(timer, struct server, tick);
     reload(server);
+    server_renewal_tick(&server->renewal, tt_clock_ms(tt_clock_real()));
     tt_replica_recheck_peers(server->replica); /* the API revokes on the peers' context, too */
     seed_when_missing(server);
 }
@@ -354,6 +361,8 @@ static void main_started(void *ctx)
         r = uv_signal_start(&server->signals[i], on_signal, numbers[i]);
         TT_ASSERT(r == 0);
     }
+    server_renewal_init(&server->renewal, &server->options, server->pool,
+                        tt_loop_mailbox(server->loop));
     tt_timer_init(&server->tick, server->loop, tick_fired);
     tt_timer_start(&server->tick, TICK_FIRST_MS, TICK_FIRST_MS);
 }
@@ -424,6 +433,7 @@ int server_new(const struct server_options *options, struct server **ret_server,
     if (r == TT_OK) {
         server->pool = tt_pool_new(POOL_THREADS, 0, POOL_QUEUE_MAX);
         server->slow_pool = tt_pool_new(1, SLOW_POOL_NICE, POOL_QUEUE_MAX);
+        server_reclaimer_init(&server->reclaimer, server->pool);
         r = open_replica(server, err);
     }
     if (r == TT_OK) {

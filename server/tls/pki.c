@@ -214,6 +214,32 @@ int tt_pki_issue_files(const struct tt_pki_ca *ca, const struct tt_pki_subject *
     return r == 0 ? write_pair(&cert, &key, cert_path, key_path, err) : r;
 }
 
+static bool key_is_p256(EVP_PKEY *key)
+{
+    char group[32] = "";
+    size_t size = 0;
+    return EVP_PKEY_is_a(key, "EC") == 1 &&
+           EVP_PKEY_get_group_name(key, group, sizeof group, &size) == 1 &&
+           strcmp(group, "prime256v1") == 0;
+}
+
+int tt_pki_reissue(const struct tt_pki_ca *ca, struct tt_str cert_pem,
+                   const struct tt_pki_subject *subject, uint64_t wall_ms,
+                   struct tt_buf *ret_cert_pem, struct tt_err *err)
+{
+    TT_PKI_AUTO_CERT cert = NULL;
+    tt_buf_init(ret_cert_pem, TT_PKI_PEM_SIZE_MAX);
+    int r = tt_pki_cert_from_pem(cert_pem, &cert, err);
+    if (r != 0) {
+        return r;
+    }
+    EVP_PKEY *key = X509_get0_pubkey(cert);
+    if (key == NULL || !key_is_p256(key)) {
+        return TT_FAIL_SSL(err, TT_EINVALID, "the certificate's key is not EC P-256");
+    }
+    return issue_on_key(ca, key, subject, wall_ms, ret_cert_pem, err);
+}
+
 int tt_pki_csr_new(struct tt_buf *ret_csr_pem, struct tt_buf *ret_key_pem, struct tt_err *err)
 {
     TT_PKI_AUTO_KEY key = key_new();
@@ -226,15 +252,6 @@ int tt_pki_csr_new(struct tt_buf *ret_csr_pem, struct tt_buf *ret_key_pem, struc
     }
     int r = tt_pki_csr_to_pem(csr, ret_csr_pem, err);
     return r == 0 ? tt_pki_key_to_pem(key, ret_key_pem, err) : r;
-}
-
-static bool key_is_p256(EVP_PKEY *key)
-{
-    char group[32] = "";
-    size_t size = 0;
-    return EVP_PKEY_is_a(key, "EC") == 1 &&
-           EVP_PKEY_get_group_name(key, group, sizeof group, &size) == 1 &&
-           strcmp(group, "prime256v1") == 0;
 }
 
 int tt_pki_csr_sign(const struct tt_pki_ca *ca, struct tt_str csr_pem,

@@ -63,6 +63,12 @@ int tt_pki_issue_files(const struct tt_pki_ca *ca, const struct tt_pki_subject *
                        uint64_t wall_ms, const char *cert_path, const char *key_path,
                        struct tt_err *err) TT_MUST_USE;
 
+/* A new certificate for the key of cert_pem: what a server renews its own with, so that only one
+ * file changes. Who it is for comes from the caller. */
+int tt_pki_reissue(const struct tt_pki_ca *ca, struct tt_str cert_pem,
+                   const struct tt_pki_subject *subject, uint64_t wall_ms,
+                   struct tt_buf *ret_cert_pem, struct tt_err *err) TT_MUST_USE;
+
 /* A certificate request: the key never leaves its machine. */
 int tt_pki_csr_new(struct tt_buf *ret_csr_pem, struct tt_buf *ret_key_pem,
                    struct tt_err *err) TT_MUST_USE;

@@ -1,0 +1,33 @@
+/* One pool item per dead version; it frees itself, nobody waits for it. */
+#include "server/main/reclaim.h"
+
+#include "base/mem.h"
+
+struct reclaim_work {
+    struct tt_work work;
+    struct tt_version *dead; /* taken */
+};
+
+static void run(struct tt_work *work)
+{
+    struct reclaim_work *item = TT_CONTAINER_OF(work, struct reclaim_work, work);
+    tt_version_reclaim(item->dead);
+    tt_free(item);
+}
+
+static void hand_over(struct tt_store_reclaimer *base, struct tt_version *dead)
+{
+    struct server_reclaimer *reclaimer = TT_CONTAINER_OF(base, struct server_reclaimer, base);
+    struct reclaim_work *item = TT_NEW(struct reclaim_work);
+    item->work.work = run;
+    item->dead = dead;
+    if (tt_pool_submit(reclaimer->pool, &item->work) != TT_OK) {
+        run(&item->work); /* the pool is full: slow, but never more and more memory */
+    }
+}
+
+void server_reclaimer_init(struct server_reclaimer *reclaimer, struct tt_pool *pool)
+{
+    reclaimer->base.hand_over = hand_over;
+    reclaimer->pool = pool;
+}

@@ -1,0 +1,18 @@
+/* Frees dead versions of the store on the pool, so that neither the core nor an API thread pays for
+ * what a large batch left behind.
+ *
+ * Ownership: embedded in the server; must outlive the store and its versions, and the pool must
+ * outlive them too. Thread: handed to from any. Errors: a full pool makes the caller free. */
+#ifndef SERVER_MAIN_RECLAIM_H
+#define SERVER_MAIN_RECLAIM_H
+
+#include "base/work.h"
+#include "server/store/store.h"
+
+struct server_reclaimer {
+    struct tt_store_reclaimer base;
+    struct tt_pool *pool; /* keeps */
+};
+void server_reclaimer_init(struct server_reclaimer *reclaimer, struct tt_pool *pool);
+
+#endif
