@@ -30,10 +30,11 @@ struct tt_api_config {
     struct tt_proposer *proposer;
     struct tt_cluster *cluster;
     const struct tt_clock *clock;
-    const struct tt_sealer *sealer;    /* NULL: Secrets cannot be written or read */
-    struct tt_tls_context *server_tls; /* of the API's listeners; revocations are set here */
-    struct tt_tls_context *peer_tls;   /* of the peer transport; likewise; may be NULL */
-    struct tt_tls_context *client_tls; /* to reach agents (logs); NULL: logs answer 503 */
+    const struct tt_sealer *sealer;         /* NULL: Secrets cannot be written or read */
+    struct tt_tls_context *server_tls;      /* of the API's listeners; revocations are set here */
+    struct tt_tls_context *peer_tls;        /* of the peer transport; likewise; may be NULL */
+    struct tt_tls_context *peer_client_tls; /* that it dials with; likewise; may be NULL */
+    struct tt_tls_context *client_tls; /* to reach agents (logs); likewise; NULL: logs answer 503 */
     const char *ca_cert_path; /* to sign for joining and renewal; NULL: those routes answer 503 */
     const char *ca_key_path;
     const char *version;      /* of this build, for /version and metrics */

@@ -10,11 +10,11 @@
 #include "base/json.h"
 
 #define REVOCATIONS TT_STR("revocations")
-enum { REFRESH_MS = 2000, SERIALS_MAX = 4096, SERIAL_SIZE_MAX = 63 };
+enum { REFRESH_MS = 2000, SERIAL_SIZE_MAX = 63 };
 
 struct serials {
-    struct tt_str items[SERIALS_MAX];
     size_t count;
+    struct tt_str items[]; /* borrowed from the version */
 };
 
 static int table_range(struct tt_buf *from, struct tt_buf *to)
@@ -40,24 +40,32 @@ static bool is_cut(void *ctx, const struct tt_peer_identity *peer)
     return false;
 }
 
+/* Every context that shakes hands: who is revoked is neither let in nor called. */
+static void revoke_everywhere(const struct tt_api_config *config, const struct serials *serials)
+{
+    struct tt_tls_context *contexts[] = {config->server_tls, config->peer_tls,
+                                         config->peer_client_tls, config->client_tls};
+    for (size_t i = 0; i < sizeof contexts / sizeof contexts[0]; i++) {
+        if (contexts[i]) {
+            tt_tls_context_revoke(contexts[i], serials->items, serials->count);
+        }
+    }
+}
+
 static void take_over(struct tt_api_worker *worker, struct tt_version *version, struct tt_str from,
                       struct tt_str to)
 {
-    struct serials *serials = TT_NEW(struct serials);
     struct tt_scan *scan = NULL;
     if (tt_scan_new(version, from, to, 0, &scan, NULL)) {
-        tt_free(serials);
         return;
     }
+    size_t count_max = (size_t)tt_version_count_range(version, from, to);
+    struct serials *serials = tt_xcalloc(1, sizeof *serials + count_max * sizeof serials->items[0]);
     const struct tt_item *item;
-    while (serials->count < SERIALS_MAX && (item = tt_scan_next(scan))) {
+    while (serials->count < count_max && (item = tt_scan_next(scan))) {
         serials->items[serials->count++] = tt_str_skip(item->key, from.len);
     }
-    const struct tt_api_config *config = &worker->api->config;
-    tt_tls_context_revoke(config->server_tls, serials->items, serials->count);
-    if (config->peer_tls) {
-        tt_tls_context_revoke(config->peer_tls, serials->items, serials->count);
-    }
+    revoke_everywhere(&worker->api->config, serials);
     tt_http_server_cut(worker->server, is_cut, serials);
     tt_scan_free(scan);
     tt_free(serials);
@@ -66,6 +74,11 @@ static void take_over(struct tt_api_worker *worker, struct tt_version *version, 
 void api_revocations_refresh(struct tt_api_worker *worker, struct tt_version *version)
 {
     struct api_revocations *state = &worker->revocations;
+    uint64_t revision = tt_version_revision(version);
+    if (revision < state->revision) {
+        return; /* the store is being replaced by a snapshot: what was revoked stays so */
+    }
+    state->revision = revision;
     TT_AUTO_BUF struct tt_buf from;
     TT_AUTO_BUF struct tt_buf to;
     int r = table_range(&from, &to);

@@ -46,6 +46,7 @@ struct api_proposal {
 };
 /* What of the revocation rows has been taken over. */
 struct api_revocations {
+    uint64_t revision;   /* of the newest version looked at */
     uint64_t count;      /* rows seen at the last look */
     uint64_t checked_ms; /* monotonic: when */
 };
