@@ -37,6 +37,19 @@ static struct tt_str arena_key(struct tt_admission *admission, const struct tt_o
     return key;
 }
 
+/* The mark is looked for as bytes first: nearly every Namespace lives, and an annotation may carry
+ * the same name. */
+static bool is_terminating(const struct tt_admission *admission, struct tt_str stored)
+{
+    static const char mark[] = "\"deletionTimestamp\"";
+    yyjson_doc *doc = NULL;
+    if (!memmem(stored.ptr, stored.len, mark, sizeof mark - 1)) {
+        return false;
+    }
+    return tt_json_read(admission->arena, stored, &doc, NULL) != TT_OK ||
+           tt_json_iget_str(yyjson_doc_get_root(doc), "metadata.deletionTimestamp").len > 0;
+}
+
 int tt_admit_namespace(struct tt_admission *admission, const struct tt_object *object,
                        struct tt_str ns, struct tt_err *err)
 {
@@ -49,8 +62,7 @@ int tt_admit_namespace(struct tt_admission *admission, const struct tt_object *o
     if (!item) {
         return TT_FAIL(err, TT_ENOTFOUND, "namespaces \"%.*s\" not found", TT_STR_ARG(ns));
     }
-    struct tt_str bytes = item->value.bytes;
-    if (memmem(bytes.ptr, bytes.len, "\"deletionTimestamp\"", 19)) {
+    if (is_terminating(admission, item->value.bytes)) {
         return TT_FAIL(err, TT_EFORBIDDEN,
                        "%s is forbidden: unable to create new content in namespace %.*s because "
                        "it is being terminated",

@@ -4,9 +4,10 @@
  * transaction: delete the token's row, comparing its revision, and record the identity
  * (t/identities/<role>.<name>), so that a token works once even when two servers see it at a time.
  * The certificate is signed before the commit (a bad request does not cost the token) and handed
- * out after it. Renewal signs for exactly who the present certificate says. Failure: every reason a
- * token does not count is told the same way. Host names are granted to servers only: an agent's
- * certificate must not pass for the API. */
+ * out after it. A token for any name does not give a name that somebody has already: who found one
+ * could pass for a node and read its Secrets. Renewal signs for exactly who the present certificate
+ * says. Failure: every reason a token does not count is told the same way. Host names are granted
+ * to servers only: an agent's certificate must not pass for the API. */
 #include "api/routes/write.h"
 #include "base/json.h"
 #include "server/tls/join_token.h"
@@ -25,6 +26,7 @@ struct join_op {
     struct tt_str csr;
     struct tt_str token_key;
     struct tt_str identity_key;
+    uint64_t identity_revision; /* of who had the name before; 0 = nobody */
     char name[NAME_SIZE];
     char hosts[HOSTS_SIZE];
     struct tt_str certificate; /* PEM, in the arena */
@@ -284,13 +286,14 @@ static int propose_join(struct api_request *rq, struct join_op *op, uint64_t tok
     if (r) {
         return r;
     }
-    struct tt_compare unused = {op->token_key, token_revision};
+    const struct tt_compare compares[2] = {{op->token_key, token_revision},
+                                           {op->identity_key, op->identity_revision}};
     struct tt_txn_op ops[2] = {
         {.kind = TT_OP_DELETE, .key = op->token_key},
         {TT_OP_PUT, op->identity_key, {.codec = TT_CODEC_RECORD, .bytes = op->certificate}},
     };
-    struct tt_txn txn = {.compares = &unused,
-                         .compare_count = 1,
+    struct tt_txn txn = {.compares = compares,
+                         .compare_count = 2,
                          .ops = ops,
                          .op_count = 2,
                          .actor = tt_str_c(uri),
@@ -310,6 +313,11 @@ static int join_with(struct api_request *rq, struct tt_version *version, struct 
                              tt_clock_wall_ms(rq->worker->api->config.clock), err)) {
         return refuse_token(err);
     }
+    const struct tt_item *known = tt_version_get(version, op->identity_key);
+    if (known && stored.name[0] == '\0') {
+        return refuse_token(err); /* a name that is taken goes only to whom an operator named */
+    }
+    op->identity_revision = known ? known->mod_revision : 0;
     struct tt_pki_subject subject = {.role = op->token.role,
                                      .name = op->name,
                                      .hosts =

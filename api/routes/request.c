@@ -386,6 +386,18 @@ static const route_handler handlers[API_ROUTE_COUNT] = {
     [API_ROUTE_RESOURCE] = dispatch_resource,
 };
 
+/* What a node may do depends on stored pods: a refusal from a version that lags would be a lie, so
+ * it is decided once more on one that is up to date. */
+static int dispatch_confirmed(struct api_request *rq, struct tt_version *version,
+                              struct tt_err *err)
+{
+    int r = api_authorise(rq, version, err);
+    if (r == TT_OK) {
+        r = resource_verb(rq, err);
+    }
+    return r ? r : handlers[rq->path.route](rq, err);
+}
+
 void api_settle(struct api_request *rq, int code, struct tt_err *err)
 {
     if (code) {
@@ -417,8 +429,12 @@ void api_on_request(void *ctx, struct tt_http_exchange *ex)
     struct tt_err err;
     tt_err_init(&err);
     int r = prepare(rq, &err);
-    if (r == TT_OK) {
-        TT_ASSERT(handlers[rq->path.route] != NULL);
+    TT_ASSERT(r != TT_OK || handlers[rq->path.route] != NULL);
+    if (r == TT_EFORBIDDEN && rq->subject.kind == TT_SUBJECT_AGENT &&
+        rq->path.route == API_ROUTE_RESOURCE) {
+        api_barrier(rq, dispatch_confirmed);
+        r = TT_OK;
+    } else if (r == TT_OK) {
         r = handlers[rq->path.route](rq, &err);
     }
     api_settle(rq, r, &err);

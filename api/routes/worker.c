@@ -138,6 +138,13 @@ void api_read_version(struct api_request *rq,
         return;
     }
     struct tt_version *version = tt_store_version(rq->worker->api->config.store);
+    if (rq->query.revision == 0 && tt_version_revision(version) == 0) {
+        /* Nothing is here: not an old state, but none (just joined, or a snapshot is being
+         * installed). Who believed it would think that everything is gone. */
+        tt_version_unref(version);
+        api_barrier(rq, resume);
+        return;
+    }
     if (tt_version_revision(version) >= rq->query.revision) {
         struct tt_err err;
         tt_err_init(&err);

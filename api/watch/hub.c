@@ -11,6 +11,7 @@
 
 #include "api/kinds/keys.h"
 #include "api/watch/event.h"
+#include "base/intmath.h"
 #include "base/map.h"
 
 enum {
@@ -369,7 +370,8 @@ static void step_catching(struct tt_watch *watch, struct tt_version *version)
     struct tt_change change;
     for (unsigned i = 0; i < STEP_CHANGES; i++) {
         if (!tt_history_next(version, &cursor, &change)) {
-            watch->sent = tt_version_revision(version);
+            /* An emptied store (a snapshot is being installed) has nothing to say. */
+            watch->sent = tt_u64_max(watch->sent, tt_version_revision(version));
             if (watch->sent >= hub->revision) {
                 go_live(watch);
             }

@@ -27,6 +27,9 @@ static int setup(void **state)
     (void)store_fixture_put(&b->fixture, "o/core/namespaces//dying",
                             "{\"kind\":\"Namespace\",\"metadata\":{\"name\":\"dying\","
                             "\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}}");
+    (void)store_fixture_put(&b->fixture, "o/core/namespaces//noted",
+                            "{\"kind\":\"Namespace\",\"metadata\":{\"name\":\"noted\","
+                            "\"annotations\":{\"deletionTimestamp\":\"never\"}}}");
     (void)store_fixture_put(&b->fixture, "o/core/pods/live/mine",
                             "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"mine\"},\"spec\":{"
                             "\"nodeName\":\"n1\"}}");
@@ -71,6 +74,13 @@ static void a_live_namespace_becomes_a_compare(void **state)
     assert_int_equal(b->admission.compare_count, 1);
     assert_true(tt_str_eq_c(b->admission.compares[0].key, "o/core/namespaces//live"));
     assert_int_equal(b->admission.compares[0].mod_revision, 1);
+}
+
+static void only_the_mark_itself_makes_a_namespace_dying(void **state)
+{
+    struct bench *b = *state;
+    struct tt_object cm = object(b, "configmaps", "{\"metadata\":{\"name\":\"x\"}}");
+    assert_int_equal(tt_admit_namespace(&b->admission, &cm, TT_STR("noted"), NULL), TT_OK);
 }
 
 static void absent_and_dying_namespaces_take_nothing(void **state)
@@ -182,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_live_namespace_becomes_a_compare),
+        TEST(only_the_mark_itself_makes_a_namespace_dying),
         TEST(absent_and_dying_namespaces_take_nothing),
         TEST(a_granted_name_binds),
         TEST(events_are_about_own_things_only),

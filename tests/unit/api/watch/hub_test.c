@@ -280,6 +280,32 @@ static void a_slow_client_misses_nothing(void **state)
     assert_line(client, 3, "MODIFIED", "\"app\":\"4\"");
 }
 
+static void an_emptied_store_repeats_nothing(void **state)
+{
+    struct bench *bench = *state;
+    struct tt_watch_config config = config_for(bench, 0);
+    struct client *client = &bench->client[0];
+    assert_int_equal(start(bench, 0, &config), TT_OK);
+    (void)put(bench, "a", "x", "1");
+    (void)put(bench, "a", "x", "2");
+    publish(bench);
+    client->full = true;
+    (void)put(bench, "a", "x", "3");
+    publish(bench);
+    tt_store_clear(bench->fixture.store); /* a snapshot is about to be installed */
+    client->full = false;
+    tt_watch_drained(client->watch);
+    work(bench);
+    bench->fixture.index = 100;
+    for (char label[] = "1"; label[0] <= '4'; label[0]++) {
+        (void)put(bench, "a", "x", label); /* what the snapshot holds, with all its history */
+    }
+    publish(bench);
+    assert_int_equal(client->count, 4);
+    assert_line(client, 2, "MODIFIED", "\"app\":\"3\"");
+    assert_line(client, 3, "MODIFIED", "\"app\":\"4\"");
+}
+
 static void a_stalled_client_is_told_where_to_resume(void **state)
 {
     struct bench *bench = *state;
@@ -416,6 +442,7 @@ int main(void)
         TEST(resuming_gives_exactly_what_was_missed),
         TEST(listing_first_shows_what_is_there_then_what_comes),
         TEST(a_slow_client_misses_nothing),
+        TEST(an_emptied_store_repeats_nothing),
         TEST(a_stalled_client_is_told_where_to_resume),
         TEST(bookmarks_carry_the_newest_revision),
         TEST(a_compacted_revision_is_refused),
