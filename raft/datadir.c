@@ -229,6 +229,20 @@ int tt_datadir_identity(const struct tt_datadir *datadir, struct tt_datadir_iden
     return r;
 }
 
+int tt_datadir_set_identity(struct tt_datadir *datadir, const struct tt_datadir_identity *identity,
+                            struct tt_err *err)
+{
+    uint8_t bytes[DATADIR_IDENTITY_SIZE];
+    TT_ASSERT(identity->member_id != 0 && memchr(identity->name, 0, TT_DATADIR_NAME_SIZE));
+    TT_ASSERT(memchr(identity->cluster_id, 0, TT_DATADIR_UUID_SIZE));
+    if (!tt_datadir_has_member(datadir)) {
+        return TT_FAIL(err, TT_ENOTFOUND, "%s holds no member", datadir->dir);
+    }
+    identity_encode(identity, bytes);
+    return tt_disk_replace(datadir->disk, datadir->member, "identity",
+                           tt_str((const char *)bytes, sizeof bytes), err);
+}
+
 /* ---- bootstrap and quarantine ---- */
 
 static int build_member(struct tt_datadir *datadir, const struct tt_datadir_bootstrap *bootstrap,

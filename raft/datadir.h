@@ -46,6 +46,9 @@ int tt_datadir_bootstrap(struct tt_datadir *datadir, const struct tt_datadir_boo
                          struct tt_err *err) TT_MUST_USE;
 int tt_datadir_identity(const struct tt_datadir *datadir, struct tt_datadir_identity *ret,
                         struct tt_err *err) TT_MUST_USE;
+/* Replaces the identity of the member that is there: recovery gives the cluster a new id. */
+int tt_datadir_set_identity(struct tt_datadir *datadir, const struct tt_datadir_identity *identity,
+                            struct tt_err *err) TT_MUST_USE;
 const char *tt_datadir_log_dir(const struct tt_datadir *datadir);      /* borrowed */
 const char *tt_datadir_snapshot_dir(const struct tt_datadir *datadir); /* borrowed */
 /* Renames `member` aside with `reason` in a file of it. ret_path (may be NULL): where it is now;

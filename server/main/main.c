@@ -4,6 +4,7 @@
 
 #include "agent/agent.h"
 #include "base/log.h"
+#include "server/main/offline.h"
 #include "server/main/server.h"
 #include "server/tls/seal.h"
 
@@ -22,6 +23,8 @@ static void usage(struct tt_buf *buf)
     tt_buf_c(buf, "tuttid runs the parts of a tutti cluster.\n\n"
                   "  tuttid server …   a server: raft member, API, reconcilers\n"
                   "  tuttid agent …    a node: runs the pods bound to it\n"
+                  "  tuttid restore …  a new cluster's first server from a backup\n"
+                  "  tuttid recover …  after a lost majority: one server goes on alone\n"
                   "  tuttid version    prints the version\n\n"
                   "Each takes --help. Clusters are made and looked at with tuttictl.\n");
 }
@@ -91,6 +94,15 @@ static int run_agent(int argc, char **argv)
     return r != TT_OK ? report("agent", &err) : 0;
 }
 
+static int run_offline(const char *what, int (*run)(int, char **, struct tt_err *), int argc,
+                       char **argv)
+{
+    struct tt_err err;
+    tt_err_init(&err);
+    tt_log_setup(STDERR_FILENO, TT_LOG_WARN, what);
+    return run(argc, argv, &err) != TT_OK ? report(what, &err) : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct tt_str command = tt_str_c(argc > 1 ? argv[1] : "help");
@@ -99,6 +111,12 @@ int main(int argc, char **argv)
     }
     if (tt_str_eq(command, TT_STR("agent"))) {
         return run_agent(argc - 2, argv + 2);
+    }
+    if (tt_str_eq(command, TT_STR("restore"))) {
+        return run_offline("restore", offline_restore, argc - 2, argv + 2);
+    }
+    if (tt_str_eq(command, TT_STR("recover"))) {
+        return run_offline("recover", offline_recover, argc - 2, argv + 2);
     }
     if (tt_str_eq(command, TT_STR("version")) || tt_str_eq(command, TT_STR("--version"))) {
         (void)printf("tuttid %s\n", TT_VERSION_TEXT);
