@@ -13,7 +13,7 @@
 #include "api/admission/object.h"
 #include "api/routes/worker.h"
 
-enum { API_WRITE_ATTEMPTS = 5 };
+enum { API_WRITE_ATTEMPTS = 5, API_DELETE_ATTEMPTS = 64 };
 
 enum api_write_action {
     API_WRITE_PUT,
