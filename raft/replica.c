@@ -84,11 +84,6 @@ static void io_read_done(void *ctx, struct tt_read_op *op)
     reply(ctx, op->reply, &op->msg);
 }
 
-static void io_change_done(void *ctx, struct tt_change_op *op)
-{
-    op->msg.run = run_change_done;
-    reply(ctx, op->reply, &op->msg);
-}
 
 /* The node's other outputs. */
 
@@ -124,6 +119,13 @@ static void write_status(struct tt_replica *replica)
     status.feature_level = tt_store_feature_level(replica->store);
     tt_version_unref(version);
     tt_cell_write(replica->status, &status);
+}
+
+static void io_change_done(void *ctx, struct tt_change_op *op)
+{
+    write_status(ctx); /* whoever made a change sees it in the status at once */
+    op->msg.run = run_change_done;
+    reply(ctx, op->reply, &op->msg);
 }
 
 static void io_leading(void *ctx, uint64_t term)
