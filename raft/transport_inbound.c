@@ -105,6 +105,8 @@ static int accept_peer(struct inbound *inbound, const struct tt_frame *frame, st
     inbound->channel = hello.channel;
     inbound->reader.size_max = TT_TRANSPORT_FRAME_SIZE_MAX;
     replace_older(inbound);
+    struct peer *peer = tt_transport_peer_find(inbound->transport, hello.from);
+    tt_transport_link_hasten(&peer->links[TT_TRANSPORT_FAST]);
     tt_frame_header(header, TT_FRAME_ACCEPT, NULL, 0);
     r = tt_tls_stream_write(inbound->stream, tt_str((const char *)header, sizeof header));
     TT_ASSERT(r == 0); /* the only bytes we ever write */

@@ -125,6 +125,7 @@ void tt_transport_peer_add(struct tt_transport *transport, const struct tt_membe
 void tt_transport_peer_remove(struct peer *peer);
 void tt_transport_link_enqueue(struct link *link, struct out_frame *frame); /* takes */
 void tt_transport_link_flush(struct link *link);
+void tt_transport_link_hasten(struct link *link); /* the peer is up: no longer waits to dial */
 void tt_transport_link_cut(struct link *link); /* closes the connection; it will be dialled again */
 void tt_transport_frame_free(struct out_frame *frame);
 

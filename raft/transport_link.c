@@ -15,8 +15,9 @@
  * that has room; the rest stays in our queue as references.
  *
  * Failure modes: no connection → frames are dropped while we wait to dial again (raft sends anew,
- * stale frames help nobody); the queue passes its maximum → the connection is aborted and the queue
- * dropped; the peer refuses or goes away → back-off, doubling with jitter, reset once accepted. */
+ * stale frames help nobody), or until the peer reaches us and so is up again; the queue passes its
+ * maximum → the connection is aborted and the queue dropped; the peer refuses or goes away →
+ * back-off, doubling with jitter, reset once accepted. */
 
 static void link_dial(struct link *link);
 
@@ -170,6 +171,14 @@ static void on_backoff(struct tt_timer *timer)
         link_dial(link);
     } else {
         link->state = LINK_IDLE;
+    }
+}
+
+void tt_transport_link_hasten(struct link *link)
+{
+    if (link->state == LINK_BACKOFF) {
+        link->backoff_ms = transport_of(link)->config.backoff_ms_min;
+        tt_timer_start(&link->backoff, 0, 0);
     }
 }
 

@@ -100,8 +100,8 @@ static void node_up_as(struct world *world, uint64_t id, uint64_t claimed_id, ui
     config.reachable = on_reachable;
     config.stats = on_stats;
     config.ctx = node;
-    config.backoff_ms_min = 10;
-    config.backoff_ms_max = 100;
+    config.backoff_ms_min = config.backoff_ms_min != 0 ? config.backoff_ms_min : 10;
+    config.backoff_ms_max = config.backoff_ms_max != 0 ? config.backoff_ms_max : 100;
     fixture_must(tt_transport_new(&config, &node->transport, &err), &err);
     node->port = tt_transport_port(node->transport);
     fixture_must(tt_transport_start(node->transport, &err), &err);
@@ -318,6 +318,21 @@ static void a_restarted_peer_is_dialled_again(void **state)
     WAIT_UNTIL(world, world->nodes[1].reachable[2] && world->nodes[2].reachable[1]);
     send_text(world, 1, 2, 7);
     WAIT_UNTIL(world, world->nodes[2].last_value == 7);
+}
+
+/* Node 1 would wait for half a minute at least; node 2 reaches it and so is up. */
+static void a_peer_that_reaches_us_is_dialled_at_once(void **state)
+{
+    struct world *world = *state;
+    world->tweak.backoff_ms_min = 60000;
+    world->tweak.backoff_ms_max = 60000;
+    cluster_up(world, 2);
+    uint16_t port = world->nodes[2].port;
+    node_down(world, 2);
+    WAIT_UNTIL(world, !world->nodes[1].reachable[2]);
+    node_up(world, 2, port);
+    node_knows(world, 2, 2);
+    WAIT_UNTIL(world, world->nodes[1].reachable[2]);
 }
 
 /* Node 1 says it is member 3, but its certificate names s1. */
@@ -596,6 +611,7 @@ int main(void)
         TRANSPORT_TEST(snapshot_pieces_do_not_delay_a_heartbeat),
         TRANSPORT_TEST(a_hung_peer_costs_a_bounded_queue),
         TRANSPORT_TEST(a_restarted_peer_is_dialled_again),
+        TRANSPORT_TEST(a_peer_that_reaches_us_is_dialled_at_once),
         TRANSPORT_TEST(a_member_id_that_is_not_in_the_certificate_is_refused),
         TRANSPORT_TEST(a_peer_of_another_name_is_not_talked_to),
         TRANSPORT_TEST(a_removed_member_is_cut_off),
