@@ -169,7 +169,8 @@ class Server:
             "--data-dir", self.data_dir, "--api-listen", f"127.0.0.1:{self.api_port}",
             "--peer-listen", f"127.0.0.1:{self.peer_port}", "--cert", f"{pki}/{self.name}.crt",
             "--key", f"{pki}/{self.name}.key", "--ca", f"{pki}/ca.crt",
-            "--ca-key", f"{pki}/ca.key", "--seal-key", f"{pki}/seal.key", *self.membership,
+            "--ca-key", f"{pki}/ca.key", "--seal-key", f"{pki}/seal.key",
+            "--log-level", "debug", *self.membership,
         ]  # fmt: skip
 
     def start(self, wrapper=(), wait=False):
@@ -373,6 +374,7 @@ class Settings:
 def run_tests(description):
     """The main of a test program: unittest with --seed, and --long for more rounds."""
     import argparse
+    import faulthandler
     import unittest
 
     parser = argparse.ArgumentParser(description=description)
@@ -382,4 +384,6 @@ def run_tests(description):
     arguments, rest = parser.parse_known_args()
     Settings.seed = seed_from(arguments)
     Settings.rounds = arguments.long
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    faulthandler.dump_traceback_later(240 * arguments.long, exit=True)
     unittest.main(module="__main__", argv=[sys.argv[0], *rest], verbosity=2)

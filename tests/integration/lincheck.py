@@ -7,9 +7,10 @@ Happy path: sweep over the invocations and answers in time order and keep all co
 are possible: (state, operations invoked and not yet linearized). At an answer each configuration
 linearizes open operations in every order that ends with the answered one. No configuration left:
 no order explains the history. Operations of unknown outcome stay open for ever and need not
-happen. Two facts keep the number of configurations small: of configurations that differ only in
-what of unknown outcome is still open, those with a subset of another's are dropped; and an unknown
-compare-and-set whose expected value is gone can never happen, as no value comes back.
+happen. Three facts keep the number of configurations small: of configurations that differ only in
+what of unknown outcome is still open, those with a subset of another's are dropped; an unknown
+compare-and-set whose expected value is gone can never happen, as no value comes back; and unknown
+deletes are all alike, as are unknown creates of values that nobody saw.
 """
 import collections
 import dataclasses
@@ -68,16 +69,24 @@ def _split(ops, still_open):
     return known, still_open - known
 
 
+def _alike(op):
+    """What operations of unknown outcome have in common that can stand for each other, or None."""
+    if op.end != math.inf or op.kind == "cas":
+        return None
+    return (op.kind, op.value)
+
+
 def _steps(ops, configuration):
     """(operation, configuration after it) for all that can happen next."""
     state, still_open = configuration
-    deleted = False
+    tried = set()
     for index in sorted(still_open):
         op = ops[index]
-        if op.kind == "delete" and op.end == math.inf:
-            if deleted:
-                continue  # unknown deletes are alike: the oldest stands for all
-            deleted = True
+        alike = _alike(op)
+        if alike is not None:
+            if alike in tried:
+                continue  # the oldest stands for all
+            tried.add(alike)
         possible, after = op.apply(state)
         if possible:
             left = frozenset(i for i in still_open if i != index and not _is_dead(ops[i], after))
@@ -118,10 +127,23 @@ def _without_subsets(ops, configurations):
     return kept
 
 
+def _simplified(ops):
+    """Without what says nothing: reads of unknown outcome, and which unknown write it was whose
+    value nobody ever saw."""
+    seen = {op.value for op in ops if op.kind == "read"} | {op.expected for op in ops}
+    kept = []
+    for op in ops:
+        if op.kind == "read" and op.outcome == "unknown":
+            continue
+        if op.kind in ("create", "cas") and op.end == math.inf and op.value not in seen:
+            op = dataclasses.replace(op, value="(never seen)")
+        kept.append(op)
+    return kept
+
+
 def check_key(ops, initial=None):
     """Raises Violation unless the operations on one object are linearizable."""
-    # A read of unknown outcome says nothing.
-    ops = [op for op in ops if not (op.kind == "read" and op.outcome == "unknown")]
+    ops = _simplified(ops)
     events = [(op.start, 0, i) for i, op in enumerate(ops)]
     events += [(op.end, 1, i) for i, op in enumerate(ops) if op.end != math.inf]
     configurations = {(initial, frozenset())}

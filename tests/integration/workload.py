@@ -275,17 +275,22 @@ class Workload:
 
     def verify(self):
         """Every check; raises Violation. Prints what was checked."""
+        try:
+            self.check_all()
+        finally:
+            for watcher in self.watchers:
+                watcher.ended.set()
+
+    def check_all(self):
         if self.errors:
             raise self.errors[0]
         revision = self.list_revision()
         self.cluster.wait_equal()
-        try:
-            self.wait_watchers(revision)
-        finally:
-            for watcher in self.watchers:
-                watcher.ended.set()
-            for watcher in self.watchers:
-                watcher.join(WATCH_IDLE_S + 10)
+        self.wait_watchers(revision)
+        for watcher in self.watchers:
+            watcher.ended.set()
+        for watcher in self.watchers:
+            watcher.join(WATCH_IDLE_S + 10)
         if self.errors:
             raise self.errors[0]
         names = [s.name for s in self.cluster.running()]
