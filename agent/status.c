@@ -172,8 +172,8 @@ static void write_container(struct writer *w, size_t index)
 
 static void write_containers(struct writer *w, const char *key, size_t first, size_t end)
 {
-    if (first == end) {
-        return;
+    if (first == end || w->in->refused_reason != NULL) {
+        return; /* what was refused never had containers */
     }
     tt_json_array(&w->json, key);
     for (size_t i = first; i < end; i++) {

@@ -175,10 +175,15 @@ void sync_refs_changed(struct sync *sync)
     while (tt_map_next(sync->pods, &cursor, &uid, &value)) {
         struct sync_pod *sp = value;
         sp->volumes_stale = sp->has_files;
+        /* What was missing may be there; other failures keep their back-off. */
         for (size_t i = 0; i < sp->container_count; i++) {
-            sp->containers[i].retry_ms = 0; /* what was missing may be there */
+            if (strcmp(sp->containers[i].reason, SYNC_REASON_CONFIG) == 0) {
+                sp->containers[i].retry_ms = 0;
+            }
         }
-        sp->sandbox.retry_ms = 0;
+        if (strcmp(sp->sandbox.reason, SYNC_REASON_MOUNT) == 0) {
+            sp->sandbox.retry_ms = 0;
+        }
     }
     sync_pass_in(sync, 0);
 }
@@ -356,6 +361,7 @@ static void plan_one(struct sync *sync, struct sync_pod *sp)
         if (sp->volumes_stale && !sp->pod->is_deleting) {
             project_again(sp);
         }
+        sync_check_pod(sp);
     }
     const struct plan_input input = {.pod = sp->pod,
                                      .seen = sync_seen(sync, sp),
@@ -459,6 +465,7 @@ struct sync *sync_new(const struct sync_config *config)
     (void)snprintf(sync->node_name, sizeof sync->node_name, "%s", config->node_name);
     (void)snprintf(sync->host_ip, sizeof sync->host_ip, "%s", config->host_ip);
     sync->pods = tt_map_new(PODS_MAX, pod_free);
+    tt_list_init(&sync->checks);
     tt_timer_init(&sync->pass, config->loop, pass_fired);
     tt_timer_init(&sync->resync, config->loop, resync_fired);
     tt_timer_start(&sync->resync, 1, RESYNC_MS);
@@ -499,6 +506,7 @@ void sync_close(struct sync *sync, void (*closed)(void *ctx), void *ctx)
     sync->closing = true;
     sync->closed = closed;
     sync->closed_ctx = ctx;
+    sync_checks_cancel(sync);
     tt_timer_close(&sync->pass, pass_closed);
     tt_timer_close(&sync->resync, resync_closed);
 }

@@ -11,8 +11,18 @@
 #include "base/clock.h"
 #include "base/map.h"
 
+#define SYNC_REASON_CONFIG "CreateContainerConfigError"
+#define SYNC_REASON_MOUNT  "FailedMount"
 enum { SYNC_STEPS_MAX = 6 }; /* heavy steps at a time: more only adds latency */
 
+enum sync_check_kind { SYNC_CHECK_STARTUP, SYNC_CHECK_LIVENESS, SYNC_CHECK_READINESS };
+enum { SYNC_CHECKS = 3 };
+struct sync_check {
+    bool running;
+    uint64_t due_ms;    /* monotonic */
+    uint64_t successes; /* in a row */
+    uint64_t failures;
+};
 /* The sandbox or one container of a pod. */
 struct sync_slot {
     bool running;         /* a step runs */
@@ -21,9 +31,10 @@ struct sync_slot {
     uint64_t retry_ms;    /* wall time of the next try; 0: none waits */
     char reason[32];      /* of the last failure; "" */
     char message[256];
-    bool alive; /* of the instance below: its checks say so */
-    bool ready;
-    bool started;
+    char instance[RT_ID_SIZE]; /* whose checks these are; "": none runs */
+    struct sync_check checks[SYNC_CHECKS];
+    bool ready;                    /* passes its readiness check, or has none */
+    bool started;                  /* passed its start-up check, or has none */
     char unhealthy_id[RT_ID_SIZE]; /* instance that failed its liveness check; "" */
 };
 struct sync_pod {
@@ -65,6 +76,7 @@ struct sync {
     struct tt_timer pass;   /* the next pass */
     struct tt_timer resync; /* a slow look at the runtime */
     uint64_t pass_due_ms;   /* monotonic, of `pass`; 0: not set */
+    struct tt_list checks;  /* running */
     size_t steps;           /* running */
     size_t requests;        /* running */
     bool closing;
@@ -84,6 +96,9 @@ struct env_context sync_env_context(const struct sync_pod *sp);
 
 /* sync_step.c: starts the step an action asks for, unless too many run. */
 void sync_step(struct sync_pod *sp, const struct plan_action *action);
+/* sync_check.c: begins the checks of running containers that are due. */
+void sync_check_pod(struct sync_pod *sp);
+void sync_checks_cancel(struct sync *sync);
 /* sync_report.c: the status if it changed; the deletion of the object. */
 void sync_report(struct sync_pod *sp);
 void sync_delete_object(struct sync_pod *sp);

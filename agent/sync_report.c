@@ -67,25 +67,14 @@ static void send_status(struct sync_pod *sp, struct tt_str status)
     }
 }
 
-/* A container without a check passes it. */
-static bool checks_ready(const struct pod *pod, size_t index, const struct sync_slot *slot)
-{
-    return slot->ready || yyjson_obj_get(pod->containers[index].spec, "readinessProbe") == NULL;
-}
-
-static bool checks_started(const struct pod *pod, size_t index, const struct sync_slot *slot)
-{
-    return slot->started || yyjson_obj_get(pod->containers[index].spec, "startupProbe") == NULL;
-}
-
 static void fill_known(const struct sync_pod *sp, struct status_container *known)
 {
     for (size_t i = 0; i < sp->pod->container_count; i++) {
         const struct sync_slot *slot = &sp->containers[i];
         bool of_sandbox = slot->reason[0] == '\0' && sp->sandbox.reason[0] != '\0';
         const struct sync_slot *why = of_sandbox ? &sp->sandbox : slot;
-        known[i] = (struct status_container){.ready = checks_ready(sp->pod, i, slot),
-                                             .started = checks_started(sp->pod, i, slot),
+        known[i] = (struct status_container){.ready = slot->ready,
+                                             .started = slot->started,
                                              .reason = why->reason[0] ? why->reason : NULL,
                                              .message = why->message};
     }

@@ -155,7 +155,7 @@ static void start_container(struct step *step)
                              step->log_directory, &err);
     }
     if (r != TT_OK) {
-        step_failed(step, "CreateContainerConfigError", &err);
+        step_failed(step, SYNC_REASON_CONFIG, &err);
         return;
     }
     step->call = (struct rt_call){
@@ -235,7 +235,7 @@ static void begin_prepare(struct step *step)
                              step->log_directory, &err);
     }
     if (r != TT_OK) {
-        step_failed(step, "FailedMount", &err);
+        step_failed(step, SYNC_REASON_MOUNT, &err);
         return;
     }
     step->call = (struct rt_call){.verb = RT_PREPARE,
