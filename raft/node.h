@@ -173,9 +173,9 @@ struct tt_node_view {
     uint64_t commit_index;
     uint64_t applied_index;
     uint64_t last_index;
-    uint64_t stored_index; /* durable here */
-    bool ready;            /* leader whose own barrier is applied */
-    uint64_t snapshot_index;
+    uint64_t stored_index;   /* durable here */
+    bool ready;              /* leader whose own barrier is applied */
+    uint64_t snapshot_index; /* that the log durably names: its file must stay */
 };
 void tt_node_view(const struct tt_node *node, struct tt_node_view *ret);
 void tt_node_status(const struct tt_node *node, struct tt_cluster_status *ret);

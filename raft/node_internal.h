@@ -188,6 +188,7 @@ struct tt_node {
 
     /* Snapshots: our newest, one being taken, one being received and installed. */
     struct tt_node_snapshot *snapshot; /* owned; index 0 = none */
+    uint64_t snapshot_logged;          /* index of the one the log durably names */
     struct tt_node_snapshot *taking;   /* owned; NULL = none */
     struct tt_node_snapshot *staging;  /* owned; being received */
     uint64_t staging_peer;

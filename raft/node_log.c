@@ -108,9 +108,11 @@ static void on_done(struct tt_wal_req *req)
             break;
         case TT_WAL_OP_SNAPSHOT:
             node->log_bytes = req->bytes_since_snapshot;
+            node->snapshot_logged = write->snapshot.index;
             break;
         case TT_WAL_OP_INSTALL:
             node->log_bytes = req->bytes_since_snapshot;
+            node->snapshot_logged = write->snapshot.index;
             node_snapshot_logged(node);
             break;
         case TT_WAL_OP_TRUNCATE:

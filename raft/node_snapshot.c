@@ -53,7 +53,9 @@ static bool due(const struct tt_node *node)
 {
     uint64_t mark = tt_u64_max(node->config.snapshot_log_size_min, node->snapshot->file_size / 2);
     bool by_size = node->log_bytes >= mark && node->now_ms >= node->snapshot_retry_ms;
-    return (by_size || node->snapshot_op) && node->applied_index > node->snapshot->index;
+    /* One at a time: the file that the log names is never among those that may go. */
+    bool settled = node->snapshot_logged == node->snapshot->index;
+    return (by_size || node->snapshot_op) && settled && node->applied_index > node->snapshot->index;
 }
 
 static void take(struct tt_node *node)

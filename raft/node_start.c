@@ -185,6 +185,7 @@ int tt_node_start(struct tt_node *node, const struct tt_node_disk *disk, struct 
     node->start.entries = NULL;
     node->start.entry_count = 0;
     *node->snapshot = disk->snapshot;
+    node->snapshot_logged = disk->snapshot.index;
     if (log_superseded(disk)) {
         node->start.first_index = disk->snapshot.index + 1;
         if (disk->entry_count > 0) {

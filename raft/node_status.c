@@ -47,7 +47,7 @@ void tt_node_view(const struct tt_node *node, struct tt_node_view *ret)
         .last_index = node->last_index,
         .stored_index = node->raft_open ? node->raft.last_stored : 0,
         .ready = node->ready,
-        .snapshot_index = node->snapshot->index,
+        .snapshot_index = node->snapshot_logged,
     };
 }
 

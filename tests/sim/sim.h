@@ -110,6 +110,7 @@ struct sim_server {
     struct tt_snapshot_file_receiver *receiver;
     struct tt_version *pinned; /* for the snapshot being taken */
     struct tt_node_snapshot taking;
+    uint64_t recorded; /* the snapshot that the log named when it was pinned */
     struct tt_node_snapshot staging;
 
     size_t applied_position; /* in sim.applied */
@@ -181,6 +182,7 @@ struct sim {
     size_t change_cap;
     uint64_t completed_revision; /* highest that any client has seen confirmed */
     uint64_t acked_count;
+    uint64_t installed_count; /* snapshots, by servers that are gone */
     uint64_t read_count;
     uint64_t *leaders; /* by term: slot + 1 and incarnation */
     uint64_t leader_cap;

@@ -37,6 +37,7 @@ static void collect(const struct sim *sim, struct sim_report *ret)
     ret->acked_count = sim->acked_count;
     ret->read_count = sim->read_count;
     ret->trace_hash = sim->trace_hash;
+    ret->installed_count = sim->installed_count;
     memcpy(ret->faults, sim->faults, sizeof ret->faults);
     for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
         if (sim->servers[i].node) {

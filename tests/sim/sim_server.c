@@ -259,6 +259,9 @@ static void drop(struct sim_server *server)
     server->incarnation++;
     sim_client_server_gone(server);
     sim_snapshot_close(server);
+    if (server->node) {
+        server->sim->installed_count += server->node->stats.snapshot_installed_count;
+    }
     tt_node_free(TT_TAKE(server->node));
     tt_wal_free(TT_TAKE(server->wal));
     tt_store_free(TT_TAKE(server->store.store));

@@ -100,6 +100,9 @@ static void take(void *ctx, const struct tt_node_snapshot *meta)
     }
     server->pinned = tt_store_version(server->store.store);
     server->taking = *meta;
+    struct tt_node_view view;
+    tt_node_view(server->node, &view);
+    server->recorded = view.snapshot_index; /* as production does */
     struct sim_event event = {.run = taken, .server = server->slot};
     sim_schedule(sim, sim_between(sim, 1, 500) * SIM_MS, event);
 }
