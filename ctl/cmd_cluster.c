@@ -2,65 +2,15 @@
  *
  * Only the leader knows how far the others are, so a follower's answer is replaced by the leader's
  * when that one can be reached; else the follower's is shown, which says what it knows. */
+#include "ctl/leader.h"
 #include "ctl/output.h"
-#include "ctl/session.h"
 #include "ctl/table.h"
-
-#define CLUSTER_PATH TT_STR("/tutti/v1/cluster")
 
 static struct tt_str text_at(yyjson_val *obj, const char *name)
 {
     yyjson_val *val = yyjson_obj_get(obj, name);
     return yyjson_is_raw(val) ? tt_str(yyjson_get_raw(val), yyjson_get_len(val))
                               : tt_str(yyjson_get_str(val), yyjson_get_len(val));
-}
-
-static struct tt_str leader_address(yyjson_val *root)
-{
-    struct tt_str leader = text_at(root, "leader");
-    yyjson_arr_iter iter = yyjson_arr_iter_with(yyjson_obj_get(root, "members"));
-    yyjson_val *member;
-    while ((member = yyjson_arr_iter_next(&iter)) != NULL) {
-        if (leader.len > 0 && tt_str_eq(text_at(member, "name"), leader)) {
-            return text_at(member, "apiAddress");
-        }
-    }
-    return TT_STR_NONE;
-}
-
-/* Asks the leader, if `answer` is not its own and it answers. */
-static void prefer_leader(const struct ctl_common *common, struct ctl_answer *answer)
-{
-    yyjson_val *root = yyjson_doc_get_root(answer->doc);
-    struct tt_str address = leader_address(root);
-    if (address.len == 0 || tt_str_eq(text_at(root, "self"), text_at(root, "leader"))) {
-        return;
-    }
-    TT_AUTO(ctl_session) session = NULL;
-    struct ctl_common quick = *common;
-    quick.timeout_s = 2;
-    struct ctl_answer own = {0};
-    if (ctl_session_open_at(&quick, address, &session, NULL) == TT_OK &&
-        ctl_get(session, CLUSTER_PATH, &own, NULL) == TT_OK) {
-        ctl_answer_fini(answer);
-        *answer = own;
-        return;
-    }
-    ctl_answer_fini(&own);
-}
-
-static int ask_status(const struct ctl_common *common, struct ctl_answer *answer,
-                      struct tt_err *err)
-{
-    TT_AUTO(ctl_session) session = NULL;
-    int r = ctl_session_open(common, &session, err);
-    if (r == TT_OK) {
-        r = ctl_get(session, CLUSTER_PATH, answer, err);
-    }
-    if (r == TT_OK) {
-        prefer_leader(common, answer);
-    }
-    return r;
 }
 
 static void print_members(yyjson_val *root)
@@ -130,9 +80,10 @@ static int run_status(const struct ctl_command *self, int argc, char **argv, str
         return TT_FAIL(err, TT_EINVAL, "\"%s\": options only", args.words[0]);
     }
     r = ctl_format_parse(output, &format, err);
+    TT_AUTO(ctl_session) session = NULL;
     CTL_AUTO_ANSWER struct ctl_answer answer = {0};
     if (r == TT_OK) {
-        r = ask_status(&common, &answer, err);
+        r = ctl_leader_open(&common, &session, &answer, err);
     }
     if (r != TT_OK) {
         return r;

@@ -1,15 +1,15 @@
 /* tuttictl cluster add, promote, remove, transfer, snapshot: changes of the membership.
  *
- * Happy path: the change is sent to any server, which hands it to the leader, and answered when it
- * is committed; then the members are looked at again, to say what the cluster can lose now. A
- * change whose answer is lost may have been made: the error says to look. */
+ * Happy path: the change is sent to the leader and answered when it is committed; then the members
+ * are looked at again, to say what the cluster can lose now. A change whose answer is lost may have
+ * been made: the error says to look. */
 #include <stdio.h>
 #include <time.h>
 
 #include "api/json/json.h"
 #include "base/json.h"
+#include "ctl/leader.h"
 #include "ctl/output.h"
-#include "ctl/session.h"
 
 enum {
     WAIT_S_DEFAULT = 60,
@@ -166,12 +166,10 @@ static void pause_shortly(void)
 static int carry_out(struct change *change, struct census *ret, struct tt_err *err)
 {
     TT_AUTO(ctl_session) session = NULL;
-    int r = ctl_session_open(&change->common, &session, err);
+    int r = ctl_leader_open(&change->common, &session, &ret->answer, err);
     if (r == TT_OK) {
-        r = take_census(session, change->name, ret, err);
-    }
-    if (r == TT_OK) {
-        (void)snprintf(change->leader, sizeof change->leader, "%.*s", TT_STR_ARG(ret->leader));
+        struct tt_str leader = tt_json_iget_str(yyjson_doc_get_root(ret->answer.doc), "leader");
+        (void)snprintf(change->leader, sizeof change->leader, "%.*s", TT_STR_ARG(leader));
         r = make_change(session, change, err);
     }
     for (int i = 0; r == TT_OK && i < LOOKS_MAX; i++) {
