@@ -281,7 +281,7 @@ static int run_snapshot(const struct ctl_command *self, int argc, char **argv, s
     bool help = false;
     int r = parse(&change, self, argc, argv, &help, err);
     if (r == TT_OK && !help && change.name != NULL) {
-        r = TT_FAIL(err, TT_EINVAL, "\"%s\": the server that is asked takes it", change.name);
+        r = TT_FAIL(err, TT_EINVAL, "\"%s\": the leader takes it", change.name);
     }
     if (r != TT_OK || help) {
         return r;
@@ -314,8 +314,7 @@ const struct ctl_command ctl_member_commands[] = {
      "  tuttictl cluster transfer\n"
      "  tuttictl cluster transfer s3",
      run_transfer},
-    {"cluster snapshot", "",
-     "Has the server that is asked take a snapshot, so that its log shrinks.",
+    {"cluster snapshot", "", "Has the leader take a snapshot, so that its log shrinks.",
      "Examples:\n"
      "  tuttictl cluster snapshot",
      run_snapshot},

@@ -39,6 +39,8 @@ extern const struct ctl_command ctl_delete_commands[];
 extern const struct ctl_command ctl_describe_commands[];
 extern const struct ctl_command ctl_wait_commands[];
 extern const struct ctl_command ctl_get_commands[];
+extern const struct ctl_command ctl_identity_commands[];
+extern const struct ctl_command ctl_join_commands[];
 extern const struct ctl_command ctl_kubeconfig_commands[];
 extern const struct ctl_command ctl_backup_commands[];
 extern const struct ctl_command ctl_member_commands[];

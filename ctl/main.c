@@ -21,6 +21,8 @@ static const struct {
     {NULL, ctl_member_commands},
     {NULL, ctl_backup_commands},
     {"Identities", ctl_pki_commands},
+    {NULL, ctl_identity_commands},
+    {NULL, ctl_join_commands},
     {"This tool", ctl_kubeconfig_commands},
 };
 enum { GROUP_COUNT = sizeof groups / sizeof groups[0] };
