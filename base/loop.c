@@ -197,6 +197,7 @@ struct tt_loop *tt_loop_new(const struct tt_loop_config *config, struct tt_err *
     loop->config = *config;
     memcpy(loop->name, config->name, strlen(config->name) + 1);
     loop->config.name = loop->name;
+    loop->turn_start_ms = uv_now(&loop->uv);
     loop->box = tt_mailbox_new(config->mailbox_max, wake, loop);
     return loop;
 }

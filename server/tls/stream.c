@@ -482,6 +482,21 @@ void tt_stream_on_event(uv_poll_t *poll, int status, int events)
     }
 }
 
+/* A loop that stood still runs its timers before it looks at its sockets: the peer may have read.
+ */
+static void on_drain_timeout(struct tt_tls_stream *stream)
+{
+    size_t before = stream->ring.size;
+    if (!stream->notified_end && before > 0) {
+        stream->write_blocked = false;
+        drain(stream);
+        if (state_of(stream) != STREAM_DRAINING || stream->ring.size < before) {
+            return;
+        }
+    }
+    tt_stream_finish(stream);
+}
+
 static void on_timer(struct tt_timer *timer)
 {
     struct tt_tls_stream *stream = TT_CONTAINER_OF(timer, struct tt_tls_stream, timer);
@@ -499,7 +514,7 @@ static void on_timer(struct tt_timer *timer)
         read_some(stream);
         break;
     case STREAM_DRAINING:
-        tt_stream_finish(stream);
+        on_drain_timeout(stream);
         break;
     case STREAM_CLOSED:
         break;

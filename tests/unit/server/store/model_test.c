@@ -1,9 +1,10 @@
 /* Random transactions against a naive model: a sorted array, and the list of all changes ever. */
+#include "tests/support/effort.h"
 #include "tests/unit/server/store/workload.h"
 
 #include "server/store/apply.h"
 
-enum { TXNS = 3000, MODEL_MAX = 4096, LOG_MAX = TXNS * WORKLOAD_OPS_MAX + 1 };
+enum { TXNS = TEST_EFFORT(3000, 300), MODEL_MAX = 4096, LOG_MAX = TXNS * WORKLOAD_OPS_MAX + 1 };
 
 struct model_row {
     char key[64];
@@ -217,7 +218,7 @@ static void tree_stays_valid_while_it_grows_and_shrinks(void **state)
     struct tt_store *store = tt_store_new();
     uint64_t index = 0;
     char key[64];
-    for (unsigned i = 0; i < 40000; i++) {
+    for (unsigned i = 0; i < TEST_EFFORT(40000, 4000); i++) {
         (void)test_put(store, &index, workload_key(&w, key), TT_STR("v"));
         if (i % 1000 == 0) {
             tt_store_publish(store);
