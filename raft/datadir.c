@@ -245,6 +245,34 @@ int tt_datadir_set_identity(struct tt_datadir *datadir, const struct tt_datadir_
 
 /* ---- bootstrap and quarantine ---- */
 
+/* A member that lost its memory must never come back under its old id: it would vote again in terms
+ * it has voted in, and without entries it has acknowledged. An unreadable identity may be any. */
+static int check_not_quarantined(const struct tt_datadir *datadir,
+                                 const struct tt_datadir_identity *identity, struct tt_err *err)
+{
+    for (unsigned n = 1; n <= DATADIR_QUARANTINE_MAX; n++) {
+        TT_AUTO_FREE char *name = tt_xasprintf("quarantine-%u", n);
+        TT_AUTO_FREE char *path = tt_xasprintf("%s/%s/identity", datadir->dir, name);
+        struct tt_datadir_identity old;
+        struct tt_buf buf;
+        if (!has_name(datadir, name)) {
+            return TT_OK;
+        }
+        int r = tt_disk_load(datadir->disk, path, DATADIR_IDENTITY_SIZE, &buf, NULL);
+        bool known = r == 0 && identity_decode(tt_buf_view(&buf), &old);
+        tt_buf_fini(&buf);
+        if (!known || (old.member_id == identity->member_id &&
+                       strcmp(old.cluster_id, identity->cluster_id) == 0)) {
+            return TT_FAIL(err, TT_ECONFLICT,
+                           "member %llu was damaged and is kept in %s/%s: it must not start again "
+                           "empty; remove it from the cluster, add this server anew and start it "
+                           "with --join (docs/ops/recovery.md)",
+                           (unsigned long long)identity->member_id, datadir->dir, name);
+        }
+    }
+    return TT_OK;
+}
+
 static int build_member(struct tt_datadir *datadir, const struct tt_datadir_bootstrap *bootstrap,
                         struct tt_err *err)
 {
@@ -287,7 +315,10 @@ int tt_datadir_bootstrap(struct tt_datadir *datadir, const struct tt_datadir_boo
     if (tt_datadir_has_member(datadir)) {
         return TT_FAIL(err, TT_EEXISTS, "%s holds a member already", datadir->dir);
     }
-    int r = clean(datadir, err);
+    int r = check_not_quarantined(datadir, identity, err);
+    if (r == 0) {
+        r = clean(datadir, err);
+    }
     if (r == 0) {
         r = build_member(datadir, bootstrap, err);
     }

@@ -8,7 +8,8 @@
  *   DIR/quarantine-N/   a member directory that was found corrupt, kept for its owner to look at
  *
  * Bootstrap builds DIR/member.tmp, syncs it, and renames it: a directory with `member` is complete.
- * Quarantine renames `member` aside; the server then joins again as a new member id.
+ * Quarantine renames `member` aside; the server then joins again as a new member id: bootstrap
+ * refuses the id of a quarantined member (TT_ECONFLICT), as one without its memory must not vote.
  *
  * Ownership: owns the lock. Thread: start-up, before threads. Errors: TT_EBUSY: another process
  * holds it; TT_ENOTFOUND: there is no member yet; TT_EEXISTS: there is one already; TT_ECORRUPT. */

@@ -98,8 +98,12 @@ static void a_second_opener_is_refused(void **state)
     assert_false(tt_datadir_has_member(second));
     assert_true(tt_path_exists(path));
     tt_free(path);
-    assert_int_equal(tt_datadir_bootstrap(second, &bootstrap, NULL), 0);
+    assert_int_equal(tt_datadir_bootstrap(second, &bootstrap, NULL), TT_ECONFLICT);
+    assert_false(tt_datadir_has_member(second));
+    const struct tt_datadir_bootstrap fresh = member(10);
+    assert_int_equal(tt_datadir_bootstrap(second, &fresh, NULL), 0);
     assert_int_equal(tt_datadir_quarantine(second, "again", NULL, NULL), 0);
+    assert_int_equal(tt_datadir_bootstrap(second, &fresh, NULL), TT_ECONFLICT);
     tt_datadir_free(second);
     assert_int_equal(tt_dir_remove_tree(dir, NULL), 0);
 }
