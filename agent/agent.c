@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "agent/cri_driver.h"
+#include "agent/identity.h"
 #include "agent/log_server.h"
 #include "agent/node.h"
 #include "agent/refs.h"
@@ -35,6 +36,7 @@ struct agent {
     struct node *node;
     struct log_server *logs;
     struct tt_informer *pods;
+    struct identity identity; /* as long as the client */
     uv_signal_t signals[SIGNALS];
     struct tt_timer tick;
     struct tt_err failure; /* of the start on the loop */
@@ -156,7 +158,12 @@ static void pods_trouble(void *ctx, const struct tt_err *err)
 
 static void tick_fired(struct tt_timer *timer)
 {
-    reload(TT_CONTAINER_OF(timer, struct agent, tick));
+    struct agent *agent = TT_CONTAINER_OF(timer, struct agent, tick);
+    const struct tt_clock *clock = tt_clock_real();
+    if (agent->client != NULL) {
+        identity_tick(&agent->identity, tt_clock_wall_ms(clock), tt_clock_ms(clock));
+    }
+    reload(agent);
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
@@ -210,6 +217,7 @@ static int open_parts(struct agent *agent, struct tt_err *err)
     if (r != TT_OK) {
         return r;
     }
+    identity_init(&agent->identity, o, agent->client);
     node_read_limits(&limits);
     agent->refs = refs_new(agent->loop, agent->client, refs_changed, agent);
     const struct sync_config sync = {.loop = agent->loop,
@@ -279,6 +287,7 @@ static void loop_started(void *ctx)
 static void client_closed(void *ctx)
 {
     struct agent *agent = ctx;
+    identity_fini(&agent->identity);
     agent->client = NULL;
 }
 
@@ -365,7 +374,10 @@ int agent_new(const struct agent_options *options, struct agent **ret_agent, str
     struct agent *agent = TT_NEW(struct agent);
     agent->options = *options;
     tt_err_init(&agent->failure);
-    int r = check_identity(agent, err);
+    int r = identity_join(&agent->options, err);
+    if (r == TT_OK) {
+        r = check_identity(agent, err);
+    }
     if (r == TT_OK) {
         r = open_tls(agent, err);
     }
