@@ -12,6 +12,7 @@
 #include "agent/identity.h"
 #include "agent/log_server.h"
 #include "agent/node.h"
+#include "agent/pod_cache.h"
 #include "agent/refs.h"
 #include "agent/request.h"
 #include "agent/sync.h"
@@ -138,10 +139,19 @@ static void pod_changed(void *ctx, enum tt_informer_change change,
 {
     struct agent *agent = ctx;
     if (change == TT_INFORMER_DELETED) {
+        pod_cache_drop(agent->options.root, object->uid);
         sync_pod_deleted(agent->sync, object->uid);
     } else {
+        pod_cache_put(agent->options.root, object->uid, object->json);
         sync_pod_changed(agent->sync, object->json);
     }
+}
+
+static void pod_cached(void *ctx, struct tt_str uid, struct tt_str json)
+{
+    struct agent *agent = ctx;
+    (void)uid; /* it is in the text */
+    sync_pod_cached(agent->sync, json);
 }
 
 static void pods_synced(void *ctx)
@@ -254,6 +264,7 @@ static int open_parts(struct agent *agent, struct tt_err *err)
     const struct rt_events events = {
         .changed = runtime_changed, .condition = runtime_condition, .ctx = agent};
     agent->driver->ops->watch(agent->driver, &events);
+    pod_cache_load(o->root, pod_cached, agent);
     return open_pods(agent, err);
 }
 

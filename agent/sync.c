@@ -4,6 +4,7 @@
  * A pod that is wanted no more keeps its entry until the runtime has nothing of it and its files
  * are gone; a sandbox or directory that nobody knows gets an entry without a pod, and goes the same
  * way, but only once the servers have told all wanted pods. */
+#include "agent/pod_cache.h"
 #include "agent/sync_internal.h"
 
 #include <dirent.h>
@@ -108,7 +109,7 @@ static void set_pod(struct sync_pod *sp, struct pod *pod)
     sp->sync->refs_stale = true;
 }
 
-void sync_pod_changed(struct sync *sync, struct tt_str json)
+static void take_pod(struct sync *sync, struct tt_str json, bool is_cached)
 {
     struct pod *pod;
     struct tt_err err;
@@ -126,7 +127,18 @@ void sync_pod_changed(struct sync *sync, struct tt_str json)
         return;
     }
     set_pod(sp, pod);
+    sp->is_cached = is_cached;
     sync_pass_in(sync, 0);
+}
+
+void sync_pod_changed(struct sync *sync, struct tt_str json)
+{
+    take_pod(sync, json, false);
+}
+
+void sync_pod_cached(struct sync *sync, struct tt_str json)
+{
+    take_pod(sync, json, true);
 }
 
 void sync_pod_deleted(struct sync *sync, struct tt_str uid)
@@ -158,8 +170,25 @@ static void adopt_files(struct sync *sync)
     (void)closedir(dir);
 }
 
+/* Pods that only the cache knew were deleted while the agent was away. */
+static void drop_cached(struct sync *sync)
+{
+    size_t cursor = 0;
+    struct tt_str uid;
+    void *value;
+    while (tt_map_next(sync->pods, &cursor, &uid, &value)) {
+        struct sync_pod *sp = value;
+        if (sp->is_cached) {
+            sp->is_cached = false;
+            pod_cache_drop(sync->root, uid);
+            set_pod(sp, NULL);
+        }
+    }
+}
+
 void sync_pods_complete(struct sync *sync)
 {
+    drop_cached(sync);
     if (!sync->is_complete) {
         sync->is_complete = true;
         adopt_files(sync);
@@ -245,7 +274,9 @@ void sync_runtime_changed(struct sync *sync)
 
 static void resync_fired(struct tt_timer *timer)
 {
-    sync_want_list(TT_CONTAINER_OF(timer, struct sync, resync));
+    struct sync *sync = TT_CONTAINER_OF(timer, struct sync, resync);
+    sync_rotate_logs(sync);
+    sync_want_list(sync);
 }
 
 /* ---- passes ---- */

@@ -38,6 +38,8 @@ void sync_close(struct sync *sync, void (*closed)(void *ctx), void *ctx);
 
 /* What the servers want. json is borrowed. */
 void sync_pod_changed(struct sync *sync, struct tt_str json);
+/* What they wanted before the agent was restarted: counts until the list is complete. */
+void sync_pod_cached(struct sync *sync, struct tt_str json);
 void sync_pod_deleted(struct sync *sync, struct tt_str uid);
 /* The list of wanted pods is complete: what else runs is nobody's. */
 void sync_pods_complete(struct sync *sync);

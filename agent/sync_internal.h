@@ -44,7 +44,8 @@ struct sync_pod {
     struct sync_slot sandbox;
     struct sync_slot *containers; /* one per container of the pod */
     size_t container_count;
-    size_t steps; /* running: the pod lives at least as long */
+    size_t steps;   /* running: the pod lives at least as long */
+    bool is_cached; /* the servers have not told it yet */
     bool has_files;
     bool volumes_stale; /* an object changed: project again */
     bool is_admitted;   /* looked at: it fits or it was refused */
@@ -99,6 +100,8 @@ void sync_step(struct sync_pod *sp, const struct plan_action *action);
 /* sync_check.c: begins the checks of running containers that are due. */
 void sync_check_pod(struct sync_pod *sp);
 void sync_checks_cancel(struct sync *sync);
+/* sync_rotate.c: container logs that grew too large. */
+void sync_rotate_logs(struct sync *sync);
 /* sync_report.c: the status if it changed; the deletion of the object. */
 void sync_report(struct sync_pod *sp);
 void sync_delete_object(struct sync_pod *sp);

@@ -263,7 +263,7 @@ static void simple_done(struct rt_call *call, const struct tt_err *err)
 static void remove_log(const struct step *step)
 {
     char directory[VOLUMES_PATH_SIZE];
-    char path[VOLUMES_PATH_SIZE + CRI_LOG_PATH_SIZE + 2];
+    char path[VOLUMES_PATH_SIZE + CRI_LOG_PATH_SIZE + 4];
     char log[CRI_LOG_PATH_SIZE];
     const struct pod *pod = step->pod;
     if (pod == NULL || step->action.index >= pod->container_count ||
@@ -272,6 +272,8 @@ static void remove_log(const struct step *step)
         return;
     }
     cri_log_path(pod->containers[step->action.index].name, step->action.attempt, log);
+    (void)snprintf(path, sizeof path, "%s/%s.1", directory, log);
+    (void)unlink(path); /* the rotated part */
     (void)snprintf(path, sizeof path, "%s/%s", directory, log);
     (void)unlink(path); /* absent is fine; what stays goes with the pod */
 }
