@@ -311,7 +311,9 @@ static void recheck_run(struct tt_poke *poke)
 static void core_turn(void *ctx)
 {
     struct tt_replica *replica = ctx;
-    tt_node_turn(replica->node); /* a stopped node only hands out its refusals */
+    if (replica->node != NULL) {     /* a loop that never ran has its turn when it is freed */
+        tt_node_turn(replica->node); /* a stopped node only hands out its refusals */
+    }
     flush_replies(replica);
 }
 
@@ -512,7 +514,7 @@ void tt_replica_free(struct tt_replica *replica)
         return;
     }
     tt_wal_thread_free(replica->log);
-    tt_node_free(replica->node);
+    tt_node_free(TT_TAKE(replica->node));
     tt_transport_free(replica->transport);
     replica_snapshots_fini(replica);
     tt_loop_free(replica->loop);

@@ -118,6 +118,7 @@ int tt_http_server_new(const struct tt_http_server_config *config,
     server->accounts = tt_map_new((size_t)server->limits.connections_max * 2, NULL);
     tt_buf_init(&server->scratch, HTTP_HEADER_BYTES_MAX);
     const struct tt_tls_listener_config listener = {.loop = config->loop,
+                                                    .shared = true,
                                                     .host = config->host,
                                                     .port = config->port,
                                                     .accepted = on_accept,

@@ -24,6 +24,7 @@
 #include "server/main/keys.h"
 #include "server/main/reclaim.h"
 #include "server/main/renew.h"
+#include "server/tls/stream.h"
 
 enum {
     MAIN_MAILBOX_MAX = 1024,
@@ -236,13 +237,16 @@ static int open_api(struct server *server, struct tt_err *err)
                                          .client_tls = server->agent_tls,
                                          .version = TT_VERSION_TEXT,
                                          .cluster_name = server->cluster};
+    int r = tt_tls_port_check(server->options.api_host, server->options.api_port, err);
+    if (r != TT_OK) {
+        return TT_WRAP(err, r, "--api-listen %s", server->options.api_listen);
+    }
     server->api = tt_api_new(&config);
     uint64_t wanted = server->options.api_threads;
     if (wanted == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         wanted = cores > 0 ? (uint64_t)cores : 1;
     }
-    int r = TT_OK;
     while (r == TT_OK && server->thread_count < wanted &&
            server->thread_count < TT_API_WORKERS_MAX) {
         r = open_thread(server, &server->threads[server->thread_count++], err);

@@ -6,8 +6,8 @@
 #include "server/tls/address.h"
 #include "server/tls/stream.h"
 
-/* Happy path: bind with SO_REUSEPORT, listen, and at each readable event accept a bounded number of
- * sockets, handing each to `accepted`, which owns the descriptor from then on.
+/* Happy path: bind (with SO_REUSEPORT when shared), listen, and at each readable event accept a
+ * bounded number of sockets, handing each to `accepted`, which owns the descriptor from then on.
  *
  * Failure modes: out of descriptors or memory → the backlog stays with the kernel and polling stops
  * for a moment, so that a level-triggered event does not spin; a connection that went away before
@@ -80,28 +80,42 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     }
 }
 
-static int listener_bind(struct tt_tls_listener *listener, const char *host, uint16_t port,
-                         struct tt_err *err)
+/* A listening socket; also set when it fails after the socket was made. */
+static int open_socket(const struct tt_tls_listener_config *config, int *ret_fd, uint16_t *ret_port,
+                       struct tt_err *err)
 {
     struct sockaddr_storage address;
     int one = 1;
-    if (!tt_address_parse(host, port, &address)) {
-        return TT_FAIL(err, TT_EINVAL, "%s is not a numeric address", host);
+    if (!tt_address_parse(config->host, config->port, &address)) {
+        return TT_FAIL(err, TT_EINVAL, "%s is not a numeric address", config->host);
     }
-    listener->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener->fd < 0) {
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
         return TT_FAIL_ERRNO(err, errno, "create a socket");
     }
+    *ret_fd = fd;
     socklen_t size = tt_address_size(&address);
-    if (setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        setsockopt(listener->fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
-        bind(listener->fd, (struct sockaddr *)&address, size) != 0 ||
-        listen(listener->fd, BACKLOG) != 0 ||
-        getsockname(listener->fd, (struct sockaddr *)&address, &size) != 0) {
-        return TT_FAIL_ERRNO(err, errno, "listen on %s port %u", host, (unsigned)port);
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        (config->shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0) ||
+        bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, BACKLOG) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+        return TT_FAIL_ERRNO(err, errno, "listen on %s port %u", config->host,
+                             (unsigned)config->port);
     }
-    listener->port = tt_address_port(&address);
+    *ret_port = tt_address_port(&address);
     return 0;
+}
+
+int tt_tls_port_check(const char *host, uint16_t port, struct tt_err *err)
+{
+    const struct tt_tls_listener_config config = {.host = host, .port = port};
+    int fd = -1;
+    uint16_t bound;
+    int r = open_socket(&config, &fd, &bound, err);
+    if (fd >= 0) {
+        (void)close(fd); /* nobody has connected */
+    }
+    return r;
 }
 
 int tt_tls_listener_new(const struct tt_tls_listener_config *config,
@@ -112,7 +126,7 @@ int tt_tls_listener_new(const struct tt_tls_listener_config *config,
     listener->accepted = config->accepted;
     listener->ctx = config->ctx;
     listener->fd = -1;
-    int r = listener_bind(listener, config->host, config->port, err);
+    int r = open_socket(config, &listener->fd, &listener->port, err);
     if (r == 0) {
         int uv = uv_poll_init(tt_loop_uv(listener->loop), &listener->poll, listener->fd);
         r = uv != 0 ? TT_FAIL_UV(err, uv, "watch a listening socket") : 0;

@@ -58,17 +58,21 @@ tt_tls_stream_peer(const struct tt_tls_stream *stream); /* NULL without a certif
 struct tt_str tt_tls_stream_alpn(const struct tt_tls_stream *stream);
 const char *tt_tls_stream_remote(const struct tt_tls_stream *stream); /* "127.0.0.1:4711" */
 
-/* A listener that hands accepted sockets over. SO_REUSEPORT so that several loops share a port. */
+/* A listener that hands accepted sockets over. */
 struct tt_tls_listener;
 struct tt_tls_listener_config {
-    struct tt_loop *loop;                                    /* keeps */
-    const char *host;                                        /* numeric address */
-    uint16_t port;                                           /* 0 = any free one */
+    struct tt_loop *loop; /* keeps */
+    const char *host;     /* numeric address */
+    uint16_t port;        /* 0 = any free one */
+    bool shared; /* SO_REUSEPORT: several loops share the port (ask tt_tls_port_check first) */
     void (*accepted)(void *ctx, int fd, const char *remote); /* takes fd; remote is borrowed */
     void *ctx;                                               /* keeps */
 };
 int tt_tls_listener_new(const struct tt_tls_listener_config *config,
                         struct tt_tls_listener **ret_listener, struct tt_err *err) TT_MUST_USE;
+/* Does nobody listen there yet? SO_REUSEPORT would let a second process in, which then gets a part
+ * of the connections of the first. */
+int tt_tls_port_check(const char *host, uint16_t port, struct tt_err *err) TT_MUST_USE;
 uint16_t tt_tls_listener_port(const struct tt_tls_listener *listener);
 void tt_tls_listener_close(struct tt_tls_listener *listener, void (*closed)(void *ctx),
                            void *ctx); /* frees itself after closed */

@@ -74,8 +74,8 @@ static void issue(struct world *world, size_t i)
     }
 }
 
-/* Member `i`: the first forms the cluster alone, the others join it. */
-static void open_member(struct world *world, size_t i)
+/* Member `i`, opened: the first forms the cluster alone, the others join it. */
+static int make_member(struct world *world, size_t i)
 {
     char dir[FIXTURE_PATH_SIZE];
     char name[8];
@@ -105,7 +105,14 @@ static void open_member(struct world *world, size_t i)
         .fatal = on_fatal,
         .ctx = world,
     };
-    fixture_must(tt_replica_new(&config, &world->replicas[i], &err), &err);
+    return tt_replica_new(&config, &world->replicas[i], &err);
+}
+
+static void open_member(struct world *world, size_t i)
+{
+    struct tt_err err;
+    tt_err_init(&err);
+    assert_int_equal(make_member(world, i), TT_OK);
     fixture_must(tt_replica_start(world->replicas[i], &err), &err);
 }
 
@@ -319,12 +326,24 @@ static void every_accepted_write_is_answered_when_a_member_stops(void **state)
     test_free(poster);
 }
 
+static void a_member_that_cannot_start_leaves_nothing_behind(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(make_member(world, 0), TT_OK); /* it listens */
+    world->ports[1] = world->ports[0];
+    assert_int_not_equal(make_member(world, 1), TT_OK);
+    assert_null(world->replicas[1]);
+    tt_replica_free(TT_TAKE(world->replicas[0])); /* never started */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_member_that_joins_late_gets_a_snapshot_of_many_pieces,
                                         world_up, world_down),
         cmocka_unit_test_setup_teardown(a_member_stops_while_its_snapshot_is_written, world_up,
+                                        world_down),
+        cmocka_unit_test_setup_teardown(a_member_that_cannot_start_leaves_nothing_behind, world_up,
                                         world_down),
         cmocka_unit_test_setup_teardown(every_accepted_write_is_answered_when_a_member_stops,
                                         world_up, world_down),

@@ -291,6 +291,24 @@ static void a_stream_closed_before_it_opened_says_so_without_error(void **state)
     world->door.next = NULL;
 }
 
+static void a_port_is_shared_only_when_asked(void **state)
+{
+    struct world *world = *state;
+    struct tt_err err;
+    tt_err_init(&err);
+    uint16_t port = tt_tls_listener_port(world->door.listener);
+    struct tt_tls_listener *second = NULL;
+    const struct tt_tls_listener_config config = {.loop = world->fixture.loop,
+                                                  .host = "127.0.0.1",
+                                                  .port = port,
+                                                  .shared = true,
+                                                  .accepted = door_accepted,
+                                                  .ctx = &world->door};
+    assert_int_not_equal(tt_tls_listener_new(&config, &second, &err), TT_OK);
+    assert_int_not_equal(tt_tls_port_check("127.0.0.1", port, &err), TT_OK);
+    assert_null(second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +318,7 @@ int main(void)
         cmocka_unit_test(abort_is_told_as_an_error),
         cmocka_unit_test(a_full_queue_refuses_and_then_says_when_it_has_room),
         cmocka_unit_test(a_client_refuses_a_server_of_another_name),
+        cmocka_unit_test(a_port_is_shared_only_when_asked),
         cmocka_unit_test(a_server_is_found_by_name_and_by_identity),
         cmocka_unit_test(connecting_by_name_tries_every_address),
         cmocka_unit_test(a_refused_connection_is_told_once_through_closed),
