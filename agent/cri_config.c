@@ -20,7 +20,7 @@ enum {
 
 #define NEW(arena, type, init)                                                                     \
     ({                                                                                             \
-        type *new_ = take((arena), sizeof(type));                                                  \
+        __typeof__(type) *new_ = take((arena), sizeof(type));                                      \
         init(new_);                                                                                \
         new_;                                                                                      \
     })

@@ -148,13 +148,14 @@ static void want_one(void *ctx, bool is_secret, struct tt_str name)
     struct entry *entry = tt_buf_ok(&buf) ? tt_map_get(refs->entries, key) : NULL;
     struct tt_err err;
     tt_err_init(&err);
-    if (entry == NULL) {
-        if (!tt_buf_ok(&buf) || tt_map_count(refs->entries) >= REFS_MAX ||
-            entry_new(refs, is_secret, ns, name, &entry, &err) != TT_OK) {
-            TT_LOG(TT_LOG_WARN, "refs", "an object that a pod names cannot be watched",
-                   TT_F_STR("namespace", ns), TT_F_STR("name", name));
-            return;
-        }
+    bool is_new = entry == NULL;
+    if (is_new && (!tt_buf_ok(&buf) || tt_map_count(refs->entries) >= REFS_MAX ||
+                   entry_new(refs, is_secret, ns, name, &entry, &err) != TT_OK)) {
+        TT_LOG(TT_LOG_WARN, "refs", "an object that a pod names cannot be watched",
+               TT_F_STR("namespace", ns), TT_F_STR("name", name));
+        return;
+    }
+    if (is_new) {
         int r = tt_map_set(refs->entries, key, entry, &err);
         TT_ASSERT(r == TT_OK);
     }

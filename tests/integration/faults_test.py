@@ -25,7 +25,8 @@ class FaultTest(unittest.TestCase):
     def progress(self, load, writes=20):
         """Until so many more writes were acknowledged."""
         base = load.acknowledged()
-        wait_for("writes are acknowledged", lambda: load.errors or load.acknowledged() >= base + writes)
+        wait_for("writes are acknowledged",
+                 lambda: load.errors or load.acknowledged() >= base + writes)
 
 
 class Killed(FaultTest):

@@ -26,10 +26,12 @@ class Register(unittest.TestCase):
             check_key(list(ops))
 
     def test_sequence(self):
-        self.right(op("create", 0, 1, "a"), op("read", 2, 3, "a"), op("delete", 4, 5), op("read", 6, 7))
+        self.right(op("create", 0, 1, "a"), op("read", 2, 3, "a"), op("delete", 4, 5),
+                   op("read", 6, 7))
 
     def test_stale_read(self):
-        self.wrong(op("create", 0, 1, "a"), op("cas", 2, 3, "b", expected="a"), op("read", 4, 5, "a"))
+        self.wrong(op("create", 0, 1, "a"), op("cas", 2, 3, "b", expected="a"),
+                   op("read", 4, 5, "a"))
 
     def test_lost_write(self):
         self.wrong(op("create", 0, 1, "a"), op("read", 2, 3, None))
@@ -169,7 +171,8 @@ class Watches(unittest.TestCase):
     def test_gap_repeat_disorder_and_invention(self):
         one, two, three, four = self.history
         for stream in (
-            [one, three], [one, two, two], [two, one], [one, two, three, Event(7, "ADDED", "b", "x")],
+            [one, three], [one, two, two], [two, one],
+            [one, two, three, Event(7, "ADDED", "b", "x")],
             [one, two, three, Event(6, "ADDED", "a", "9")], [two, three, four],
         ):
             with self.assertRaises(Violation):

@@ -25,7 +25,8 @@ class MembershipTest(unittest.TestCase):
 
     def progress(self, load, writes=20):
         base = load.acknowledged()
-        wait_for("writes are acknowledged", lambda: load.errors or load.acknowledged() >= base + writes)
+        wait_for("writes are acknowledged",
+                 lambda: load.errors or load.acknowledged() >= base + writes)
 
     def change(self, cluster, what, body, via=None):
         """A change that must be made; asked again when that is what the answer says."""
@@ -121,7 +122,8 @@ class Transfer(MembershipTest):
                 while not ended:
                     number += 1
                     try:
-                        answer = client.try_call("PUT", f"{PATH}/transfer", configmap("transfer", str(number)))
+                        answer = client.try_call("PUT", f"{PATH}/transfer",
+                                                 configmap("transfer", str(number)))
                     except Exception:
                         continue
                     if answer.code == 200:
@@ -148,7 +150,8 @@ class Transfer(MembershipTest):
                 target = self.rng.choice([s for s in cluster.running() if s is not leader])
                 pauses.append(self.pause_of(cluster, target))
             pauses.sort()
-            print("  pauses of transfers:", ", ".join(f"{p * 1000:.0f} ms" for p in pauses), flush=True)
+            print("  pauses of transfers:", ", ".join(f"{p * 1000:.0f} ms" for p in pauses),
+                  flush=True)
             self.assertLessEqual(pauses[len(pauses) // 2], TRANSFER_S)
 
     def transfer(self, cluster):

@@ -336,7 +336,8 @@ class Workload:
 
     def check_lists(self):
         """A list must not be older than a write that was acknowledged before it began."""
-        writes = sorted((op.end, op.revision) for op in self.ops if op.outcome == "ok" and op.kind != "read")
+        writes = sorted((op.end, op.revision) for op in self.ops
+                        if op.outcome == "ok" and op.kind != "read")
         position, newest = 0, 0
         for start, _, revision in sorted(self.lists):
             while position < len(writes) and writes[position][0] < start:
