@@ -70,7 +70,7 @@ static Tutti__Cri__StringPair **labels(struct tt_arena *arena, const struct pod 
 {
     Tutti__Cri__StringPair **list = take(arena, 5 * sizeof(Tutti__Cri__StringPair *));
     list[0] = pair(arena, CRI_LABEL_UID, pod->uid);
-    list[1] = pair(arena, CRI_LABEL_NAMESPACE, pod->namespace_);
+    list[1] = pair(arena, CRI_LABEL_NAMESPACE, pod->namespace);
     list[2] = pair(arena, CRI_LABEL_POD, pod->name);
     list[3] = pair(arena, CRI_LABEL_OWNER, "true");
     return list;
@@ -194,7 +194,7 @@ Tutti__Cri__PodSandboxConfig *cri_sandbox_config(struct tt_arena *arena, const s
     Tutti__Cri__PodSandboxMetadata *metadata =
         NEW(arena, Tutti__Cri__PodSandboxMetadata, tutti__cri__pod_sandbox_metadata__init);
     metadata->name = cri_text(pod->name);
-    metadata->namespace_ = cri_text(pod->namespace_);
+    metadata->namespace_ = cri_text(pod->namespace);
     metadata->uid = cri_text(pod->uid);
     metadata->attempt = attempt;
     config->metadata = metadata;

@@ -149,7 +149,7 @@ static void add_sandbox(struct recover *recover, struct rt_snapshot *snapshot,
     snapshot->sandboxes[snapshot->sandbox_count++] = (struct rt_sandbox){
         .id = keep(snapshot, item->id),
         .pod_uid = keep(snapshot, lookup(item->labels, item->n_labels, CRI_LABEL_UID)),
-        .namespace_ = keep(snapshot, item->metadata->namespace_),
+        .namespace = keep(snapshot, item->metadata->namespace_),
         .name = keep(snapshot, item->metadata->name),
         .attempt = item->metadata->attempt,
         .ready = item->state == STATE_READY,

@@ -137,7 +137,7 @@ static int object_of(struct resolver *resolver, yyjson_val *reference, bool is_s
                      yyjson_val **ret_object, struct tt_err *err)
 {
     struct tt_str name = tt_json_iget_str(reference, "name");
-    struct tt_str ns = tt_str_c(resolver->context->pod->namespace_);
+    struct tt_str ns = tt_str_c(resolver->context->pod->namespace);
     struct ref_source refs = resolver->context->refs;
     *ret_object = NULL;
     switch (refs.get(refs.ctx, is_secret, ns, name, ret_object)) {
@@ -189,7 +189,7 @@ static int add_key(struct resolver *resolver, struct tt_str name, yyjson_val *re
             return TT_OK;
         }
         return TT_FAIL(err, TT_ENOTFOUND, "couldn't find key %.*s in %s %s/%.*s", TT_STR_ARG(key),
-                       is_secret ? "Secret" : "ConfigMap", resolver->context->pod->namespace_,
+                       is_secret ? "Secret" : "ConfigMap", resolver->context->pod->namespace,
                        TT_STR_ARG(tt_json_iget_str(reference, "name")));
     }
     return add(resolver, keep(resolver->arena, name),

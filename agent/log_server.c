@@ -261,7 +261,7 @@ static int find(struct stream *stream, const struct tt_http_request *request, st
     if (r != TT_OK) {
         return r;
     }
-    stream->query = (struct sync_log_query){.namespace_ = path.segment[1],
+    stream->query = (struct sync_log_query){.namespace = path.segment[1],
                                             .pod = path.segment[2],
                                             .container = path.segment[3],
                                             .previous = stream->previous};

@@ -353,7 +353,7 @@ static void send_lease(struct node *node, bool create_it)
     write_lease(node, &body, create_it);
     const struct request request = {.method = create_it ? "POST" : "PATCH",
                                     .resource = &request_leases,
-                                    .namespace_ = TT_STR(LEASE_NAMESPACE),
+                                    .namespace = TT_STR(LEASE_NAMESPACE),
                                     .name = create_it ? TT_STR_NONE : tt_str_c(node->config.name),
                                     .body = tt_buf_view(&body),
                                     .content_type = create_it ? NULL : REQUEST_MERGE_PATCH,

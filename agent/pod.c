@@ -24,7 +24,7 @@ static uint64_t seconds(yyjson_val *root, const char *path, int64_t fallback)
 static void read_metadata(struct pod *pod)
 {
     pod->uid = copy(pod->arena, tt_json_iget_str(pod->root, "metadata.uid"));
-    pod->namespace_ = copy(pod->arena, tt_json_iget_str(pod->root, "metadata.namespace"));
+    pod->namespace = copy(pod->arena, tt_json_iget_str(pod->root, "metadata.namespace"));
     pod->name = copy(pod->arena, tt_json_iget_str(pod->root, "metadata.name"));
     struct tt_str deletion = tt_json_iget_str(pod->root, "metadata.deletionTimestamp");
     pod->is_deleting = deletion.len > 0 && tt_time_parse(deletion, &pod->deletion_ms);
@@ -84,7 +84,7 @@ static int read_pod(struct pod *pod, struct tt_err *err)
     read_metadata(pod);
     read_containers(pod, "initContainers", true);
     read_containers(pod, "containers", false);
-    if (pod->uid[0] == '\0' || pod->name[0] == '\0' || pod->namespace_[0] == '\0') {
+    if (pod->uid[0] == '\0' || pod->name[0] == '\0' || pod->namespace[0] == '\0') {
         return TT_FAIL(err, TT_EINVAL, "a pod has a namespace, a name and a uid");
     }
     return TT_OK;

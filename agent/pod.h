@@ -29,7 +29,7 @@ struct pod {
     yyjson_val *spec;   /* never NULL */
     yyjson_val *status; /* may be NULL */
     const char *uid;
-    const char *namespace_;
+    const char *namespace;
     const char *name;
     enum pod_restart restart;
     uint64_t grace_s; /* spec.terminationGracePeriodSeconds */

@@ -143,7 +143,7 @@ static void want_one(void *ctx, bool is_secret, struct tt_str name)
     struct refs *refs = want->refs;
     TT_AUTO_BUF struct tt_buf buf;
     tt_buf_init(&buf, KEY_MAX);
-    struct tt_str ns = tt_str_c(want->pod->namespace_);
+    struct tt_str ns = tt_str_c(want->pod->namespace);
     struct tt_str key = key_of(&buf, is_secret, ns, name);
     struct entry *entry = tt_buf_ok(&buf) ? tt_map_get(refs->entries, key) : NULL;
     struct tt_err err;

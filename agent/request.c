@@ -37,7 +37,7 @@ int request_send(struct tt_api_client *client, const struct request *request, st
     tt_buf_init(&running->path, PATH_MAX_SIZE);
     tt_buf_init(&running->body, BODY_MAX);
     if (request->resource != NULL) {
-        tt_api_path(&running->path, request->resource, request->namespace_, request->name,
+        tt_api_path(&running->path, request->resource, request->namespace, request->name,
                     request->subresource, TT_STR_NONE);
     } else {
         tt_buf_str(&running->path, request->path);

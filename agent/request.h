@@ -14,7 +14,7 @@ struct request {
     const char *method;
     const struct tt_api_resource *resource; /* NULL: path is the whole target */
     struct tt_str path;
-    struct tt_str namespace_;
+    struct tt_str namespace;
     struct tt_str name;
     struct tt_str subresource;
     struct tt_str body;

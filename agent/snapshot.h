@@ -31,7 +31,7 @@ struct rt_container {
 struct rt_sandbox {
     const char *id;
     const char *pod_uid;
-    const char *namespace_;
+    const char *namespace;
     const char *name; /* of the pod */
     uint32_t attempt;
     bool ready;

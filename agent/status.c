@@ -94,7 +94,7 @@ static void write_crash_loop(struct writer *w, size_t index, const struct rt_con
     char text[512];
     (void)snprintf(text, sizeof text, "back-off %us restarting failed container=%s pod=%s_%s(%s)",
                    (unsigned)(plan_restart_delay_ms(ended) / 1000),
-                   w->in->pod->containers[index].name, w->in->pod->name, w->in->pod->namespace_,
+                   w->in->pod->containers[index].name, w->in->pod->name, w->in->pod->namespace,
                    w->in->pod->uid);
     write_waiting(&w->json, "CrashLoopBackOff", text);
 }

@@ -307,7 +307,7 @@ static void refuse(struct sync_pod *sp, const char *reason, const char *what, in
     (void)snprintf(sp->refused_message, sizeof sp->refused_message,
                    "Node didn't have enough resource: %s, requested: %lld, free: %lld", what,
                    (long long)wanted, (long long)left);
-    TT_LOG(TT_LOG_WARN, "sync", "a pod is refused", TT_F_C("namespace", sp->pod->namespace_),
+    TT_LOG(TT_LOG_WARN, "sync", "a pod is refused", TT_F_C("namespace", sp->pod->namespace),
            TT_F_C("name", sp->pod->name), TT_F_C("err", sp->refused_message));
 }
 
@@ -375,7 +375,7 @@ static void project_again(struct sync_pod *sp)
     int r = volumes_prepare(sp->sync->root, &context, &err);
     if (r != TT_OK && r != TT_EBUSY && r != TT_ENOTFOUND) {
         TT_LOG(TT_LOG_WARN, "sync", "volumes cannot be brought up to date",
-               TT_F_C("namespace", sp->pod->namespace_), TT_F_C("name", sp->pod->name),
+               TT_F_C("namespace", sp->pod->namespace), TT_F_C("name", sp->pod->name),
                TT_F_ERR(&err));
     }
 }
@@ -446,7 +446,7 @@ static const struct sync_pod *find_by_name(const struct sync *sync, struct tt_st
     void *value;
     while (tt_map_next(sync->pods, &cursor, &uid, &value)) {
         const struct sync_pod *sp = value;
-        if (sp->pod != NULL && tt_str_eq_c(ns, sp->pod->namespace_) &&
+        if (sp->pod != NULL && tt_str_eq_c(ns, sp->pod->namespace) &&
             tt_str_eq_c(name, sp->pod->name)) {
             return sp;
         }
@@ -458,11 +458,10 @@ int sync_find_log(const struct sync *sync, const struct sync_log_query *query,
                   struct sync_log *ret_log, struct tt_err *err)
 {
     struct tt_str container = query->container;
-    const struct sync_pod *found = find_by_name(sync, query->namespace_, query->pod);
+    const struct sync_pod *found = find_by_name(sync, query->namespace, query->pod);
     if (found == NULL || pod_find(found->pod, container) == found->pod->container_count) {
         return TT_FAIL(err, TT_ENOTFOUND, "pod %.*s/%.*s has no container %.*s on this node",
-                       TT_STR_ARG(query->namespace_), TT_STR_ARG(query->pod),
-                       TT_STR_ARG(container));
+                       TT_STR_ARG(query->namespace), TT_STR_ARG(query->pod), TT_STR_ARG(container));
     }
     struct rt_pod seen = sync_seen(sync, found);
     const struct rt_container *instance = rt_pod_container(&seen, container, query->previous);
@@ -477,7 +476,7 @@ int sync_find_log(const struct sync *sync, const struct sync_log_query *query,
     }
     ret_log->attempt = instance->attempt;
     ret_log->is_running = instance->state == RT_RUNNING;
-    return volumes_log_path(sync->root, found->pod->namespace_, found->pod->name, found->uid,
+    return volumes_log_path(sync->root, found->pod->namespace, found->pod->name, found->uid,
                             ret_log->directory, err);
 }
 

@@ -56,7 +56,7 @@ struct sync_log {
     bool is_running; /* more may come */
 };
 struct sync_log_query {
-    struct tt_str namespace_;
+    struct tt_str namespace;
     struct tt_str pod;
     struct tt_str container;
     bool previous;

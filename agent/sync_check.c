@@ -47,7 +47,7 @@ static void unhealthy(struct sync_pod *sp, size_t index, const char *why, const 
     struct sync_slot *slot = &sp->containers[index];
     (void)snprintf(slot->unhealthy_id, sizeof slot->unhealthy_id, "%s", slot->instance);
     TT_LOG(TT_LOG_WARN, "sync", "a container is unhealthy and is restarted",
-           TT_F_C("namespace", sp->pod->namespace_), TT_F_C("name", sp->pod->name),
+           TT_F_C("namespace", sp->pod->namespace), TT_F_C("name", sp->pod->name),
            TT_F_C("container", sp->pod->containers[index].name), TT_F_C("verb", why),
            TT_F_C("err", message));
 }

@@ -53,7 +53,7 @@ static void send_status(struct sync_pod *sp, struct tt_str status)
                   TT_STR_ARG(status));
     const struct request request = {.method = "PATCH",
                                     .resource = &request_pods,
-                                    .namespace_ = tt_str_c(sp->pod->namespace_),
+                                    .namespace = tt_str_c(sp->pod->namespace),
                                     .name = tt_str_c(sp->pod->name),
                                     .subresource = TT_STR("status"),
                                     .body = tt_buf_view(&body),
@@ -150,7 +150,7 @@ void sync_delete_object(struct sync_pod *sp)
                         "{\"gracePeriodSeconds\":0,\"preconditions\":{\"uid\":\"%s\"}}", sp->uid);
     const struct request request = {.method = "DELETE",
                                     .resource = &request_pods,
-                                    .namespace_ = tt_str_c(sp->pod->namespace_),
+                                    .namespace = tt_str_c(sp->pod->namespace),
                                     .name = tt_str_c(sp->pod->name),
                                     .body = tt_str(body, (size_t)size),
                                     .done = delete_done,

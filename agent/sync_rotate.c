@@ -54,7 +54,7 @@ static void rotate(struct sync *sync, const struct sync_pod *sp,
     char path[PATH_SIZE];
     char old[PATH_SIZE + 2];
     struct stat st;
-    if (volumes_log_path(sync->root, sp->pod->namespace_, sp->pod->name, sp->pod->uid, directory,
+    if (volumes_log_path(sync->root, sp->pod->namespace, sp->pod->name, sp->pod->uid, directory,
                          NULL) != TT_OK) {
         return;
     }

@@ -40,11 +40,11 @@ static void log_step(const struct step *step, enum tt_log_level level, const cha
     const char *container =
         pod != NULL && index < pod->container_count ? pod->containers[index].name : "";
     if (err != NULL) {
-        TT_LOG(level, "sync", text, TT_F_C("namespace", pod ? pod->namespace_ : ""),
+        TT_LOG(level, "sync", text, TT_F_C("namespace", pod ? pod->namespace : ""),
                TT_F_C("name", pod ? pod->name : step->sp->uid), TT_F_C("container", container),
                TT_F_C("verb", plan_verb_name(step->action.verb)), TT_F_ERR(err));
     } else {
-        TT_LOG(level, "sync", text, TT_F_C("namespace", pod ? pod->namespace_ : ""),
+        TT_LOG(level, "sync", text, TT_F_C("namespace", pod ? pod->namespace : ""),
                TT_F_C("name", pod ? pod->name : step->sp->uid), TT_F_C("container", container),
                TT_F_C("verb", plan_verb_name(step->action.verb)));
     }
@@ -151,7 +151,7 @@ static void start_container(struct step *step)
         r = volumes_mounts(sync->root, &context, step->arena, &step->container, &err);
     }
     if (r == TT_OK) {
-        r = volumes_log_path(sync->root, step->pod->namespace_, step->pod->name, step->pod->uid,
+        r = volumes_log_path(sync->root, step->pod->namespace, step->pod->name, step->pod->uid,
                              step->log_directory, &err);
     }
     if (r != TT_OK) {
@@ -231,7 +231,7 @@ static void begin_prepare(struct step *step)
     sp->has_files = true;
     int r = volumes_prepare(sp->sync->root, &context, &err);
     if (r == TT_OK) {
-        r = volumes_log_path(sp->sync->root, step->pod->namespace_, step->pod->name, step->pod->uid,
+        r = volumes_log_path(sp->sync->root, step->pod->namespace, step->pod->name, step->pod->uid,
                              step->log_directory, &err);
     }
     if (r != TT_OK) {
@@ -267,7 +267,7 @@ static void remove_log(const struct step *step)
     char log[CRI_LOG_PATH_SIZE];
     const struct pod *pod = step->pod;
     if (pod == NULL || step->action.index >= pod->container_count ||
-        volumes_log_path(step->sp->sync->root, pod->namespace_, pod->name, pod->uid, directory,
+        volumes_log_path(step->sp->sync->root, pod->namespace, pod->name, pod->uid, directory,
                          NULL) != TT_OK) {
         return;
     }

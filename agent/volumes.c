@@ -164,7 +164,7 @@ static int add_object(struct collector *collector, yyjson_val *source, const cha
     yyjson_val *object = NULL;
     bool optional = yyjson_is_true(yyjson_obj_get(source, "optional"));
     enum ref_state state =
-        refs.get(refs.ctx, is_secret, tt_str_c(collector->context->pod->namespace_), name, &object);
+        refs.get(refs.ctx, is_secret, tt_str_c(collector->context->pod->namespace), name, &object);
     const char *kind = is_secret ? "secret" : "configmap";
     if (state == REF_UNKNOWN) {
         return TT_FAIL(err, TT_EBUSY, "%s \"%.*s\" is not known yet", kind, TT_STR_ARG(name));
@@ -364,7 +364,7 @@ int volumes_prepare(const char *root, const struct env_context *context, struct 
     }
     for (size_t i = 0; r == TT_OK && i < pod->container_count; i++) {
         char logs[VOLUMES_PATH_SIZE];
-        r = volumes_log_path(root, pod->namespace_, pod->name, pod->uid, path, err);
+        r = volumes_log_path(root, pod->namespace, pod->name, pod->uid, path, err);
         if (r == TT_OK) {
             r = format(logs, err, "%s/%s", path, pod->containers[i].name);
         }

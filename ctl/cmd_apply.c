@@ -163,7 +163,7 @@ static int apply_once(struct apply *apply, struct subject *subject, struct tt_er
 static int find_namespace(const struct apply *apply, struct subject *subject, struct tt_err *err)
 {
     struct tt_str own = ctl_object_str(subject->object, "metadata.namespace");
-    struct tt_str given = tt_str_c(apply->common.namespace_);
+    struct tt_str given = tt_str_c(apply->common.namespace);
     if (!subject->resource->namespaced) {
         subject->ns = TT_STR("");
         return TT_OK;

@@ -18,7 +18,7 @@ enum { FILE_MODE = 0600, CONFIG_SIZE_MAX = 1 << 20 };
 struct kubeconfig {
     struct tt_option_values servers;
     const char *ca, *cert, *key; /* files */
-    const char *namespace_;
+    const char *namespace;
     const char *out; /* NULL: standard output */
     bool embed;
 };
@@ -93,7 +93,7 @@ static int write_config(struct tt_buf *buf, const struct kubeconfig *config, str
     tt_buf_printf(buf,
                   "contexts:\n- name: \"%s\"\n  context:\n    cluster: \"%s\"\n    user: \"%s\"\n"
                   "    namespace: \"%s\"\ncurrent-context: \"%s\"\n",
-                  cluster, cluster, user, config->namespace_, cluster);
+                  cluster, cluster, user, config->namespace, cluster);
     if (r == TT_OK && !tt_buf_ok(buf)) {
         return TT_FAIL(err, TT_ETOOLARGE, "the kubeconfig");
     }
@@ -127,14 +127,14 @@ static int normalise_servers(struct kubeconfig *config, struct tt_arena *arena, 
 
 static int run_kubeconfig(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct kubeconfig config = {.namespace_ = "default"};
+    struct kubeconfig config = {.namespace = "default"};
     const struct tt_option options[] = {
         {"server", 's', TT_OPTION_LIST, &config.servers, "URL",
          "a server's https://HOST:PORT; again for each further one"},
         {"ca", 0, TT_OPTION_STRING, &config.ca, "FILE", "the cluster's authority (ca.crt)"},
         {"cert", 0, TT_OPTION_STRING, &config.cert, "FILE", "your certificate"},
         {"key", 0, TT_OPTION_STRING, &config.key, "FILE", "your private key"},
-        {"namespace", 'n', TT_OPTION_STRING, &config.namespace_, "NAME", "default namespace"},
+        {"namespace", 'n', TT_OPTION_STRING, &config.namespace, "NAME", "default namespace"},
         {"embed", 0, TT_OPTION_FLAG, &config.embed, NULL,
          "put the files' contents in, so that it can be moved"},
         {"output", 'o', TT_OPTION_STRING, &config.out, "FILE",

@@ -12,7 +12,7 @@ enum { TIMEOUT_MS_DEFAULT = 30000 };
 struct ctl_session {
     struct tt_kubeconfig *kubeconfig;
     struct tt_api_blocking *client;
-    char *namespace_;
+    char *namespace;
 };
 
 static int connect_with(struct ctl_session *session, const struct ctl_common *common,
@@ -34,8 +34,8 @@ static int load(const struct ctl_common *common, struct ctl_session *session, st
                        "no usable kubeconfig (give --kubeconfig FILE, or make one with tuttictl "
                        "kubeconfig)");
     }
-    session->namespace_ = tt_xstrdup(common->namespace_ != NULL ? common->namespace_
-                                                                : session->kubeconfig->namespace);
+    session->namespace =
+        tt_xstrdup(common->namespace != NULL ? common->namespace : session->kubeconfig->namespace);
     return TT_OK;
 }
 
@@ -79,13 +79,13 @@ void ctl_session_free(struct ctl_session *session)
     }
     tt_api_blocking_free(session->client);
     tt_kubeconfig_free(session->kubeconfig);
-    tt_free(session->namespace_);
+    tt_free(session->namespace);
     tt_free(session);
 }
 
 struct tt_str ctl_session_namespace(const struct ctl_session *session)
 {
-    return tt_str_c(session->namespace_);
+    return tt_str_c(session->namespace);
 }
 
 const struct tt_kubeconfig *ctl_session_kubeconfig(const struct ctl_session *session)
@@ -132,9 +132,10 @@ static int explain(const struct ctl_session *session, int r, struct tt_err *err)
                        first->host, first->port);
     }
     if (r == TT_ETLS || r == TT_EUNAUTHORIZED) {
-        return TT_WRAP(err, r,
-                       "%s:%u does not accept these credentials (expired or revoked? see tuttictl pki)",
-                       first->host, first->port);
+        return TT_WRAP(
+            err, r,
+            "%s:%u does not accept these credentials (expired or revoked? see tuttictl pki)",
+            first->host, first->port);
     }
     return r;
 }

@@ -16,7 +16,7 @@
 struct ctl_common {
     const char *kubeconfig; /* NULL: $KUBECONFIG, else ~/.kube/config */
     const char *context;    /* NULL: current-context */
-    const char *namespace_; /* NULL: that of the context */
+    const char *namespace;  /* NULL: that of the context */
     uint64_t timeout_s;     /* of one request; 0: 30 */
 };
 enum { CTL_COMMON_OPTION_COUNT = 4 };
@@ -25,8 +25,8 @@ enum { CTL_COMMON_OPTION_COUNT = 4 };
      &(c)->kubeconfig, "FILE", "which cluster, who you are [$KUBECONFIG, ~/.kube/config]"},        \
         {"context",     0,      TT_OPTION_STRING,                                                  \
          &(c)->context, "NAME", "context of the kubeconfig [its current-context]"},                \
-        {"namespace",      'n',    TT_OPTION_STRING,                                               \
-         &(c)->namespace_, "NAME", "namespace [that of the context]"},                             \
+        {"namespace",     'n',    TT_OPTION_STRING,                                                \
+         &(c)->namespace, "NAME", "namespace [that of the context]"},                              \
     {                                                                                              \
         "request-timeout", 0, TT_OPTION_U64, &(c)->timeout_s, "SECONDS",                           \
             "give up on a request after [30]"                                                      \

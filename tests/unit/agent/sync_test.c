@@ -116,7 +116,7 @@ static struct rt_snapshot *sim_picture(const struct sim *sim)
                                     .ready = thing->is_up,
                                     .ip = "",
                                     .name = "",
-                                    .namespace_ = ""};
+                                    .namespace = ""};
             continue;
         }
         snapshot->containers[snapshot->container_count++] =
