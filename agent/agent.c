@@ -83,20 +83,26 @@ static int check_identity(const struct agent *agent, struct tt_err *err)
     return TT_OK;
 }
 
+/* Returns whether there was something new, and it is used now. */
+static bool reload_context(struct tt_tls_context *context)
+{
+    struct tt_err err;
+    bool changed = false;
+    tt_err_init(&err);
+    if (tt_tls_context_reload(context, &changed, &err) != TT_OK) {
+        TT_LOG(TT_LOG_WARN, "agent", "new certificates cannot be used, the old ones stay",
+               TT_F_ERR(&err));
+        return false;
+    }
+    return changed;
+}
+
 static void reload(struct agent *agent)
 {
-    struct tt_tls_context *contexts[] = {agent->client_tls, agent->server_tls};
-    for (size_t i = 0; i < sizeof contexts / sizeof contexts[0]; i++) {
-        struct tt_err err;
-        bool changed = false;
-        tt_err_init(&err);
-        if (tt_tls_context_reload(contexts[i], &changed, &err) != TT_OK) {
-            TT_LOG(TT_LOG_WARN, "agent", "new certificates cannot be used, the old ones stay",
-                   TT_F_ERR(&err));
-        } else if (changed && i == 0) {
-            TT_LOG(TT_LOG_INFO, "agent", "certificates were reloaded");
-        }
+    if (reload_context(agent->client_tls)) {
+        TT_LOG(TT_LOG_INFO, "agent", "certificates were reloaded");
     }
+    (void)reload_context(agent->server_tls); /* of the same files: said above */
 }
 
 /* ---- events of the parts ---- */
