@@ -84,7 +84,6 @@ static void io_read_done(void *ctx, struct tt_read_op *op)
     reply(ctx, op->reply, &op->msg);
 }
 
-
 /* The node's other outputs. */
 
 static void io_send(void *ctx, uint64_t peer_id, struct tt_bytes *frame, bool bulk)
