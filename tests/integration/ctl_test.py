@@ -168,7 +168,8 @@ def check_looking(ctl):
         "configmap/one", "deployment.apps/web",
     ]  # fmt: skip
     assert ctl.json("get", "pods", "-n", "shop", "-l", "app=none")["items"] == []
-    pods = wait_for("a pod", lambda: ctl.json("get", "pods", "-n", "shop", "-l", "app=web")["items"])
+    pods = wait_for("a pod",
+                    lambda: ctl.json("get", "pods", "-n", "shop", "-l", "app=web")["items"])
     assert pods[0]["metadata"]["namespace"] == "shop"
     out = ctl.ok("describe", "deploy/web", "-n", "shop")
     assert "Name:          web" in out and "Events:" in out, out
