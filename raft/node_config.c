@@ -77,9 +77,9 @@ void node_config_fini(struct tt_node *node)
     node->config_committed.bytes = NULL;
 }
 
-void node_config_commit(struct tt_node *node)
+void node_config_commit(struct tt_node *node, uint64_t index)
 {
-    while (node->config_count > 0 && node->configs[0].index <= node->commit_index) {
+    while (node->config_count > 0 && node->configs[0].index <= index) {
         tt_bytes_unref(node->config_committed.bytes);
         node->config_committed = node->configs[0];
         node->config_count--;

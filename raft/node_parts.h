@@ -37,7 +37,8 @@ void node_log_fini(struct tt_node *node);
 void node_config_push(struct tt_node *node, uint64_t index, struct tt_bytes *bytes);
 void node_config_truncate(struct tt_node *node, uint64_t from_index);
 void node_config_set(struct tt_node *node, uint64_t index, struct tt_bytes *bytes);
-void node_config_commit(struct tt_node *node); /* feeds RAFT_CONFIGURATION */
+/* Those up to `index` are committed: feeds RAFT_CONFIGURATION. */
+void node_config_commit(struct tt_node *node, uint64_t index);
 void node_config_fini(struct tt_node *node);
 /* node_send.c */
 void node_send(struct tt_node *node, uint64_t peer_id, Tt__Peer__Message *message);

@@ -60,6 +60,33 @@ static bool feed_part(struct tt_node *node, uint64_t peer_id, const Tt__Peer__Ap
     return fed && node->last_index >= wire->prev_log_index + to;
 }
 
+/* Term of an entry of the core's log, or of its snapshot; 0 = it has none there. */
+static uint64_t term_at(const struct raft_trail *trail, uint64_t index)
+{
+    for (unsigned i = trail->front; index > trail->offset && i != trail->back;
+         i = (i + 1) % trail->size) {
+        if (index <= trail->records[i].index) {
+            return trail->records[i].term;
+        }
+    }
+    return index == trail->snapshot.index ? trail->snapshot.term : 0;
+}
+
+/* Before a configuration is fed: where our log is the leader's up to it, an earlier configuration
+ * in it is committed, whatever the commit index says; nobody may append one before. The core has
+ * room for one that is not: told too late, it falls back to the one before both when the newer one
+ * is truncated (run). */
+static void settle_configs(struct tt_node *node, const Tt__Peer__AppendEntries *wire, size_t from)
+{
+    uint64_t prev_index = wire->prev_log_index + from;
+    uint64_t prev_term = from > 0 ? wire->entries[from - 1]->term : wire->prev_log_term;
+    if (from < wire->n_entries && wire->entries[from]->type == RAFT_CHANGE &&
+        node->config_count > 0 && wire->term >= raft_current_term(&node->raft) && prev_index > 0 &&
+        term_at(&node->raft.trail, prev_index) == prev_term) {
+        node_config_commit(node, prev_index);
+    }
+}
+
 /* All of the message lies within what is applied: say so. */
 static void feed_known(struct tt_node *node, uint64_t peer_id, const Tt__Peer__AppendEntries *wire)
 {
@@ -90,7 +117,8 @@ static void receive_append_entries(struct tt_node *node, uint64_t peer_id,
                (wire->entries[to]->type != RAFT_CHANGE || NODE_FAULT(node, split_not_at_change))) {
             to++;
         }
-        if (!feed_part(node, peer_id, wire, from, to)) {
+        settle_configs(node, wire, from);
+        if (!node_alive(node) || !feed_part(node, peer_id, wire, from, to)) {
             return;
         }
         from = to;

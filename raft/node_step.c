@@ -22,7 +22,7 @@ static void on_commit(struct tt_node *node)
     if (commit > node->commit_index) {
         node->commit_index = commit;
     }
-    node_config_commit(node);
+    node_config_commit(node, node->commit_index);
 }
 
 static void on_update(struct tt_node *node, const struct raft_update *update)
