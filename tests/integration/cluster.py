@@ -8,6 +8,7 @@ The programs are $TUTTI_BUILD/tuttid and tuttictl, else those of build/, else of
 relay=True the servers reach each other through relay.py, which can cut them off from each other.
 Every wait is for a condition and has a limit; every process ends with the test, however it ends.
 """
+import glob
 import http.client
 import json
 import os
@@ -222,8 +223,17 @@ class Server:
         return self.wait_end()
 
     def pause(self):
+        """Stops it; returns when every thread of it stands still."""
         self.process.send_signal(signal.SIGSTOP)
         self.paused = True
+        wait_for(f"{self.name} stands still", self.is_still, 10, 0.001)
+
+    def is_still(self):
+        for path in glob.glob(f"/proc/{self.pid}/task/*/stat"):
+            with open(path, encoding="ascii") as handle:
+                if handle.read().rpartition(")")[2].split()[0] != "T":
+                    return False
+        return True
 
     def resume(self):
         if self.paused:
