@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""Who may do what, against real servers; what is cut off; what is never written in the clear.
+
+Usage: security_test.py [--seed N] [unittest arguments]
+"""
+import base64
+import concurrent.futures
+import glob
+import http.client
+import json
+import os
+import random
+import secrets
+import ssl
+import subprocess
+import threading
+import time
+import unittest
+
+from cluster import Client, Cluster, Settings, run_tests, wait_for
+from workload import PATH, configmap
+
+SECRETS = "/api/v1/namespaces/default/secrets"
+PODS = "/api/v1/namespaces/default/pods"
+REVOKE_S = 5
+
+
+def secret(name, **values):
+    data = {k: base64.b64encode(v.encode()).decode() for k, v in values.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+
+
+def pod(name, node, secret_name):
+    return {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {
+            "nodeName": node,
+            "containers": [{"name": "c", "image": "busybox", "envFrom": [
+                {"secretRef": {"name": secret_name}}]}],
+        },
+    }  # fmt: skip
+
+
+def openssl(*args, stdin=None):
+    done = subprocess.run(["openssl", *args], capture_output=True, timeout=30, input=stdin)
+    if done.returncode != 0:
+        raise RuntimeError(f"openssl {args}: {done.stderr.decode()}")
+    return done.stdout.decode()
+
+
+class SecurityTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.rng = random.Random(Settings.seed)
+        cls.cluster = Cluster().__enter__()
+        for role, name, *options in (
+            ("user", "nobody"), ("user", "reader", "--groups", "tutti:readers"),
+            ("user", "leaver", "--groups", "tutti:readers"),
+            ("agent", "n1"), ("agent", "n2"),
+        ):  # fmt: skip
+            cls.cluster.issue(role, name, *options)
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            for server in cls.cluster.running():
+                assert server.stop() == 0, server.tail()
+        finally:
+            cls.cluster.__exit__(None)
+
+    def call(self, user, method, path, body=None, server="s1"):
+        with self.cluster.client(server, user) as client:
+            return client.call(method, path, body)
+
+    def code(self, *args, **kwargs):
+        return self.call(*args, **kwargs).code
+
+    def must(self, *args, **kwargs):
+        answer = self.call(*args, **kwargs)
+        self.assertIn(answer.code, (200, 201), answer.text)
+        return answer
+
+
+class Identities(SecurityTest):
+    def refused(self, certificate, key, ca=None):
+        """A connection with that certificate gets no answer but a refusal."""
+        context = ssl.create_default_context(cafile=f"{self.cluster.pki}/ca.crt")
+        context.load_cert_chain(certificate, key)
+        with Client(self.cluster.servers["s1"].api_port, context) as client:
+            try:
+                self.assertEqual(client.call("GET", "/healthz").code, 401)
+            except (OSError, http.client.HTTPException):
+                pass  # the handshake failed: right as well
+
+    def test_no_certificate(self):
+        self.assertEqual(self.code("", "GET", "/healthz"), 200)
+        for path in (PATH, SECRETS, "/tutti/v1/cluster", "/metrics", "/version"):
+            self.assertEqual(self.code("", "GET", path), 401, path)
+        self.assertEqual(self.code("", "POST", PATH, configmap("x", "1")), 401)
+
+    def test_certificate_of_another_authority(self):
+        other = f"{self.cluster.dir}/other"
+        self.cluster.ctl("pki", "init", "--dir", other, "--cluster", "tutti-test")
+        self.cluster.issue("user", "admin", "--groups", "tutti:admins", pki=other)
+        self.refused(f"{other}/admin.crt", f"{other}/admin.key")
+
+    def test_expired_certificate(self):
+        work = f"{self.cluster.dir}/expired"
+        os.mkdir(work)
+        open(f"{work}/index", "w", encoding="ascii").close()
+        with open(f"{work}/config", "w", encoding="ascii") as handle:
+            handle.write(
+                f"[ca]\ndefault_ca=own\n[own]\ndatabase={work}/index\nnew_certs_dir={work}\n"
+                f"rand_serial=yes\ndefault_md=sha256\npolicy=any\nx509_extensions=ext\n"
+                f"[any]\ncommonName=supplied\n[ext]\nkeyUsage=critical,digitalSignature\n"
+                f"extendedKeyUsage=clientAuth\nsubjectAltName=URI:spiffe://tutti-test/user/admin\n"
+            )
+        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-subj", "/CN=admin", "-keyout", f"{work}/key", "-out", f"{work}/csr")  # fmt: skip
+        sign = ["ca", "-batch", "-notext", "-config", f"{work}/config", "-in", f"{work}/csr",
+                "-cert", f"{self.cluster.pki}/ca.crt", "-keyfile", f"{self.cluster.pki}/ca.key"]  # fmt: skip
+        openssl(*sign, "-startdate", "20200101000000Z", "-enddate", "20200102000000Z",
+                "-out", f"{work}/crt")  # fmt: skip
+        self.refused(f"{work}/crt", f"{work}/key")
+
+    def test_user_without_groups(self):
+        for method, path in (("GET", PATH), ("GET", SECRETS), ("GET", "/tutti/v1/cluster"),
+                             ("POST", "/tutti/v1/tokens"), ("POST", "/tutti/v1/cluster/remove"),
+                             ("GET", "/tutti/v1/cluster/backup")):  # fmt: skip
+            self.assertEqual(self.code("nobody", method, path), 403, path)
+
+    def test_reader_reads_but_no_secrets_and_writes_nothing(self):
+        self.must("admin", "POST", SECRETS, secret("hidden", a="b"))
+        self.assertEqual(self.code("reader", "GET", PATH), 200)
+        self.assertEqual(self.code("reader", "GET", f"{SECRETS}/hidden"), 403)
+        self.assertEqual(self.code("reader", "GET", SECRETS), 403)
+        self.assertEqual(self.code("reader", "POST", PATH, configmap("no", "1")), 403)
+        self.assertEqual(self.code("reader", "POST", "/tutti/v1/cluster/remove", {"name": "s1"}), 403)
+        self.assertEqual(self.code("reader", "GET", "/tutti/v1/cluster/backup"), 403)
+
+
+class Agents(SecurityTest):
+    def test_an_agent_sees_its_own_pods_and_their_secrets_only(self):
+        for node in ("n1", "n2"):
+            # Pods of a node that is not there are removed at once.
+            item = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}}
+            self.must("admin", "POST", "/api/v1/nodes", item)
+            self.must("admin", "POST", SECRETS, secret(f"of-{node}", a=node))
+            self.must("admin", "POST", PODS, pod(f"on-{node}", node, f"of-{node}"))
+        for server in self.cluster.servers:
+            answer = self.call("n1", "GET", f"{SECRETS}/of-n1", server=server)
+            self.assertEqual(answer.code, 200, f"{server}: {answer.text}")
+            self.assertEqual(self.code("n1", "GET", f"{PODS}/on-n1", server=server), 200)
+            self.assertEqual(self.code("n1", "GET", f"{SECRETS}/of-n2", server=server), 403)
+            self.assertEqual(self.code("n1", "GET", f"{PODS}/on-n2", server=server), 403)
+        self.assertEqual(self.code("n1", "GET", SECRETS), 403)
+        self.assertEqual(self.code("n1", "DELETE", f"{PODS}/on-n2"), 403)
+        foreign = self.must("admin", "GET", f"{PODS}/on-n2").json
+        foreign["status"] = {"phase": "Failed"}
+        self.assertEqual(self.code("n1", "PUT", f"{PODS}/on-n2/status", foreign), 403)
+        self.assertEqual(self.code("n1", "POST", PODS, pod("forged", "n1", "of-n2")), 403)
+        self.assertEqual(self.code("n1", "POST", "/tutti/v1/tokens", {"role": "agent"}), 403)
+        # A pod that goes takes the right to its secret along.
+        self.must("admin", "DELETE", f"{PODS}/on-n1?gracePeriodSeconds=0")
+        for server in self.cluster.servers:
+            self.assertEqual(self.code("n1", "GET", f"{SECRETS}/of-n1", server=server), 403)
+
+
+class Revocation(SecurityTest):
+    def test_revocation_cuts_an_open_watch(self):
+        text = openssl("x509", "-noout", "-serial", "-in", f"{self.cluster.pki}/leaver.crt")
+        serial = text.strip().partition("=")[2].lower()
+        revision = self.must("admin", "GET", f"{PATH}?limit=1").revision
+        client = self.cluster.client("s2", "leaver", timeout_s=30)
+        connection = client.open()
+        connection.request("GET", f"{PATH}?watch=1&allowWatchBookmarks=1&resourceVersion={revision}")
+        response = connection.getresponse()
+        self.assertEqual(response.status, 200)
+        self.assertTrue(response.readline())  # a bookmark: it is open
+        ended = []
+
+        def follow():
+            try:
+                while response.readline().endswith(b"\n"):
+                    pass
+            except (OSError, http.client.HTTPException):
+                pass
+            ended.append(time.monotonic())
+
+        follower = threading.Thread(target=follow)
+        follower.start()
+        began = time.monotonic()
+        self.must("admin", "POST", "/tutti/v1/certificates/revoked", {"serial": serial}, server="s1")
+        follower.join(30)
+        connection.close()
+        print(f"  cut after {(ended[0] - began) * 1000:.0f} ms", flush=True)
+        self.assertLess(ended[0] - began, REVOKE_S)
+        for server in self.cluster.servers:
+            wait_for("no new connection", lambda s=server: self.is_refused(s), REVOKE_S)
+
+    def is_refused(self, server):
+        try:
+            return self.code("leaver", "GET", PATH, server=server) == 401
+        except (OSError, http.client.HTTPException):
+            return True
+
+
+class Tokens(SecurityTest):
+    def request(self, name):
+        key = f"{self.cluster.dir}/{name}.key"
+        return openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                       "-nodes", "-subj", f"/CN={name}", "-keyout", key)  # fmt: skip
+
+    def token(self, **options):
+        return self.must("admin", "POST", "/tutti/v1/tokens", options).json["token"]
+
+    def test_a_token_works_once_even_on_all_servers_at_a_time(self):
+        token = self.token(role="agent", name="n9")
+        body = {"token": token, "csr": self.request("n9"), "name": "n9"}
+        with concurrent.futures.ThreadPoolExecutor(9) as pool:
+            codes = list(pool.map(
+                lambda i: self.code("", "POST", "/tutti/v1/join", body, server=f"s{i % 3 + 1}"),
+                range(9)))  # fmt: skip
+        self.assertEqual(sorted(codes), [201] + [401] * 8)
+        self.assertEqual(self.code("", "POST", "/tutti/v1/join", body), 401)
+
+    def test_a_token_is_for_its_role_and_name(self):
+        token = self.token(role="agent", name="n8")
+        body = {"token": token, "csr": self.request("n7"), "name": "n7"}
+        self.assertEqual(self.code("", "POST", "/tutti/v1/join", body), 401)
+        body = {"token": token + "x", "csr": self.request("n8"), "name": "n8"}
+        self.assertEqual(self.code("", "POST", "/tutti/v1/join", body), 401)
+
+    def test_an_expired_token(self):
+        token = self.token(role="agent", name="n6", ttlSeconds=1)
+        csr = self.request("n6")
+        time.sleep(1.2)
+        body = {"token": token, "csr": csr, "name": "n6"}
+        self.assertEqual(self.code("", "POST", "/tutti/v1/join", body), 401)
+
+
+class Canaries(SecurityTest):
+    def holds(self, text):
+        """Files of the servers (data and logs) that hold the text."""
+        found = []
+        for path in glob.glob(f"{self.cluster.dir}/s?/**", recursive=True):
+            if os.path.isfile(path):
+                with open(path, "rb") as handle:
+                    if text.encode() in handle.read():
+                        found.append(path)
+        return found
+
+    def test_secrets_are_nowhere_in_the_clear(self):
+        hidden = secrets.token_hex(24)
+        plain = secrets.token_hex(24)
+        encoded = base64.b64encode(hidden.encode()).decode()
+        self.must("admin", "POST", PATH, configmap("plain", plain))
+        self.must("admin", "POST", SECRETS, secret("canary", value=hidden))
+        self.must("admin", "PUT", f"{SECRETS}/canary", secret("canary", value=hidden, b="c"))
+        # Refused ones must not leak either.
+        self.assertEqual(self.code("admin", "POST", SECRETS, secret("canary", value=hidden)), 409)
+        bad = secret("bad", value="x")
+        bad["data"]["value"] = hidden + "!"
+        self.assertEqual(self.code("admin", "POST", SECRETS, bad), 400)
+        token = self.must("admin", "POST", "/tutti/v1/tokens", {"role": "agent", "name": "n5"}).json["token"]
+        self.cluster.wait_equal()
+        for server in self.cluster.servers:
+            self.must("admin", "POST", "/tutti/v1/cluster/snapshot", server=server)
+        self.assertEqual(len(self.holds(plain)), 3, "the search does not find what is there")
+        with open(f"{self.cluster.pki}/ca.key", encoding="ascii") as handle:
+            key = handle.read().splitlines()[1]
+        with open(f"{self.cluster.pki}/seal.key", "rb") as handle:
+            seal = handle.read().hex()
+        for text in (hidden, encoded, encoded.rstrip("=")[:-1], token, token.rpartition(".")[2], key, seal):
+            self.assertEqual(self.holds(text), [], "found in the clear")
+        for server in self.cluster.running():
+            for name in ("cmdline", "environ"):
+                with open(f"/proc/{server.pid}/{name}", "rb") as handle:
+                    self.assertNotIn(hidden.encode(), handle.read())
+        answer = self.must("admin", "GET", f"{SECRETS}/canary").json
+        self.assertEqual(answer["data"]["value"], encoded)
+        self.assertNotIn(hidden, json.dumps(self.must("admin", "GET", "/tutti/v1/cluster").json))
+
+
+if __name__ == "__main__":
+    run_tests(__doc__)
