@@ -179,7 +179,7 @@ static void print_facts(const char *path, const struct ctl_stream_facts *facts, 
 
 static int run_backup(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct ctl_common common = {NULL};
+    struct ctl_common common = {.kubeconfig = NULL};
     struct backup backup = {.fd = -1};
     const struct tt_option options[] = {CTL_COMMON_OPTIONS(&common)};
     struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT, argc, argv, {NULL}, 0, false};

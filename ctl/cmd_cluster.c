@@ -63,7 +63,7 @@ static void print_head(yyjson_val *root)
 
 static int run_status(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct ctl_common common = {NULL};
+    struct ctl_common common = {.kubeconfig = NULL};
     const char *output = NULL;
     const struct tt_option options[] = {
         CTL_COMMON_OPTIONS(&common),

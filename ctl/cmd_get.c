@@ -412,7 +412,7 @@ static void print_resources(const struct ctl_resources *resources)
 
 static int run_resources(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct ctl_common common = {NULL};
+    struct ctl_common common = {.kubeconfig = NULL};
     const struct tt_option options[] = {CTL_COMMON_OPTIONS(&common)};
     struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT, argc, argv, {NULL}, 0, false};
     int r = ctl_parse(&args, err);

@@ -33,7 +33,7 @@ static int post(const struct ctl_common *common, const char *path, struct tt_str
 
 static int run_token(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct ctl_common common = {NULL};
+    struct ctl_common common = {.kubeconfig = NULL};
     const char *name = NULL;
     const char *output = NULL;
     uint64_t ttl_s = TTL_S_DEFAULT;
@@ -206,7 +206,7 @@ static int find_serial(const char *word, char out[64], struct tt_err *err)
 
 static int run_revoke(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct ctl_common common = {NULL};
+    struct ctl_common common = {.kubeconfig = NULL};
     const struct tt_option options[] = {CTL_COMMON_OPTIONS(&common)};
     struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT, argc, argv, {NULL}, 0, false};
     int r = ctl_parse(&args, err);

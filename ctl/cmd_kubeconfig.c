@@ -191,7 +191,7 @@ static void write_version_json(struct tt_buf *buf, const struct ctl_answer *answ
 
 static int run_version(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct ctl_common common = {NULL};
+    struct ctl_common common = {.kubeconfig = NULL};
     bool client_only = false;
     const char *output = NULL;
     const struct tt_option options[] = {
