@@ -24,7 +24,7 @@ packages_of() {
         echo openssl curl containerd runc umoci busybox-static
         ;;
     test)
-        echo python3 procps
+        echo python3 procps openssl strace
         command -v kubectl >/dev/null || echo kubectl
         ;;
     bench)
