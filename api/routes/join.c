@@ -333,7 +333,10 @@ int api_handle_join(struct api_request *rq, struct tt_err *err)
     }
     yyjson_mut_val *root = NULL;
     struct join_op *op = tt_arena_alloc(rq->arena, sizeof *op);
-    int r = op ? parse_body(rq, &root, err) : api_no_memory(err);
+    if (!op) {
+        return api_no_memory(err);
+    }
+    int r = parse_body(rq, &root, err);
     if (r) {
         return r;
     }

@@ -2,7 +2,12 @@
  * (the smallest key behind another one), so that lengths, not terminators, bound it. */
 #include "api/routes/list_token.h"
 
-enum { TOKEN_SIZE_MAX = 2048 };
+#include <stdio.h>
+
+enum {
+    TOKEN_SIZE_MAX = 2048,
+    HEAD_SIZE_MAX = 32, /* version and revision, before the key */
+};
 
 static int bad_token(struct tt_err *err)
 {
@@ -15,17 +20,14 @@ int api_list_token_encode(struct tt_arena *arena, const struct api_list_token *t
 {
     TT_ASSERT(tt_str_starts(token->key, prefix));
     struct tt_str rest = tt_str_skip(token->key, prefix.len);
-    char *plain = tt_arena_alloc(arena, rest.len + 32);
-    char *text = tt_arena_alloc(arena, tt_base64_encoded_size(rest.len + 32) + 1);
+    char *plain = tt_arena_alloc(arena, HEAD_SIZE_MAX + rest.len);
+    char *text = tt_arena_alloc(arena, tt_base64_encoded_size(HEAD_SIZE_MAX + rest.len) + 1);
     if (!plain || !text) {
         return TT_FAIL(err, TT_ETOOLARGE, "the continue token is too large");
     }
-    char *head = tt_arena_printf(arena, "1 %llu ", (unsigned long long)token->revision);
-    if (!head) {
-        return TT_FAIL(err, TT_ETOOLARGE, "the continue token is too large");
-    }
-    size_t head_size = strlen(head);
-    memcpy(plain, head, head_size);
+    int written = snprintf(plain, HEAD_SIZE_MAX, "1 %llu ", (unsigned long long)token->revision);
+    TT_ASSERT(written > 0 && written < HEAD_SIZE_MAX);
+    size_t head_size = (size_t)written;
     if (rest.len > 0) {
         memcpy(plain + head_size, rest.ptr, rest.len);
     }

@@ -381,7 +381,7 @@ static int log_from(struct api_request *rq, struct tt_version *version, struct t
         return api_not_found(rq, rq->path.name, err);
     }
     yyjson_doc *doc = NULL;
-    struct tt_str container;
+    struct tt_str container = TT_STR_NONE;
     int r = tt_json_read(rq->arena, item->value.bytes, &doc, err);
     yyjson_val *pod = r ? NULL : yyjson_doc_get_root(doc);
     if (r == TT_OK) {
