@@ -135,6 +135,14 @@ static int link_to(const char *directory, const char *name, const char *target, 
     return TT_OK;
 }
 
+bool project_is_there(const char *directory)
+{
+    char link[PATH_SIZE];
+    char target[LINK_SIZE];
+    return path_of(link, NULL, directory, DATA_LINK) == TT_OK &&
+           readlink(link, target, sizeof target) > 0;
+}
+
 /* The first part of each path is a link at the top. */
 static int link_top(const char *directory, const struct project_file *files, size_t count,
                     struct tt_err *err)

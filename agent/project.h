@@ -17,6 +17,8 @@ struct project_file {
 /* Makes `directory` hold exactly these files; does nothing when it does already. */
 int project_commit(const char *directory, const struct project_file *files, size_t count,
                    struct tt_err *err) TT_MUST_USE;
+/* It holds some content. */
+bool project_is_there(const char *directory);
 /* Relative, without empty, "." or ".." parts. */
 bool project_path_valid(const char *path);
 

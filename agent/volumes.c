@@ -296,6 +296,9 @@ static int prepare_projected(const char *directory, const struct env_context *co
     } else {
         r = add_downward(&collector, yyjson_obj_get(part, "items"), err);
     }
+    if (r == TT_EBUSY && project_is_there(directory)) {
+        return TT_OK; /* the servers are away: what was known last serves on */
+    }
     return r != TT_OK ? r : project_commit(directory, collector.files, collector.count, err);
 }
 

@@ -97,7 +97,8 @@ containerd_clear() {
 containerd_shims() {
     local proc
     for proc in /proc/[0-9]*; do
-        if tr '\0' ' ' <"$proc/cmdline" 2>/dev/null | grep -q "containerd-shim.* $1/c.sock "; then
+        if { tr '\0' ' ' <"$proc/cmdline"; } 2>/dev/null |
+            grep -q "containerd-shim.* $1/c.sock "; then
             printf '%s\n' "${proc#/proc/}"
         fi
     done

@@ -139,7 +139,9 @@ static void volumes_change_as_a_whole(void **state)
     struct tt_buf text;
     assert_non_null(mkdtemp(directory));
     const struct project_file first[] = {{"a", TT_STR("1"), 0644}, {"d/b", TT_STR("2"), 0600}};
+    assert_false(project_is_there(directory));
     assert_int_equal(project_commit(directory, first, 2, NULL), TT_OK);
+    assert_true(project_is_there(directory));
     assert_int_equal(project_commit(directory, first, 2, NULL), TT_OK);
     (void)snprintf(path, sizeof path, "%s/d/b", directory);
     assert_int_equal(tt_file_read(path, 100, &text, NULL), TT_OK);
