@@ -138,7 +138,8 @@ class Paused(FaultTest):
         leader = cluster.find_leader()
         try:
             with (leader or cluster.running()[0]).client() as client:
-                return client.try_call("PUT", f"{PATH}/stale", configmap("stale", "after")).code == 200
+                body = configmap("stale", "after")
+                return client.try_call("PUT", f"{PATH}/stale", body).code == 200
         except Unknown:
             return False
 

@@ -118,7 +118,8 @@ class Identities(SecurityTest):
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                 "-subj", "/CN=admin", "-keyout", f"{work}/key", "-out", f"{work}/csr")  # fmt: skip
         sign = ["ca", "-batch", "-notext", "-config", f"{work}/config", "-in", f"{work}/csr",
-                "-cert", f"{self.cluster.pki}/ca.crt", "-keyfile", f"{self.cluster.pki}/ca.key"]  # fmt: skip
+                "-cert", f"{self.cluster.pki}/ca.crt",
+                "-keyfile", f"{self.cluster.pki}/ca.key"]  # fmt: skip
         openssl(*sign, "-startdate", "20200101000000Z", "-enddate", "20200102000000Z",
                 "-out", f"{work}/crt")  # fmt: skip
         self.refused(f"{work}/crt", f"{work}/key")
@@ -135,7 +136,8 @@ class Identities(SecurityTest):
         self.assertEqual(self.code("reader", "GET", f"{SECRETS}/hidden"), 403)
         self.assertEqual(self.code("reader", "GET", SECRETS), 403)
         self.assertEqual(self.code("reader", "POST", PATH, configmap("no", "1")), 403)
-        self.assertEqual(self.code("reader", "POST", "/tutti/v1/cluster/remove", {"name": "s1"}), 403)
+        code = self.code("reader", "POST", "/tutti/v1/cluster/remove", {"name": "s1"})
+        self.assertEqual(code, 403)
         self.assertEqual(self.code("reader", "GET", "/tutti/v1/cluster/backup"), 403)
 
 
@@ -173,7 +175,8 @@ class Revocation(SecurityTest):
         revision = self.must("admin", "GET", f"{PATH}?limit=1").revision
         client = self.cluster.client("s2", "leaver", timeout_s=30)
         connection = client.open()
-        connection.request("GET", f"{PATH}?watch=1&allowWatchBookmarks=1&resourceVersion={revision}")
+        query = f"watch=1&allowWatchBookmarks=1&resourceVersion={revision}"
+        connection.request("GET", f"{PATH}?{query}")
         response = connection.getresponse()
         self.assertEqual(response.status, 200)
         self.assertTrue(response.readline())  # a bookmark: it is open
@@ -190,7 +193,8 @@ class Revocation(SecurityTest):
         follower = threading.Thread(target=follow)
         follower.start()
         began = time.monotonic()
-        self.must("admin", "POST", "/tutti/v1/certificates/revoked", {"serial": serial}, server="s1")
+        body = {"serial": serial}
+        self.must("admin", "POST", "/tutti/v1/certificates/revoked", body, server="s1")
         follower.join(30)
         connection.close()
         print(f"  cut after {(ended[0] - began) * 1000:.0f} ms", flush=True)
@@ -262,7 +266,8 @@ class Canaries(SecurityTest):
         bad = secret("bad", value="x")
         bad["data"]["value"] = hidden + "!"
         self.assertEqual(self.code("admin", "POST", SECRETS, bad), 400)
-        token = self.must("admin", "POST", "/tutti/v1/tokens", {"role": "agent", "name": "n5"}).json["token"]
+        body = {"role": "agent", "name": "n5"}
+        token = self.must("admin", "POST", "/tutti/v1/tokens", body).json["token"]
         self.cluster.wait_equal()
         for server in self.cluster.servers:
             self.must("admin", "POST", "/tutti/v1/cluster/snapshot", server=server)
@@ -271,7 +276,8 @@ class Canaries(SecurityTest):
             key = handle.read().splitlines()[1]
         with open(f"{self.cluster.pki}/seal.key", "rb") as handle:
             seal = handle.read().hex()
-        for text in (hidden, encoded, encoded.rstrip("=")[:-1], token, token.rpartition(".")[2], key, seal):
+        parts = (token, token.rpartition(".")[2])
+        for text in (hidden, encoded, encoded.rstrip("=")[:-1], *parts, key, seal):
             self.assertEqual(self.holds(text), [], "found in the clear")
         for server in self.cluster.running():
             for name in ("cmdline", "environ"):
