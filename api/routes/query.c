@@ -166,7 +166,7 @@ static int store(const struct param *param, struct tt_str value, struct api_quer
 static int parse_one(struct tt_arena *arena, struct tt_str pair, struct api_query *query,
                      uint64_t *seen, struct tt_err *err)
 {
-    struct tt_str name;
+    struct tt_str name = TT_STR_NONE;
     struct tt_str value = pair;
     if (!tt_str_cut(&value, '=', &name)) {
         return TT_OK;
@@ -179,7 +179,7 @@ static int parse_one(struct tt_arena *arena, struct tt_str pair, struct api_quer
             return TT_OK;
         }
         *seen |= UINT64_C(1) << i;
-        struct tt_str decoded;
+        struct tt_str decoded = TT_STR_NONE;
         int r = api_percent_decode(arena, value, true, &decoded, err);
         return r ? r : store(&params[i], decoded, query, err);
     }
@@ -193,7 +193,7 @@ int api_query_parse(struct tt_arena *arena, struct tt_str query, struct api_quer
     struct api_query result = {
         .tail_lines = UINT64_MAX, .since_seconds = UINT64_MAX, .limit_bytes = UINT64_MAX};
     uint64_t seen = 0;
-    struct tt_str pair;
+    struct tt_str pair = TT_STR_NONE;
     unsigned count = 0;
     while (query.len > 0 && tt_str_cut(&query, '&', &pair)) {
         if (++count > QUERY_PARAMS_MAX) {

@@ -55,15 +55,16 @@ void watch_context_set(struct watch_context *context, const struct tt_change *ch
 
 static struct tt_str side_text(struct watch_context *context, struct watch_side *side)
 {
-    if (!side->read) {
-        side->read = true;
-        struct tt_err err;
-        tt_err_init(&err);
-        if (tt_item_text(side->item, context->sealer, context->arena, &side->text, &err)) {
-            side->text = TT_STR("");
-            TT_LOG(TT_LOG_WARN, "watch", "an object cannot be shown",
-                   TT_F_STR("name", side->item->key), TT_F_ERR(&err));
-        }
+    if (side->read) {
+        return side->text;
+    }
+    side->read = true;
+    struct tt_err err;
+    tt_err_init(&err);
+    if (tt_item_text(side->item, context->sealer, context->arena, &side->text, &err)) {
+        side->text = TT_STR("");
+        TT_LOG(TT_LOG_WARN, "watch", "an object cannot be shown", TT_F_STR("name", side->item->key),
+               TT_F_ERR(&err));
     }
     return side->text;
 }
@@ -117,32 +118,36 @@ static struct tt_bytes *buf_to_bytes(const struct tt_buf *buf)
     return tt_buf_ok(buf) ? tt_bytes_new(buf->ptr, buf->len) : NULL;
 }
 
+static uint8_t *put(uint8_t *out, struct tt_str text)
+{
+    memcpy(out, text.ptr, text.len);
+    return out + text.len;
+}
+
 /* The common form, without going through a buffer: sizes are known. */
 static struct tt_bytes *json_line(const char *event, struct tt_str text, uint32_t splice,
                                   uint64_t revision)
 {
     char spliced[TT_SPLICE_SIZE];
-    size_t splice_size = tt_object_splice(revision, spliced);
-    char head[48];
-    size_t head_size = strlen("{\"type\":\"");
-    memcpy(head, "{\"type\":\"", head_size);
-    size_t name_size = strlen(event);
-    memcpy(head + head_size, event, name_size);
-    head_size += name_size;
-    static const char middle[] = "\",\"object\":";
-    memcpy(head + head_size, middle, sizeof middle - 1);
-    head_size += sizeof middle - 1;
+    const struct tt_str parts[] = {
+        TT_STR("{\"type\":\""),
+        tt_str_c(event),
+        TT_STR("\",\"object\":"),
+        tt_str(text.ptr, splice),
+        tt_str(spliced, tt_object_splice(revision, spliced)),
+        tt_str_skip(text, splice),
+        TT_STR("}\n"),
+    };
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        size += parts[i].len;
+    }
     uint8_t *out = NULL;
-    struct tt_bytes *bytes = tt_bytes_new_uninit(head_size + splice_size + text.len + 2, &out);
-    memcpy(out, head, head_size);
-    out += head_size;
-    memcpy(out, text.ptr, splice);
-    out += splice;
-    memcpy(out, spliced, splice_size);
-    out += splice_size;
-    memcpy(out, text.ptr + splice, text.len - splice);
-    out += text.len - splice;
-    memcpy(out, "}\n", 2);
+    struct tt_bytes *bytes = tt_bytes_new_uninit(size, &out);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        out = put(out, parts[i]);
+    }
+    TT_ASSERT(out == bytes->ptr + bytes->size);
     return bytes;
 }
 

@@ -300,6 +300,7 @@ static void drain(struct tt_tls_stream *stream)
         write_queue(stream);
         if (state_of(stream) == STREAM_DRAINING && stream->ring.size < before) {
             tt_timer_start(&stream->timer, DRAIN_MS, 0); /* a slow reader is not a dead one */
+            stream->is_overdue = false;
         }
         if (state_of(stream) != STREAM_DRAINING || stream->ring.size > 0) {
             poll_update(stream);
@@ -482,8 +483,8 @@ void tt_stream_on_event(uv_poll_t *poll, int status, int events)
     }
 }
 
-/* A loop that stood still runs its timers before it looks at its sockets: the peer may have read.
- */
+/* A loop that stood still runs its timers before it looks at its sockets, and the peer may have
+ * stood still with it: it gets a second, shorter chance. */
 static void on_drain_timeout(struct tt_tls_stream *stream)
 {
     size_t before = stream->ring.size;
@@ -491,6 +492,11 @@ static void on_drain_timeout(struct tt_tls_stream *stream)
         stream->write_blocked = false;
         drain(stream);
         if (state_of(stream) != STREAM_DRAINING || stream->ring.size < before) {
+            return;
+        }
+        if (!stream->is_overdue) {
+            stream->is_overdue = true;
+            tt_timer_start(&stream->timer, DRAIN_MS / 2, 0);
             return;
         }
     }

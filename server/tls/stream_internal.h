@@ -38,6 +38,7 @@ struct tt_tls_stream {
     bool write_blocked;    /* OpenSSL waits for the socket to take bytes */
     bool was_high;         /* the queue passed half of its maximum: `writable` is due later */
     bool notified_end;     /* our close_notify is out */
+    bool is_overdue;       /* a drain deadline passed without progress: the last chance */
     bool failed;           /* err is set: what `closed` will say */
     bool has_peer;         /* peer is set */
     struct tt_ring ring;   /* bytes not yet given to OpenSSL */
