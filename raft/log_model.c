@@ -33,6 +33,7 @@ static void places_push(struct log_model *model, const struct log_place *place)
 {
     if (model->head + model->count == model->capacity) {
         if (model->head > model->capacity / 2) {
+            TT_ASSERT(model->places != NULL);
             memmove(model->places, model->places + model->head, model->count * sizeof *place);
             model->head = 0;
         } else {
@@ -43,6 +44,7 @@ static void places_push(struct log_model *model, const struct log_place *place)
             model->capacity = capacity;
         }
     }
+    TT_ASSERT(model->places != NULL && model->head + model->count < model->capacity);
     model->places[model->head + model->count++] = *place;
 }
 

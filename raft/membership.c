@@ -184,7 +184,7 @@ int tt_membership_decode(struct tt_str bytes, struct tt_membership *ret, struct 
 
 int tt_membership_to_raft(struct tt_str bytes, struct raft_configuration *ret, struct tt_err *err)
 {
-    struct tt_membership checked;
+    struct tt_membership checked = {.count = 0};
     int r = tt_membership_decode(bytes, &checked, err);
     if (r < 0) {
         return r;

@@ -143,6 +143,13 @@ void node_stream_want(struct tt_node *node, uint64_t peer_id, uint64_t index, ui
     node_send(node, peer_id, &message);
 }
 
+static bool is_same_snapshot(const struct tt_node_snapshot *a, const struct tt_node_snapshot *b)
+{
+    return a->index == b->index && a->term == b->term && a->config_index == b->config_index &&
+           a->config_size == b->config_size && memcmp(a->config, b->config, a->config_size) == 0 &&
+           a->file_size == b->file_size && memcmp(a->sha256, b->sha256, sizeof a->sha256) == 0;
+}
+
 static void receive_offer(struct tt_node *node, struct node_peer *peer,
                           const Tt__Peer__SnapshotOffer *wire)
 {
@@ -164,7 +171,7 @@ static void receive_offer(struct tt_node *node, struct node_peer *peer,
     if (node->stage_busy) {
         return;
     }
-    bool same = node->staging && memcmp(node->staging, &offered, sizeof offered) == 0;
+    bool same = node->staging && is_same_snapshot(node->staging, &offered);
     if (!same) {
         tt_free(node->staging);
         node->staging = tt_xmemdup(&offered, sizeof offered);

@@ -78,7 +78,7 @@ int tt_pass_view(struct tt_pass *pass, const struct tt_item *item, struct tt_vie
 int tt_pass_get(struct tt_pass *pass, const struct tt_object_ref *ref, struct tt_view *ret_view,
                 struct tt_err *err)
 {
-    struct tt_str key;
+    struct tt_str key = TT_STR_NONE;
     int r = arena_key(pass, ref, false, &key, err);
     if (r != TT_OK) {
         return r;
@@ -97,7 +97,7 @@ int tt_pass_each(struct tt_pass *pass, const struct tt_object_ref *prefix,
                  int (*each)(void *ctx, const struct tt_view *view, struct tt_err *err), void *ctx,
                  struct tt_err *err)
 {
-    struct tt_str from;
+    struct tt_str from = TT_STR_NONE;
     int r = arena_key(pass, prefix, true, &from, err);
     if (r != TT_OK) {
         return r;

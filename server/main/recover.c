@@ -92,11 +92,10 @@ static int read_entry_config(struct recovery *recovery, uint64_t index, struct t
     }
     struct tt_wal_entry *entries = tt_xcalloc(plan.count, sizeof *entries);
     r = tt_wal_read(&plan, entries, err);
-    if (r == TT_OK && entries[0].payload == NULL) {
+    const struct tt_bytes *payload = r == TT_OK ? entries[0].payload : NULL;
+    if (r == TT_OK && payload == NULL) {
         r = TT_FAIL(err, TT_ECORRUPT, "entry %" PRIu64 " is an empty configuration", index);
-    }
-    if (r == TT_OK) {
-        const struct tt_bytes *payload = entries[0].payload;
+    } else if (r == TT_OK) {
         r = tt_membership_decode(tt_str((const char *)payload->ptr, payload->size), &recovery->last,
                                  err);
     }

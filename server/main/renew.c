@@ -37,7 +37,7 @@ int server_renew_if_due(const struct server_options *options, uint64_t wall_ms, 
                         struct tt_err *err)
 {
     TT_AUTO_BUF struct tt_buf present = {0};
-    struct tt_pki_info info;
+    struct tt_pki_info info = {.not_before_ms = 0};
     int r = tt_file_read(options->cert, TT_PKI_PEM_SIZE_MAX, &present, err);
     if (r == TT_OK) {
         r = tt_pki_cert_info(tt_buf_view(&present), &info, err);

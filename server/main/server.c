@@ -317,20 +317,29 @@ static void seed_when_missing(struct server *server)
     }
 }
 
+/* Returns whether there was something new, and it is used now. */
+static bool reload_context(struct tt_tls_context *context)
+{
+    struct tt_err err;
+    bool changed = false;
+    tt_err_init(&err);
+    if (tt_tls_context_reload(context, &changed, &err) != TT_OK) {
+        TT_LOG(TT_LOG_WARN, "server", "new certificates cannot be used, the old ones stay",
+               TT_F_ERR(&err));
+        return false;
+    }
+    return changed;
+}
+
 static void reload(struct server *server)
 {
-    struct tt_tls_context *contexts[] = {server->api_tls, server->peer_server_tls,
-                                         server->client_tls, server->agent_tls};
-    for (size_t i = 0; i < sizeof contexts / sizeof contexts[0]; i++) {
-        struct tt_err err;
-        bool changed = false;
-        tt_err_init(&err);
-        if (tt_tls_context_reload(contexts[i], &changed, &err) != TT_OK) {
-            TT_LOG(TT_LOG_WARN, "server", "new certificates cannot be used, the old ones stay",
-                   TT_F_ERR(&err));
-        } else if (changed && i == 0) {
-            TT_LOG(TT_LOG_INFO, "server", "certificates were reloaded");
-        }
+    struct tt_tls_context *others[] = {server->peer_server_tls, server->client_tls,
+                                       server->agent_tls};
+    if (reload_context(server->api_tls)) {
+        TT_LOG(TT_LOG_INFO, "server", "certificates were reloaded");
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        (void)reload_context(others[i]); /* of the same files: said above */
     }
 }
 

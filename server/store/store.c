@@ -248,6 +248,7 @@ int tt_store_apply(struct tt_store *store, uint64_t index, struct tt_str command
     } else if (decoded->compact) {
         apply_compact(store, decoded->compact->revision);
     } else {
+        TT_ASSERT(decoded->raise != NULL); /* decoding lets just one of the three through */
         apply_level(store, decoded->raise->level);
     }
     return 0;

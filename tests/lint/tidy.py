@@ -96,7 +96,9 @@ def main():
     tool, build_dir, cache_dir, *paths = sys.argv[1:]
     os.makedirs(cache_dir, exist_ok=True)
     flags = flags_of(build_dir)
-    generic = next(iter(flags.values()), [])
+    # For what this build leaves out (the fuzzers): the flags of any source that sees all headers.
+    root = f"-I{os.getcwd()}"
+    generic = next((own for own in flags.values() if root in own), [root])
     contents = Contents([".", build_dir])
     version = subprocess.run([tool, "--version"], capture_output=True, check=True).stdout
     with open(".clang-tidy", "rb") as handle:
