@@ -286,16 +286,16 @@ static void on_work(uv_idle_t *handle)
 
 /* Most commits concern nobody here; waking a thread for each would cost more than the commit. The
  * writer publishes, then reads the flag; here it is raised before the version is looked at (in the
- * next turn): one of the two sees the other. */
+ * next turn). Both do so by read-modify-write of the flag, which has one order: the writer either
+ * finds it raised or comes before, and then raising it makes what was published visible here. */
 static void note_interest(struct tt_api_worker *worker)
 {
     bool interested = tt_watch_hub_count(worker->hub) > 0 || !tt_list_empty(&worker->waiting);
     if (interested == atomic_load(&worker->interested)) {
         return;
     }
-    atomic_store(&worker->interested, interested);
+    (void)atomic_exchange(&worker->interested, interested); /* known: only this thread sets it */
     if (interested) {
-        atomic_thread_fence(memory_order_seq_cst);
         tt_poke_fire(&worker->published);
     }
 }
@@ -339,9 +339,9 @@ static void wake_workers(struct tt_store_listener *listener, uint64_t revision)
 {
     (void)revision;
     struct tt_api *api = TT_CONTAINER_OF(listener, struct tt_api, listener);
-    atomic_thread_fence(memory_order_seq_cst); /* see note_interest */
     for (uint32_t i = 0; i < api->worker_count; i++) {
-        if (atomic_load(&api->workers[i]->interested)) {
+        bool found = false; /* replaced by itself: see note_interest */
+        if (!atomic_compare_exchange_strong(&api->workers[i]->interested, &found, false)) {
             tt_poke_fire(&api->workers[i]->published);
         }
     }
