@@ -60,6 +60,10 @@ function(tt_module dir)
     set_target_properties(${test_target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     add_test(NAME unit/${dir}/${name} COMMAND ${test_target} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(unit/${dir}/${name} PROPERTIES LABELS unit TIMEOUT 120)
+    if(TT_SANITIZE STREQUAL "thread")
+      set_tests_properties(unit/${dir}/${name} PROPERTIES
+        ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan.txt")
+    endif()
   endforeach()
 endfunction()
 
