@@ -183,7 +183,8 @@ class Objects(KubectlTest):
     def test_wait_for_condition_sees_the_change(self):
         run("create", "configmap", "waited", "--from-literal=a=1")
         waiting = subprocess.Popen(
-            ["kubectl", "--kubeconfig", kubeconfig, "-n", NAMESPACE, "wait", "cm/waited",
+            ["kubectl", "--kubeconfig", kubeconfig, "--cache-dir", os.path.join(scratch, "cache"),
+             "-n", NAMESPACE, "wait", "cm/waited",
              "--for=jsonpath={.data.a}=2", "--timeout=20s"],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -195,7 +196,8 @@ class Objects(KubectlTest):
     def test_watch_prints_changes(self):
         run("create", "configmap", "watched", "--from-literal=a=1")
         watching = subprocess.Popen(
-            ["kubectl", "--kubeconfig", kubeconfig, "-n", NAMESPACE, "get", "cm", "watched",
+            ["kubectl", "--kubeconfig", kubeconfig, "--cache-dir", os.path.join(scratch, "cache"),
+             "-n", NAMESPACE, "get", "cm", "watched",
              "-w", "-o", "jsonpath={.data.a}{'\\n'}"],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
