@@ -14,26 +14,6 @@ enum {
     BACKUP_BUF_MAX = 4 << 20,
 };
 
-static const char *state_name(enum tt_server_state state)
-{
-    switch (state) {
-    case TT_STATE_STARTING:
-        return "starting";
-    case TT_STATE_FOLLOWER:
-        return "follower";
-    case TT_STATE_CANDIDATE:
-        return "candidate";
-    case TT_STATE_LEADER:
-        return "leader";
-    case TT_STATE_INSTALLING:
-        return "installing";
-    case TT_STATE_FAULTED:
-        return "faulted";
-    default:
-        return "unknown";
-    }
-}
-
 static const char *role_name(enum tt_member_role role)
 {
     switch (role) {
@@ -62,7 +42,7 @@ static const char *member_state(const struct tt_cluster_status *status,
                                 const struct tt_member *member)
 {
     if (member->id == status->self_id) {
-        return state_name(status->state);
+        return tt_server_state_name(status->state);
     }
     if (member->id == status->leader_id) {
         return "leader";
@@ -102,7 +82,7 @@ static void write_status(struct tt_buf *buf, const struct tt_cluster_status *sta
     tt_json_u64(&w, "leaderId", status->leader_id);
     tt_json_c(&w, "self", name_of(status, status->self_id));
     tt_json_u64(&w, "selfId", status->self_id);
-    tt_json_c(&w, "state", state_name(status->state));
+    tt_json_c(&w, "state", tt_server_state_name(status->state));
     tt_json_u64(&w, "term", status->term);
     tt_json_u64(&w, "commitIndex", status->commit_index);
     tt_json_u64(&w, "appliedIndex", status->applied_index);

@@ -8,26 +8,6 @@
 
 #include "api/routes/worker.h"
 
-static const char *state_name(enum tt_server_state state)
-{
-    switch (state) {
-    case TT_STATE_STARTING:
-        return "starting";
-    case TT_STATE_FOLLOWER:
-        return "follower";
-    case TT_STATE_CANDIDATE:
-        return "candidate";
-    case TT_STATE_LEADER:
-        return "leader";
-    case TT_STATE_INSTALLING:
-        return "installing";
-    case TT_STATE_FAULTED:
-        return "faulted";
-    default:
-        return "unknown";
-    }
-}
-
 static bool is_ready(const struct tt_cluster_status *status)
 {
     return (status->state == TT_STATE_LEADER || status->state == TT_STATE_FOLLOWER) &&
@@ -52,7 +32,7 @@ int api_handle_health(struct api_request *rq, struct tt_err *err)
     bool ready = is_ready(status);
     if (rq->query.verbose || !ready) {
         tt_buf_printf(buf, "[%s]raft: %s, leader %s\n", ready ? "+" : "-",
-                      state_name(status->state), status->leader_id ? "known" : "unknown");
+                      tt_server_state_name(status->state), status->leader_id ? "known" : "unknown");
     }
     tt_buf_c(buf, ready ? "ok" : "not ready\n");
     api_respond_typed(rq, ready ? 200 : 503, "text/plain; charset=utf-8", tt_buf_view(buf));

@@ -65,6 +65,8 @@ enum tt_server_state {
     TT_STATE_INSTALLING,
     TT_STATE_FAULTED
 };
+/* "leader", "follower", …: how people and clients read it; never NULL. Static. */
+const char *tt_server_state_name(enum tt_server_state state);
 struct tt_cluster_status {
     char cluster_id[40];
     uint64_t self_id;
