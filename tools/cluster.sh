@@ -167,6 +167,18 @@ cluster_wait_ready() {
     done
 }
 
+# Agents that are not known yet get no pods: a first Deployment would crowd on the quickest one.
+cluster_wait_nodes() {
+    local i
+    for ((i = 1; i <= AGENTS; i++)); do
+        build/tuttictl wait "node/n$i" --for=create --kubeconfig "$DIR/admin.kubeconfig" \
+            --timeout "${CLUSTER_READY_S}s" >/dev/null &&
+            build/tuttictl wait "node/n$i" --for=condition=Ready \
+                --kubeconfig "$DIR/admin.kubeconfig" --timeout "${CLUSTER_READY_S}s" >/dev/null ||
+            die "node n$i is not ready: see $DIR/n$i/log"
+    done
+}
+
 cluster_json() {
     local i
     {
@@ -206,6 +218,7 @@ cluster_start() {
     for ((i = 1; i <= SERVERS; i++)); do cluster_spawn "s$i"; done
     cluster_wait_ready
     for ((i = 1; i <= AGENTS; i++)); do cluster_spawn "n$i"; done
+    cluster_wait_nodes
     cluster_json
     say "cluster of $SERVERS servers and $AGENTS agents runs; KUBECONFIG=$DIR/admin.kubeconfig"
 }
@@ -252,7 +265,7 @@ cluster_stop() {
         cluster_end "$(basename "$(dirname "$path")")"
     done
     rm -f "$DIR/cluster.json"
-    say "stopped; data and logs are still in $DIR"
+    say "stopped what ran in $DIR"
 }
 
 dev_cluster() {

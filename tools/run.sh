@@ -3,7 +3,14 @@
 RUN_DIR=${TUTTI_RUN_DIR:-$HOME/.local/state/tutti/run}
 RUN_ROLLOUT_S=120
 
+# Name of the server that leads now.
+run_leader() {
+    build/tuttictl cluster status -o json | sed -n 's/.*"leader": *"\([^"]*\)".*/\1/p'
+}
+
 run_next_steps() {
+    local leader
+    leader=$(run_leader)
     cat <<TEXT
 
 The example runs. Its pages: curl http://127.0.0.1:8080/ (and 8081, 8082).
@@ -15,8 +22,8 @@ The example runs. Its pages: curl http://127.0.0.1:8080/ (and 8081, 8082).
 Things to try; watch with: build/tuttictl get pods -w
   a container   kill -9 \$(pgrep -f 'httpd -f -v' | head -n 1)
   an agent      kill -9 \$(cat $RUN_DIR/n1/pid)       again: $RUN_DIR/n1/run
-  the leader    build/tuttictl cluster status; kill -9 \$(cat $RUN_DIR/s1/pid)
-                again: $RUN_DIR/s1/run
+  the leader    kill -9 \$(cat $RUN_DIR/$leader/pid)       again: $RUN_DIR/$leader/run
+                (who leads now: build/tuttictl cluster status)
 
 Stop everything: ./dev down
 TEXT
