@@ -71,6 +71,24 @@ def kubectl(*args, stdin=None, namespace=NAMESPACE):
     )
 
 
+def open_watches():
+    """Watches that are open on the server, by its own count."""
+    text = run("get", "--raw", "/metrics", namespace=None)
+    return int(re.search(r"^tutti_api_watches (\d+)", text, re.M).group(1))
+
+
+def wait_for_one_more_watch(low):
+    """Until a watch was opened since `low` were counted; others may end meanwhile."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        now = open_watches()
+        if now > low:
+            return
+        low = now
+        if time.monotonic() > deadline:
+            raise AssertionError("no further watch was opened")
+
+
 def run(*args, **kwargs):
     """Output of a command that must succeed."""
     done = kubectl(*args, **kwargs)
@@ -182,13 +200,14 @@ class Objects(KubectlTest):
 
     def test_wait_for_condition_sees_the_change(self):
         run("create", "configmap", "waited", "--from-literal=a=1")
+        before = open_watches()
         waiting = subprocess.Popen(
             ["kubectl", "--kubeconfig", kubeconfig, "--cache-dir", os.path.join(scratch, "cache"),
              "-n", NAMESPACE, "wait", "cm/waited",
              "--for=jsonpath={.data.a}=2", "--timeout=20s"],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        time.sleep(1)
+        wait_for_one_more_watch(before)  # kubectl has looked once and watches now
         run("patch", "cm", "waited", "--type=merge", "-p", '{"data":{"a":"2"}}')
         out, _ = waiting.communicate(timeout=30)
         self.assertIn("condition met", out)
