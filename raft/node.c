@@ -69,6 +69,11 @@ uint64_t node_now(struct tt_node *node)
     return node->now_ms;
 }
 
+uint64_t node_core_time(const struct tt_node *node)
+{
+    return node->now_ms + node->core_ahead_ms;
+}
+
 static void answer_all(struct tt_node *node)
 {
     proposals_stop(node);
@@ -264,7 +269,11 @@ static void sole_voter_term(struct tt_node *node)
 void tt_node_tick(struct tt_node *node)
 {
     (void)node_now(node);
-    if (!node_alive(node) || node->now_ms < raft_timeout(&node->raft)) {
+    if (!node_alive(node)) {
+        return;
+    }
+    bool hastened = node_hasten_tick(node);
+    if (!hastened && node_core_time(node) < raft_timeout(&node->raft)) {
         return;
     }
     if (raft_state(&node->raft) != RAFT_LEADER &&
@@ -298,15 +307,11 @@ void tt_node_receive(struct tt_node *node, uint64_t peer_id, struct tt_str frame
     peer_message_free(message);
 }
 
-void tt_node_peer_reachable(struct tt_node *node, uint64_t peer_id, bool reachable)
+void tt_node_peer_reachable(struct tt_node *node, uint64_t peer_id)
 {
     (void)node_now(node);
     struct node_peer *peer = node_peer(node, peer_id);
-    if (!peer) {
-        return;
-    }
-    peer->reachable = reachable;
-    if (reachable && node_alive(node)) {
+    if (peer && node_alive(node)) {
         node_send_info(node, peer_id, false);
     }
 }
@@ -356,7 +361,12 @@ static void schedule(struct tt_node *node)
     uint64_t at = node->now_ms + 1000;
     if (node_alive(node)) {
         /* A time in the past would spin (rule 9). */
-        at = tt_u64_min(at, tt_u64_max(raft_timeout(&node->raft), node->now_ms + 1));
+        uint64_t left_ms =
+            raft_timeout(&node->raft) - tt_u64_min(raft_timeout(&node->raft), node_core_time(node));
+        at = tt_u64_min(at, node->now_ms + tt_u64_max(left_ms, 1));
+        if (node->hasten.at_ms != 0) {
+            at = tt_u64_min(at, tt_u64_max(node->hasten.at_ms, node->now_ms + 1));
+        }
     }
     bool pending = node->proposals.count > 0 || node->reads.count > 0 ||
                    membership_op_busy(&node->change) || node_snapshot_busy(node);

@@ -144,8 +144,10 @@ int tt_node_start(struct tt_node *node, const struct tt_node_disk *disk,
 void tt_node_tick(struct tt_node *node);
 /* A frame from an authenticated peer. Borrows. What cannot be decoded is dropped and counted. */
 void tt_node_receive(struct tt_node *node, uint64_t peer_id, struct tt_str frame);
-/* The transport's view, for status and for checks before a membership change. */
-void tt_node_peer_reachable(struct tt_node *node, uint64_t peer_id, bool reachable);
+/* The transport's view: connected, so tell it about us. */
+void tt_node_peer_reachable(struct tt_node *node, uint64_t peer_id);
+/* Nobody listens at the peer's address any more (its process is gone, as far as its host knows). */
+void tt_node_peer_absent(struct tt_node *node, uint64_t peer_id);
 void tt_node_disk_free(struct tt_node *node, uint64_t free_bytes); /* rule 8: every second or so */
 
 /* Ops are answered through tt_node_io, also refused ones (TT_EBUSY, TT_ECLOSED). */
@@ -173,9 +175,11 @@ struct tt_node_view {
     uint64_t commit_index;
     uint64_t applied_index;
     uint64_t last_index;
-    uint64_t stored_index;   /* durable here */
-    bool ready;              /* leader whose own barrier is applied */
-    uint64_t snapshot_index; /* that the log durably names: its file must stay */
+    uint64_t stored_index;      /* durable here */
+    bool ready;                 /* leader whose own barrier is applied */
+    uint64_t snapshot_index;    /* that the log durably names: its file must stay */
+    uint64_t log_size;          /* bytes since that snapshot */
+    uint64_t snapshot_due_size; /* bytes of log that make the next one due */
 };
 void tt_node_view(const struct tt_node *node, struct tt_node_view *ret);
 void tt_node_status(const struct tt_node *node, struct tt_cluster_status *ret);

@@ -5,6 +5,7 @@
  * 2) node_config.c   configurations in the log (rule 9) node_status.c   what others may see
  *   node_send.c     raft messages out, entries for followers, the outbox (rule 6)
  *   node_announce.c telling followers of a commit at once
+ *   node_hasten.c   an election at once when the leader's process is gone
  *   node_recv.c     frames in (rule 1)
  *   node_apply.c    committed entries into the state machine, state hashes (rules 5, 7)
  *   node_snapshot.c taking, streaming, installing (rules 5, 7, 9)
@@ -62,7 +63,6 @@ struct node_stream {
 
 struct node_peer {
     uint64_t id;      /* 0: the slot is free */
-    bool reachable;   /* as the transport says */
     bool disk_low;    /* as it says itself */
     uint64_t matched; /* it holds our log up to here, by its answers in matched_term */
     uint64_t matched_term;
@@ -109,6 +109,14 @@ struct node_out {
     } op;
 };
 
+/* The election that a refused connection brings forward. */
+struct node_hasten {
+    uint64_t at_ms;     /* the core's timer is to fire then; 0 = as usual */
+    uint64_t leader_id; /* who is gone */
+    uint64_t since_ms;  /* when that was seen */
+    unsigned tries;     /* left */
+};
+
 struct node_config_entry {
     uint64_t index;
     struct tt_bytes *bytes; /* a reference */
@@ -123,7 +131,9 @@ struct tt_node {
     struct tt_sm sm;  /* enum node_state */
     struct raft raft;
     bool raft_open;
-    uint64_t now_ms; /* of the current input; never backwards */
+    uint64_t now_ms;        /* of the current input; never backwards */
+    uint64_t core_ahead_ms; /* libraft's time is ahead by this: see node_hasten.c; only grows */
+    struct node_hasten hasten;
     struct tt_rng rng;
     uint64_t next_request; /* ids of what is asked of other servers */
     struct tt_node_stats stats;

@@ -14,7 +14,10 @@ void node_fault(struct tt_node *node, const struct tt_err *err);
 struct node_peer *node_peer(struct tt_node *node, uint64_t id); /* makes one; NULL when full */
 struct node_peer *node_peer_find(struct tt_node *node, uint64_t id);
 bool node_peer_recent(const struct tt_node *node, uint64_t id);
-uint64_t node_leader(struct tt_node *node); /* 0 = not known */
+uint64_t node_leader(struct tt_node *node);          /* 0 = not known */
+uint64_t node_core_time(const struct tt_node *node); /* ms, as libraft sees it */
+/* node_hasten.c: true when the core's timer is to fire now. */
+bool node_hasten_tick(struct tt_node *node);
 /* node_start.c */
 void node_open_core(struct tt_node *node); /* RAFT_START */
 void node_start_fini(struct tt_node *node);
@@ -67,6 +70,7 @@ void node_hash_turn(struct tt_node *node);
 /* node_snapshot.c, node_stream.c */
 void node_snapshot_turn(struct tt_node *node);
 bool node_snapshot_busy(const struct tt_node *node);
+uint64_t node_snapshot_due_size(const struct tt_node *node); /* bytes of log */
 void node_snapshot_update(struct tt_node *node, const struct raft_update *update);
 void node_snapshot_logged(struct tt_node *node); /* the install is in the log */
 void node_snapshot_fini(struct tt_node *node);

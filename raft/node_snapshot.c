@@ -49,10 +49,15 @@ bool node_snapshot_busy(const struct tt_node *node)
     return busy;
 }
 
+uint64_t node_snapshot_due_size(const struct tt_node *node)
+{
+    return tt_u64_max(node->config.snapshot_log_size_min, node->snapshot->file_size / 2);
+}
+
 static bool due(const struct tt_node *node)
 {
-    uint64_t mark = tt_u64_max(node->config.snapshot_log_size_min, node->snapshot->file_size / 2);
-    bool by_size = node->log_bytes >= mark && node->now_ms >= node->snapshot_retry_ms;
+    bool by_size =
+        node->log_bytes >= node_snapshot_due_size(node) && node->now_ms >= node->snapshot_retry_ms;
     /* One at a time: the file that the log names is never among those that may go. */
     bool settled = node->snapshot_logged == node->snapshot->index;
     return (by_size || node->snapshot_op) && settled && node->applied_index > node->snapshot->index;

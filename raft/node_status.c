@@ -48,6 +48,8 @@ void tt_node_view(const struct tt_node *node, struct tt_node_view *ret)
         .stored_index = node->raft_open ? node->raft.last_stored : 0,
         .ready = node->ready,
         .snapshot_index = node->snapshot_logged,
+        .log_size = node->log_bytes,
+        .snapshot_due_size = node_snapshot_due_size(node),
     };
 }
 

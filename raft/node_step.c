@@ -58,7 +58,7 @@ bool node_step(struct tt_node *node, struct raft_event *event, int *ret_refusal)
     TT_ASSERT(node_alive(node));
     struct raft_update update;
     memset(&update, 0, sizeof update);
-    event->time = node->now_ms;
+    event->time = node_core_time(node);
     /* Rule 8: the core's threshold stays off. */
     event->capacity = NODE_FAULT(node, space_by_core)
                           ? (unsigned short)tt_u64_min(node->disk_free >> 20, UINT16_MAX)

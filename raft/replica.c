@@ -172,13 +172,20 @@ static void transport_received(void *ctx, uint64_t peer_id, uint8_t type, struct
     tt_bytes_unref(payload);
 }
 
-static void transport_reachable(void *ctx, uint64_t peer_id, bool reachable)
+static void transport_reach(void *ctx, uint64_t peer_id, enum tt_transport_reach reach)
 {
     struct tt_replica *replica = ctx;
-    TT_LOG(TT_LOG_INFO, "raft", reachable ? "peer connected" : "peer disconnected",
-           TT_F_U64("peer", peer_id));
-    if (!replica->stopping) {
-        tt_node_peer_reachable(replica->node, peer_id, reachable);
+    if (reach != TT_TRANSPORT_ABSENT) {
+        const char *what = reach == TT_TRANSPORT_CONNECTED ? "peer connected" : "peer disconnected";
+        TT_LOG(TT_LOG_INFO, "raft", what, TT_F_U64("peer", peer_id));
+    }
+    if (replica->stopping) {
+        return;
+    }
+    if (reach == TT_TRANSPORT_CONNECTED) {
+        tt_node_peer_reachable(replica->node, peer_id);
+    } else if (reach == TT_TRANSPORT_ABSENT) {
+        tt_node_peer_absent(replica->node, peer_id);
     }
 }
 
@@ -296,6 +303,7 @@ static void housekeeping_fired(struct tt_timer *timer)
         tt_node_disk_free(replica->node, free_bytes);
     }
     compact_when_due(replica);
+    replica_snapshots_pace(replica);
     write_status(replica);
     struct tt_replica_stats stats = {.transport = replica->transport_stats};
     tt_node_stats(replica->node, &stats.node);
@@ -367,6 +375,7 @@ static void core_stopping(void *ctx)
     io_leading(replica, 0);
     tt_node_stop(replica->node);
     replica->stopping = true;
+    tt_pace_cancel(replica->pace);
     tt_timer_stop(&replica->timer);
     flush_replies(replica);
     tt_transport_stop(replica->transport, transport_stopped, replica);
@@ -452,7 +461,7 @@ static int new_threads(struct tt_replica *replica, struct tt_err *err)
                                                   .client_tls = replica->config.client_tls,
                                                   .deliver_to = tt_loop_mailbox(replica->loop),
                                                   .received = transport_received,
-                                                  .reachable = transport_reachable,
+                                                  .reach = transport_reach,
                                                   .stats = transport_stats,
                                                   .ctx = replica};
     int made = tt_transport_new(&transport, &replica->transport, err);
@@ -478,6 +487,7 @@ int tt_replica_new(const struct tt_replica_config *config, struct tt_replica **r
                                            .listen = door_listen};
     replica->status = tt_cell_new(sizeof(struct tt_cluster_status));
     replica->stats = tt_cell_new(sizeof(struct tt_replica_stats));
+    replica->pace = tt_pace_new(100);
     replica->store = tt_store_new();
     tt_store_reclaim_with(replica->store, config->reclaimer);
     replica->fsm.store = replica->store;
@@ -523,6 +533,7 @@ void tt_replica_free(struct tt_replica *replica)
     tt_store_free(replica->store);
     tt_cell_free(replica->status);
     tt_cell_free(replica->stats);
+    tt_pace_free(replica->pace);
     free_strings(&replica->config);
     tt_free(replica);
 }

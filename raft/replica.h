@@ -59,6 +59,9 @@ struct tt_cluster *tt_replica_cluster(struct tt_replica *replica);
 uint64_t tt_replica_member_id(const struct tt_replica *replica);
 /* After the revocation lists of both TLS contexts changed. Any thread. */
 void tt_replica_recheck_peers(struct tt_replica *replica);
+/* Percent of a core for taking a snapshot, by the bytes of log since the last one and those that
+ * make one due. */
+unsigned tt_replica_snapshot_share(uint64_t log_size, uint64_t due_size);
 /* For metrics; copies of about the last 100 ms. */
 struct tt_replica_stats {
     struct tt_node_stats node;

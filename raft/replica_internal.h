@@ -8,6 +8,7 @@
 #define RAFT_REPLICA_INTERNAL_H
 
 #include "base/cell.h"
+#include "base/pace.h"
 #include "base/poke.h"
 #include "raft/datadir.h"
 #include "raft/membership.h"
@@ -56,6 +57,7 @@ struct tt_replica {
     struct reply_chain replies[REPLICA_REPLY_BOXES_MAX];
     size_t reply_count;
     struct snapshot_stage stage;
+    struct tt_pace *pace; /* of the worker that takes snapshots; owned */
     struct tt_poke recheck;
     struct tt_propose_op compaction; /* one at a time, while compaction_out */
     bool compaction_out;
@@ -73,6 +75,8 @@ void replica_end_when_idle(struct tt_replica *replica);
 int replica_disk_open(struct tt_replica *replica, struct tt_err *err) TT_MUST_USE;
 /* replica_snapshots.c */
 struct tt_node_snapshots replica_snapshots(struct tt_replica *replica);
+/* Every HOUSEKEEPING_MS: how fast the one under way may be taken. */
+void replica_snapshots_pace(struct tt_replica *replica);
 void replica_snapshots_fini(struct tt_replica *replica);
 
 #endif

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "raft/replica_internal.h"
 
-enum { ENCODE_PIECE = 256 << 10, KEEP_SNAPSHOTS = 2 };
+enum { ENCODE_PIECE = 64 << 10, KEEP_SNAPSHOTS = 2 };
 
 struct job {
     struct tt_work work;
@@ -61,7 +61,7 @@ static bool job_back(struct job *job)
 {
     TT_ASSERT(job->replica->jobs_out > 0);
     job->replica->jobs_out--;
-    if (job->code != TT_OK) {
+    if (job->code != TT_OK && job->code != TT_ECANCELED) {
         TT_LOG(TT_LOG_WARN, "raft", "a snapshot job failed", TT_F_U64("index", job->meta.index),
                TT_F_ERR(&job->err));
     }
@@ -92,6 +92,23 @@ static void job_submit(struct job *job, struct tt_pool *pool, void (*work)(struc
 
 /* take */
 
+/* Percent of a core for the encoder. A snapshot is no hurry while the log has room: it takes a
+ * small share and leaves the rest to clients. The log must not grow without bounds either: from
+ * SHARE_LATE to SHARE_FULL times what makes a snapshot due, the share rises to a whole core. */
+unsigned tt_replica_snapshot_share(uint64_t log_size, uint64_t due_size)
+{
+    enum { SHARE_CALM = 15, SHARE_LATE = 2, SHARE_FULL = 6 };
+    uint64_t late = SHARE_LATE * due_size;
+    uint64_t full = SHARE_FULL * due_size;
+    if (log_size <= late) {
+        return SHARE_CALM;
+    }
+    if (log_size >= full) {
+        return 100;
+    }
+    return SHARE_CALM + (unsigned)((100 - SHARE_CALM) * (log_size - late) / (full - late));
+}
+
 static int write_file(struct job *job)
 {
     const struct tt_snapshot_meta meta = {
@@ -115,6 +132,9 @@ static int write_file(struct job *job)
         if (r == TT_OK) {
             r = tt_snapshot_file_append(file, tt_buf_view(&piece), &job->err);
         }
+        if (r == TT_OK && !tt_pace_rest(job->replica->pace)) {
+            r = TT_FAIL(&job->err, TT_ECANCELED, "the server stops");
+        }
     }
     struct tt_snapshot_handle handle;
     if (r == TT_OK) {
@@ -134,6 +154,7 @@ static int write_file(struct job *job)
 static void take_work(struct tt_work *work)
 {
     struct job *job = TT_CONTAINER_OF(work, struct job, work);
+    tt_pace_begin(job->replica->pace);
     job->code = write_file(job);
 }
 
@@ -337,6 +358,16 @@ struct tt_node_snapshots replica_snapshots(struct tt_replica *replica)
                                       .stage = snapshot_stage,
                                       .install = snapshot_install,
                                       .ctx = replica};
+}
+
+void replica_snapshots_pace(struct tt_replica *replica)
+{
+    struct tt_node_view view;
+    tt_node_view(replica->node, &view);
+    if (view.snapshot_due_size > 0) {
+        tt_pace_set_share(replica->pace,
+                          tt_replica_snapshot_share(view.log_size, view.snapshot_due_size));
+    }
 }
 
 void replica_snapshots_fini(struct tt_replica *replica)

@@ -31,31 +31,32 @@ enum {
 
 /* ---- messages to the core ------------------------------------------------------------------ */
 
-struct reachable_msg {
+struct reach_msg {
     struct tt_msg msg;
     struct tt_transport *transport;
     uint64_t peer_id;
-    bool reachable;
+    enum tt_transport_reach reach;
 };
 
-static void reachable_run(struct tt_msg *msg)
+static void reach_run(struct tt_msg *msg)
 {
-    struct reachable_msg *told = TT_CONTAINER_OF(msg, struct reachable_msg, msg);
+    struct reach_msg *told = TT_CONTAINER_OF(msg, struct reach_msg, msg);
     const struct tt_transport_config *config = &told->transport->config;
-    config->reachable(config->ctx, told->peer_id, told->reachable);
+    config->reach(config->ctx, told->peer_id, told->reach);
     tt_free(told);
 }
 
-void tt_transport_tell_reachable(struct tt_transport *transport, uint64_t peer_id, bool reachable)
+void tt_transport_tell_reach(struct tt_transport *transport, uint64_t peer_id,
+                             enum tt_transport_reach reach)
 {
-    if (transport->config.reachable == NULL) {
+    if (transport->config.reach == NULL) {
         return;
     }
-    struct reachable_msg *told = TT_NEW(struct reachable_msg);
-    told->msg.run = reachable_run;
+    struct reach_msg *told = TT_NEW(struct reach_msg);
+    told->msg.run = reach_run;
     told->transport = transport;
     told->peer_id = peer_id;
-    told->reachable = reachable;
+    told->reach = reach;
     if (tt_mailbox_post_answer(transport->config.deliver_to, &told->msg) != 0) {
         tt_free(told); /* the core is going down */
     }

@@ -36,6 +36,13 @@ enum {
 
 enum tt_transport_channel { TT_TRANSPORT_FAST, TT_TRANSPORT_BULK };
 
+/* What the FAST connection to a peer says about it. */
+enum tt_transport_reach {
+    TT_TRANSPORT_LOST,      /* it ended */
+    TT_TRANSPORT_CONNECTED, /* the peer accepted it */
+    TT_TRANSPORT_ABSENT,    /* its host answers that nobody listens at the peer's address */
+};
+
 struct tt_transport_stats {
     uint64_t sent_count;       /* frames given to a connection */
     uint64_t received_count;   /* frames delivered to the core */
@@ -61,8 +68,7 @@ struct tt_transport_config {
     struct tt_mailbox *deliver_to;     /* keeps; open until `stopped` ran */
     /* A frame of a peer. Takes the reference on payload. */
     void (*received)(void *ctx, uint64_t peer_id, uint8_t type, struct tt_bytes *payload);
-    /* The FAST connection to a peer was accepted by it, or ended. May be NULL. */
-    void (*reachable)(void *ctx, uint64_t peer_id, bool reachable);
+    void (*reach)(void *ctx, uint64_t peer_id, enum tt_transport_reach reach); /* may be NULL */
     /* About once a second when something changed. May be NULL. */
     void (*stats)(void *ctx, const struct tt_transport_stats *stats);
     void *ctx;                  /* keeps */

@@ -15,6 +15,7 @@ enum {
     CHANNEL_COUNT = 2,
     INBOUND_MAX = 128,             /* connections, accepted or not yet */
     STREAM_QUEUE_SIZE = 512 << 10, /* what a stream may hold of a peer's queue */
+    REDIAL_MS = 10,                /* after an accepted connection ended */
     FRAME_COST = 64                /* bytes a frame counts beyond its payload */
 };
 
@@ -137,7 +138,8 @@ void tt_transport_intake_confirm(struct tt_transport *transport, uint64_t serial
 /* Shared. */
 struct peer *tt_transport_peer_find(struct tt_transport *transport, uint64_t id);
 void tt_transport_release(struct tt_transport *transport); /* one less pending */
-void tt_transport_tell_reachable(struct tt_transport *transport, uint64_t peer_id, bool reachable);
+void tt_transport_tell_reach(struct tt_transport *transport, uint64_t peer_id,
+                             enum tt_transport_reach reach);
 
 /* A frame on its way to the core, and back as a confirmation. */
 struct delivery {

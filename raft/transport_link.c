@@ -138,15 +138,18 @@ static void link_down(struct link *link)
     tt_list_remove(&link->dirty_node);
     tt_frame_reader_fini(&link->reader);
     if (was_ready && link->channel == TT_TRANSPORT_FAST) {
-        tt_transport_tell_reachable(transport, link->peer->id, false);
+        tt_transport_tell_reach(transport, link->peer->id, TT_TRANSPORT_LOST);
     }
     if (link->state == LINK_GONE) {
         return;
     }
-    if (was_ready) {
-        link->backoff_ms = transport->config.backoff_ms_min;
-    }
     link->state = LINK_BACKOFF;
+    if (was_ready) {
+        /* Soon: whether the peer's process is gone is what the core wants to know first. */
+        link->backoff_ms = transport->config.backoff_ms_min;
+        tt_timer_start(&link->backoff, REDIAL_MS, 0);
+        return;
+    }
     uint64_t wait_ms = link->backoff_ms / 2 + tt_rng_below(&transport->rng, link->backoff_ms);
     tt_timer_start(&link->backoff, wait_ms, 0);
     link->backoff_ms =
@@ -241,7 +244,7 @@ static void on_data(void *ctx, struct tt_tls_stream *stream, struct tt_str bytes
     transport_of(link)->stats.connect_count++;
     mark_dirty(link);
     if (link->channel == TT_TRANSPORT_FAST) {
-        tt_transport_tell_reachable(transport_of(link), link->peer->id, true);
+        tt_transport_tell_reach(transport_of(link), link->peer->id, TT_TRANSPORT_CONNECTED);
     }
 }
 
@@ -267,6 +270,9 @@ static void on_closed(void *ctx, struct tt_tls_stream *stream, const struct tt_e
     if (link->stream == stream) {
         link->stream = NULL;
         log_failure(link, err);
+        if (link->channel == TT_TRANSPORT_FAST && tt_tls_stream_refused(stream)) {
+            tt_transport_tell_reach(transport_of(link), link->peer->id, TT_TRANSPORT_ABSENT);
+        }
         link_down(link);
     }
     peer_release(link->peer);
@@ -408,7 +414,7 @@ void tt_transport_peer_remove(struct peer *peer)
         link->stream = NULL;
         link_down(link);
         if (was_ready && i == TT_TRANSPORT_FAST) {
-            tt_transport_tell_reachable(peer->transport, peer->id, false);
+            tt_transport_tell_reach(peer->transport, peer->id, TT_TRANSPORT_LOST);
         }
         if (stream != NULL) {
             tt_tls_stream_abort(stream);

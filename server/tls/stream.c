@@ -633,6 +633,11 @@ struct tt_str tt_tls_stream_alpn(const struct tt_tls_stream *stream)
     return tt_str((const char *)name, size);
 }
 
+bool tt_tls_stream_refused(const struct tt_tls_stream *stream)
+{
+    return stream->refused;
+}
+
 const char *tt_tls_stream_remote(const struct tt_tls_stream *stream)
 {
     return stream->remote;

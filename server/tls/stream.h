@@ -56,6 +56,9 @@ void tt_tls_stream_abort(struct tt_tls_stream *stream); /* RST now */
 const struct tt_peer_identity *
 tt_tls_stream_peer(const struct tt_tls_stream *stream); /* NULL without a certificate */
 struct tt_str tt_tls_stream_alpn(const struct tt_tls_stream *stream);
+/* In `closed` of a client's stream: every address refused the connection, so nobody listens there.
+ * (Unreachable hosts and timeouts do not say so.) */
+bool tt_tls_stream_refused(const struct tt_tls_stream *stream);
 const char *tt_tls_stream_remote(const struct tt_tls_stream *stream); /* "127.0.0.1:4711" */
 
 /* A listener that hands accepted sockets over. */

@@ -19,6 +19,8 @@ static void connect_next(struct tt_tls_stream *stream);
 
 static void fail_connect(struct tt_tls_stream *stream, int errno_value)
 {
+    bool refused = errno_value == ECONNREFUSED;
+    stream->refused = refused && (stream->refused || !stream->failed);
     if (!stream->failed) {
         tt_err_init(&stream->err);
         (void)TT_FAIL_ERRNO(&stream->err, errno_value, "connect to %s", stream->remote);
@@ -63,6 +65,7 @@ static void on_connect_event(uv_poll_t *poll, int status, int events)
         return;
     }
     stream->failed = false;
+    stream->refused = false;
     tt_stream_begin_handshake(stream);
 }
 
@@ -83,6 +86,7 @@ static bool attempt(struct tt_tls_stream *stream, const struct sockaddr_storage 
         return true;
     } else {
         stream->failed = true;
+        stream->refused = false;
     }
     (void)close(stream->fd); /* nothing was sent */
     stream->fd = -1;

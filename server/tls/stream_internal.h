@@ -40,6 +40,7 @@ struct tt_tls_stream {
     bool notified_end;     /* our close_notify is out */
     bool is_overdue;       /* a drain deadline passed without progress: the last chance */
     bool failed;           /* err is set: what `closed` will say */
+    bool refused;          /* connecting: nobody listens at any of the addresses tried */
     bool has_peer;         /* peer is set */
     struct tt_ring ring;   /* bytes not yet given to OpenSSL */
     char *server_name;     /* owned; NULL: any server of the CA */

@@ -49,6 +49,7 @@ enum sim_fault {
     SIM_BURST,
     SIM_LAG,
     SIM_DISK_FULL,
+    SIM_TAKEN_FOR_GONE,
     SIM_FRAME_DROPPED,
     SIM_FRAME_DUPLICATED,
     SIM_FRAME_DELAYED,
@@ -234,5 +235,7 @@ void sim_check_fini(struct sim *sim);
 
 /* sim_net.c */
 void sim_net_send(struct sim_server *from, uint64_t to_id, struct tt_bytes *frame);
+/* Each of the others may see soon that nobody listens at this server's address. */
+void sim_net_gone(const struct sim_server *server);
 
 #endif

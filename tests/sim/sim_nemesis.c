@@ -167,7 +167,7 @@ static void hit_server(struct sim *sim, uint64_t dice, struct sim_server *server
 
 static void hit(struct sim *sim)
 {
-    uint64_t dice = tt_rng_below(&sim->rng, 136);
+    uint64_t dice = tt_rng_below(&sim->rng, 140);
     struct sim_server *server = sim_pick(sim);
     if (dice < 66) {
         if (server) {
@@ -187,8 +187,11 @@ static void hit(struct sim *sim)
         sim_admin_change(sim);
     } else if (dice < 131) {
         sim_admin_transfer(sim);
-    } else {
+    } else if (dice < 136) {
         sim_admin_snapshot(sim);
+    } else if (server) {
+        sim->faults[SIM_TAKEN_FOR_GONE]++;
+        sim_net_gone(server); /* which it is not */
     }
 }
 
@@ -348,6 +351,7 @@ const char *sim_fault_name(size_t fault)
         [SIM_BURST] = "burst",
         [SIM_LAG] = "long isolation",
         [SIM_DISK_FULL] = "full disk",
+        [SIM_TAKEN_FOR_GONE] = "taken for gone",
         [SIM_FRAME_DROPPED] = "frame dropped",
         [SIM_FRAME_DUPLICATED] = "frame duplicated",
         [SIM_FRAME_DELAYED] = "frame delayed",

@@ -36,6 +36,24 @@ static bool at_most_once(const struct tt_bytes *frame)
     return field == 11 || field == 13; /* Forward, Change */
 }
 
+static void miss(struct sim *sim, struct sim_event *event)
+{
+    struct sim_server *server = &sim->servers[event->server];
+    server->dirty = true;
+    tt_node_peer_absent(server->node, event->a);
+}
+
+void sim_net_gone(const struct sim_server *server)
+{
+    struct sim *sim = server->sim;
+    for (int i = 0; i < SIM_SERVERS_MAX; i++) {
+        if (i != server->slot && sim->servers[i].running && tt_rng_chance(&sim->rng, 0.7)) {
+            struct sim_event event = {.run = miss, .server = i, .a = server->id};
+            sim_schedule(sim, sim_between(sim, 1, 80) * SIM_MS, event);
+        }
+    }
+}
+
 void sim_net_send(struct sim_server *from, uint64_t to_id, struct tt_bytes *frame)
 {
     struct sim *sim = from->sim;

@@ -271,6 +271,7 @@ void sim_server_crash(struct sim_server *server, uint64_t restart_after_ms)
 {
     sim_trace(server->sim, "%s crashes", server->name);
     drop(server);
+    sim_net_gone(server);
     tt_disk_memory_crash(server->memory, &server->sim->rng);
     plan_restart(server, restart_after_ms);
 }
@@ -282,6 +283,7 @@ void sim_server_stop(struct sim_server *server, uint64_t restart_after_ms)
     tt_node_stop(server->node);
     server->stopping = false;
     drop(server);
+    sim_net_gone(server);
     tt_disk_memory_crash(server->memory, &server->sim->rng);
     plan_restart(server, restart_after_ms);
 }

@@ -82,6 +82,50 @@ static void the_others_go_on_when_the_leader_dies_and_it_catches_up_later(void *
     cluster_free(cluster);
 }
 
+static void everybody_misses(struct cluster *cluster, uint64_t id)
+{
+    for (size_t i = 0; i < cluster->count; i++) {
+        struct server *server = &cluster->servers[i];
+        if (server->node != NULL && server->id != id) {
+            tt_node_peer_absent(server->node, id);
+            tt_node_turn(server->node);
+        }
+    }
+}
+
+/* The election timeout is half a second at least; each of three may be the one that is killed. */
+static void a_leader_whose_process_is_gone_is_replaced_without_the_election_timeout(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    for (int round = 0; round < 10; round++) {
+        struct server *old = cluster_elect(cluster);
+        cluster_run(cluster, 100);
+        server_crash(old);
+        everybody_misses(cluster, old->id);
+        cluster_run(cluster, 150);
+        assert_non_null(cluster_leader(cluster));
+        assert_ptr_not_equal(cluster_leader(cluster), old);
+        server_start(old);
+        cluster_run(cluster, 1000);
+    }
+    cluster_free(cluster);
+}
+
+static void a_leader_that_is_taken_for_gone_by_mistake_goes_on(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    const struct server *leader = cluster_elect(cluster);
+    uint64_t term = leader->leading;
+    for (int round = 0; round < 20; round++) {
+        everybody_misses(cluster, leader->id);
+        cluster_run(cluster, 70);
+    }
+    assert_int_equal(leader->leading, term);
+    cluster_free(cluster);
+}
+
 static void an_isolated_leader_does_not_know_the_outcome(void **state)
 {
     (void)state;
@@ -231,6 +275,8 @@ int main(void)
         cmocka_unit_test(a_follower_forwards_and_answers_after_it_has_applied),
         cmocka_unit_test(commands_that_queue_behind_two_entries_share_the_next),
         cmocka_unit_test(the_others_go_on_when_the_leader_dies_and_it_catches_up_later),
+        cmocka_unit_test(a_leader_whose_process_is_gone_is_replaced_without_the_election_timeout),
+        cmocka_unit_test(a_leader_that_is_taken_for_gone_by_mistake_goes_on),
         cmocka_unit_test(an_isolated_leader_does_not_know_the_outcome),
         cmocka_unit_test(a_follower_that_lags_behind_memory_is_fed_from_the_log),
         cmocka_unit_test(a_frame_of_another_cluster_is_dropped),

@@ -14,6 +14,7 @@ struct node {
     uint64_t id;
     uint16_t port;
     bool reachable[NODES + 1]; /* by id */
+    bool absent[NODES + 1];    /* by id: nobody listens there */
     bool stopped;
     uint64_t text_count;        /* frames of type TEXT */
     uint64_t blob_count;        /* frames of type BLOB */
@@ -50,9 +51,11 @@ static void on_received(void *ctx, uint64_t peer_id, uint8_t type, struct tt_byt
     tt_bytes_unref(payload);
 }
 
-static void on_reachable(void *ctx, uint64_t peer_id, bool reachable)
+static void on_reach(void *ctx, uint64_t peer_id, enum tt_transport_reach reach)
 {
-    ((struct node *)ctx)->reachable[peer_id] = reachable;
+    struct node *node = ctx;
+    node->reachable[peer_id] = reach == TT_TRANSPORT_CONNECTED;
+    node->absent[peer_id] = reach == TT_TRANSPORT_ABSENT;
 }
 
 static void on_stats(void *ctx, const struct tt_transport_stats *stats)
@@ -97,7 +100,7 @@ static void node_up_as(struct world *world, uint64_t id, uint64_t claimed_id, ui
     config.client_tls = world->client_tls[id];
     config.deliver_to = node->box;
     config.received = on_received;
-    config.reachable = on_reachable;
+    config.reach = on_reach;
     config.stats = on_stats;
     config.ctx = node;
     config.backoff_ms_min = config.backoff_ms_min != 0 ? config.backoff_ms_min : 10;
@@ -313,9 +316,11 @@ static void a_restarted_peer_is_dialled_again(void **state)
     uint16_t port = world->nodes[2].port;
     node_down(world, 2);
     WAIT_UNTIL(world, !world->nodes[1].reachable[2]);
+    WAIT_UNTIL(world, world->nodes[1].absent[2]); /* and it is seen that nobody listens */
     node_up(world, 2, port);
     node_knows(world, 2, 2);
     WAIT_UNTIL(world, world->nodes[1].reachable[2] && world->nodes[2].reachable[1]);
+    assert_false(world->nodes[1].absent[2]);
     send_text(world, 1, 2, 7);
     WAIT_UNTIL(world, world->nodes[2].last_value == 7);
 }
