@@ -15,7 +15,8 @@
  *
  * One iteration of the loop: timers, on_turn (prepare handle), poll with its callbacks, the mailbox
  * among them, watchdog (check handle). on_turn thus runs after every batch of callbacks and before
- * the loop can block, whatever woke it.
+ * the loop can block, whatever woke it. What has been posted meanwhile is run and gets its on_turn
+ * before the next poll, up to ROUNDS_MAX times: nobody need wake a loop that is awake.
  *
  * The mailbox wakes the loop through an event descriptor that the loop polls. (libuv's own async
  * handle lets the woken thread spin until the waking one has returned from its system call; with
@@ -30,7 +31,7 @@
  * Failure modes: no descriptors for the loop or no thread (errors of new and start); a callback
  * that never returns is not reported, it stops the whole loop. */
 
-enum { STALL_MS_MAX = 10, STALL_REPORT_MS_MIN = 1000, LOOP_NAME_SIZE = 16 };
+enum { ROUNDS_MAX = 8, STALL_MS_MAX = 10, STALL_REPORT_MS_MIN = 1000, LOOP_NAME_SIZE = 16 };
 
 struct tt_loop {
     uv_loop_t uv;                 /* owned */
@@ -92,9 +93,8 @@ static void on_wake(uv_poll_t *waker, int status, int events)
     struct tt_loop *loop = waker->data;
     uint64_t count;
     TT_ASSERT(status == 0 && events != 0);
-    /* First the descriptor, then the mailbox: a post in between wakes once more. */
     TT_IGNORE(read(loop->wake_fd, &count, sizeof count) < 0); /* nothing there: drain anyway */
-    tt_mailbox_drain(loop->box);
+    tt_mailbox_drain_awake(loop->box);
 }
 
 /* Adds the span of the current operation to the turn's account. */
@@ -152,6 +152,17 @@ static void on_prepare(uv_prepare_t *prepare)
     struct tt_loop *loop = prepare->data;
     turn(loop);
     watch_stall(loop);
+    for (int round = 0; !tt_mailbox_sleep(loop->box); round++) {
+        if (round == ROUNDS_MAX) {
+            wake(loop); /* sockets and timers first */
+            return;
+        }
+        uv_update_time(&loop->uv);
+        loop->turn_start_ms = uv_now(&loop->uv);
+        tt_mailbox_drain_awake(loop->box);
+        turn(loop);
+        watch_stall(loop);
+    }
 }
 
 static int init_handles(struct tt_loop *loop, struct tt_err *err)

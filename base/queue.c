@@ -7,7 +7,9 @@
 /* A mutex and an intrusive list: producers hold the lock for a few instructions, the consumer takes
  * the whole list out under one lock and runs it without.
  *
- * Wake: the first post after a drain wakes the consumer, the others know that it is on its way. It
+ * Wake: the first post after a drain wakes the consumer, the others know that it is on its way. A
+ * consumer that looks again before it sleeps says so, and is woken only while it does sleep: a wake
+ * is a system call on both sides, and under load the consumer is hardly ever asleep. The wake
  * is called under the lock, so that after tt_mailbox_close no wake can be under way and the
  * consumer may tear down what wakes it; `wake` must therefore not call into the mailbox.
  *
@@ -93,14 +95,14 @@ int tt_mailbox_post_answers(struct tt_mailbox *box, struct tt_msg *first, struct
     return post_chain(box, first, last, 0);
 }
 
-size_t tt_mailbox_drain(struct tt_mailbox *box)
+static size_t drain(struct tt_mailbox *box, bool stays_awake)
 {
     pthread_mutex_lock(&box->lock);
     struct tt_msg *msg = box->first;
     box->first = NULL;
     box->last = NULL;
     box->counted = 0;
-    box->woken = false;
+    box->woken = stays_awake;
     pthread_mutex_unlock(&box->lock);
 
     size_t count = 0;
@@ -112,6 +114,25 @@ size_t tt_mailbox_drain(struct tt_mailbox *box)
         count++;
     }
     return count;
+}
+
+size_t tt_mailbox_drain(struct tt_mailbox *box)
+{
+    return drain(box, false);
+}
+
+size_t tt_mailbox_drain_awake(struct tt_mailbox *box)
+{
+    return drain(box, true);
+}
+
+bool tt_mailbox_sleep(struct tt_mailbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    box->woken = box->first != NULL;
+    bool sleeps = !box->woken;
+    pthread_mutex_unlock(&box->lock);
+    return sleeps;
 }
 
 void tt_mailbox_close(struct tt_mailbox *box)

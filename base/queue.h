@@ -72,6 +72,11 @@ int tt_mailbox_post_answers(struct tt_mailbox *box, struct tt_msg *first,
                             struct tt_msg *last) TT_MUST_USE;
 size_t tt_mailbox_drain(
     struct tt_mailbox *box); /* runs all that was there when it began; returns how many */
+/* For a consumer that looks again before it sleeps: as drain, but posts do not wake until
+ * tt_mailbox_sleep has said true. */
+size_t tt_mailbox_drain_awake(struct tt_mailbox *box);
+/* True: the box is empty, and the next post wakes. False: something is there, drain it first. */
+bool tt_mailbox_sleep(struct tt_mailbox *box);
 void tt_mailbox_close(struct tt_mailbox *box);   /* later posts fail with TT_ECLOSED */
 size_t tt_mailbox_count(struct tt_mailbox *box); /* a snapshot, for metrics */
 
