@@ -9,7 +9,7 @@ packages_of() {
     build)
         echo build-essential cmake ninja-build pkg-config libuv1-dev libssl-dev libnghttp2-dev \
             libllhttp-dev libyyjson-dev libfyaml-dev libzstd-dev libprotobuf-c-dev \
-            protobuf-c-compiler 'libraft-dev>=0.22.1' libcmocka-dev
+            protobuf-c-compiler 'libraft-dev>=0.22.1' libcmocka-dev python3
         ;;
     format)
         echo "clang-format-$(clang_version)"
