@@ -72,9 +72,9 @@ void tt_issues_add(struct tt_issues *issues, enum tt_issue_kind kind, struct tt_
     };
 }
 
-struct tt_str tt_path_format(const struct tt_path *path, struct tt_arena *arena)
+struct tt_str tt_field_path_format(const struct tt_field_path *path, struct tt_arena *arena)
 {
-    const struct tt_path *frames[PATH_DEPTH_MAX];
+    const struct tt_field_path *frames[PATH_DEPTH_MAX];
     size_t count = 0;
     for (; path != NULL && count < PATH_DEPTH_MAX; path = path->parent) {
         frames[count++] = path;
@@ -82,7 +82,7 @@ struct tt_str tt_path_format(const struct tt_path *path, struct tt_arena *arena)
     TT_AUTO_BUF struct tt_buf buf;
     tt_buf_init(&buf, PATH_SIZE_MAX);
     while (count > 0) {
-        const struct tt_path *frame = frames[--count];
+        const struct tt_field_path *frame = frames[--count];
         if (frame->is_key) {
             tt_buf_printf(&buf, "[%.*s]", TT_STR_ARG(frame->name));
         } else if (frame->name.len > 0) {

@@ -50,13 +50,13 @@ static inline size_t tt_issues_total(const struct tt_issues *issues)
 }
 
 /* A path under construction: a chain of stack frames, formatted only when something is wrong. */
-struct tt_path {
-    const struct tt_path *parent; /* NULL at the root */
-    struct tt_str name;           /* member, empty for an index */
-    size_t index;                 /* of an array element when name is empty */
-    bool is_key;                  /* a map key: written name[key] */
+struct tt_field_path {
+    const struct tt_field_path *parent; /* NULL at the root */
+    struct tt_str name;                 /* member, empty for an index */
+    size_t index;                       /* of an array element when name is empty */
+    bool is_key;                        /* a map key: written name[key] */
 };
 /* "a.b[0].c" in the arena; "" for NULL (the root) or when the arena is full. */
-struct tt_str tt_path_format(const struct tt_path *path, struct tt_arena *arena);
+struct tt_str tt_field_path_format(const struct tt_field_path *path, struct tt_arena *arena);
 
 #endif

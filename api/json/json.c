@@ -150,7 +150,7 @@ struct thaw {
     struct tt_err *err;
 };
 
-static int thaw_value(struct thaw *t, yyjson_val *val, const struct tt_path *path,
+static int thaw_value(struct thaw *t, yyjson_val *val, const struct tt_field_path *path,
                       yyjson_mut_val **ret);
 
 static int thaw_full(struct thaw *t)
@@ -169,10 +169,10 @@ static bool same_key(yyjson_val *a, yyjson_val *b)
     return tt_str_eq(ikey(a), ikey(b));
 }
 
-static int thaw_duplicate(struct thaw *t, yyjson_val *key, const struct tt_path *parent)
+static int thaw_duplicate(struct thaw *t, yyjson_val *key, const struct tt_field_path *parent)
 {
-    struct tt_path path = {.parent = parent, .name = ikey(key)};
-    struct tt_str text = tt_path_format(&path, t->arena);
+    struct tt_field_path path = {.parent = parent, .name = ikey(key)};
+    struct tt_str text = tt_field_path_format(&path, t->arena);
     if (t->duplicates == TT_JSON_DUPLICATES_REFUSE || t->issues == NULL) {
         return TT_FAIL(t->err, TT_EINVAL, "duplicate field \"%.*s\"", TT_STR_ARG(text));
     }
@@ -197,7 +197,7 @@ static size_t find_same(yyjson_val *const *keys, size_t count, yyjson_val *key)
     return i;
 }
 
-static int shadowed_small(struct thaw *t, yyjson_val *obj, const struct tt_path *path,
+static int shadowed_small(struct thaw *t, yyjson_val *obj, const struct tt_field_path *path,
                           struct shadowed *out)
 {
     yyjson_val *seen[NAIVE_MEMBERS_MAX];
@@ -232,7 +232,7 @@ static int cmp_place(const void *a, const void *b)
 }
 
 /* Sorting makes equal names neighbours: never quadratic. */
-static int shadowed_large(struct thaw *t, yyjson_val *obj, const struct tt_path *path,
+static int shadowed_large(struct thaw *t, yyjson_val *obj, const struct tt_field_path *path,
                           struct shadowed *out)
 {
     size_t count = yyjson_obj_size(obj), n = 0;
@@ -260,7 +260,7 @@ static int shadowed_large(struct thaw *t, yyjson_val *obj, const struct tt_path 
     return TT_OK;
 }
 
-static int find_shadowed(struct thaw *t, yyjson_val *obj, const struct tt_path *path,
+static int find_shadowed(struct thaw *t, yyjson_val *obj, const struct tt_field_path *path,
                          struct shadowed *out)
 {
     out->keys = out->few;
@@ -276,7 +276,7 @@ static int find_shadowed(struct thaw *t, yyjson_val *obj, const struct tt_path *
     return r;
 }
 
-static int thaw_object(struct thaw *t, yyjson_val *val, const struct tt_path *path,
+static int thaw_object(struct thaw *t, yyjson_val *val, const struct tt_field_path *path,
                        yyjson_mut_val *out)
 {
     struct shadowed gone;
@@ -288,7 +288,7 @@ static int thaw_object(struct thaw *t, yyjson_val *val, const struct tt_path *pa
             next_gone++;
             continue;
         }
-        struct tt_path here = {.parent = path, .name = ikey(key)};
+        struct tt_field_path here = {.parent = path, .name = ikey(key)};
         yyjson_mut_val *member = NULL;
         yyjson_mut_val *name = yyjson_mut_strn(t->doc, here.name.ptr, here.name.len);
         r = thaw_value(t, yyjson_obj_iter_get_val(key), &here, &member);
@@ -299,10 +299,10 @@ static int thaw_object(struct thaw *t, yyjson_val *val, const struct tt_path *pa
     return r;
 }
 
-static int thaw_array(struct thaw *t, yyjson_val *val, const struct tt_path *path,
+static int thaw_array(struct thaw *t, yyjson_val *val, const struct tt_field_path *path,
                       yyjson_mut_val *out)
 {
-    struct tt_path here = {.parent = path};
+    struct tt_field_path here = {.parent = path};
     yyjson_arr_iter it = yyjson_arr_iter_with(val);
     for (yyjson_val *item; (item = yyjson_arr_iter_next(&it)) != NULL; here.index++) {
         yyjson_mut_val *element = NULL;
@@ -318,7 +318,7 @@ static int thaw_array(struct thaw *t, yyjson_val *val, const struct tt_path *pat
 }
 
 /* Recursion is bounded: the text's depth was checked. */
-static int thaw_value(struct thaw *t, yyjson_val *val, const struct tt_path *path,
+static int thaw_value(struct thaw *t, yyjson_val *val, const struct tt_field_path *path,
                       yyjson_mut_val **ret)
 {
     yyjson_mut_val *out = NULL;

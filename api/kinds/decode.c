@@ -10,7 +10,7 @@
 #include "base/clock.h"
 
 static int decode_value(struct decode *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                        const struct tt_path *path);
+                        const struct tt_field_path *path);
 
 static const char *type_name(const struct tt_type *type)
 {
@@ -67,9 +67,9 @@ static const char *json_name(yyjson_mut_val *val)
 }
 
 static int mismatch(struct decode *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                    const struct tt_path *path)
+                    const struct tt_field_path *path)
 {
-    struct tt_str at = tt_path_format(path, ctx->arena);
+    struct tt_str at = tt_field_path_format(path, ctx->arena);
     struct tt_str text = tt_json_str_of(val);
     const char *found = json_name(val);
     if (text.ptr != NULL && type->kind != TT_TYPE_OBJECT && type->kind != TT_TYPE_LIST) {
@@ -83,21 +83,21 @@ static int mismatch(struct decode *ctx, const struct tt_type *type, yyjson_mut_v
                    found, TT_STR_ARG(at), type_name(type));
 }
 
-static void unknown(struct decode *ctx, const struct tt_path *path)
+static void unknown(struct decode *ctx, const struct tt_field_path *path)
 {
     if (ctx->issues != NULL) {
-        struct tt_str at = tt_path_format(path, ctx->arena);
+        struct tt_str at = tt_field_path_format(path, ctx->arena);
         tt_issues_add(ctx->issues, TT_ISSUE_UNKNOWN_FIELD, at, "unknown field \"%.*s\"",
                       TT_STR_ARG(at));
     }
 }
 
 static int decode_object(struct decode *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                         const struct tt_path *path)
+                         const struct tt_field_path *path)
 {
     yyjson_mut_obj_iter it = yyjson_mut_obj_iter_with(val);
     for (yyjson_mut_val *key; (key = yyjson_mut_obj_iter_next(&it)) != NULL;) {
-        struct tt_path here = {.parent = path, .name = tt_json_str_of(key)};
+        struct tt_field_path here = {.parent = path, .name = tt_json_str_of(key)};
         yyjson_mut_val *member = yyjson_mut_obj_iter_get_val(key);
         const struct tt_field *field = tt_type_field(type, here.name);
         if (field == NULL && type->keeps_unknown) {
@@ -119,13 +119,13 @@ static int decode_object(struct decode *ctx, const struct tt_type *type, yyjson_
 }
 
 static int decode_map(struct decode *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                      const struct tt_path *path)
+                      const struct tt_field_path *path)
 {
     size_t i, n;
     yyjson_mut_val *key, *item;
     yyjson_mut_obj_foreach(val, i, n, key, item)
     {
-        struct tt_path here = {.parent = path, .name = tt_json_str_of(key), .is_key = true};
+        struct tt_field_path here = {.parent = path, .name = tt_json_str_of(key), .is_key = true};
         if (yyjson_mut_is_null(item) && type->item->kind == TT_TYPE_STRING) {
             unsafe_yyjson_set_strn(item, "", 0); /* Go's zero value */
         }
@@ -138,9 +138,9 @@ static int decode_map(struct decode *ctx, const struct tt_type *type, yyjson_mut
 }
 
 static int decode_list(struct decode *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                       const struct tt_path *path)
+                       const struct tt_field_path *path)
 {
-    struct tt_path here = {.parent = path};
+    struct tt_field_path here = {.parent = path};
     size_t n;
     yyjson_mut_val *item;
     yyjson_mut_arr_foreach(val, here.index, n, item)
@@ -165,7 +165,7 @@ static int set_text(struct decode *ctx, yyjson_mut_val *val, const char *text, s
 }
 
 static int decode_quantity(struct decode *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                           const struct tt_path *path)
+                           const struct tt_field_path *path)
 {
     struct tt_str text = yyjson_mut_is_raw(val)
                              ? tt_str(yyjson_mut_get_raw(val), yyjson_mut_get_len(val))
@@ -183,7 +183,7 @@ static int decode_quantity(struct decode *ctx, const struct tt_type *type, yyjso
 }
 
 static int decode_time(struct decode *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                       const struct tt_path *path)
+                       const struct tt_field_path *path)
 {
     struct tt_str text = tt_json_str_of(val);
     uint64_t wall_ms;
@@ -222,7 +222,7 @@ static bool base64_ok(struct tt_str text)
 }
 
 static int decode_bytes(struct decode *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                        const struct tt_path *path)
+                        const struct tt_field_path *path)
 {
     struct tt_str text = tt_json_str_of(val);
     if (text.ptr != NULL && memchr(text.ptr, '\n', text.len) != NULL) {
@@ -281,7 +281,7 @@ static bool scalar_ok(const struct tt_type *type, yyjson_mut_val *val)
 }
 
 static int decode_value(struct decode *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                        const struct tt_path *path)
+                        const struct tt_field_path *path)
 {
     if (type->kind == TT_TYPE_OBJECT && yyjson_mut_is_obj(val)) {
         return decode_object(ctx, type, val, path);

@@ -22,14 +22,14 @@ struct tt_rule {
     const char *name;
     /* Runs after the type's field defaults, before those of its members. */
     bool (*fill)(struct rule_default *ctx, yyjson_mut_val *val);
-    void (*check)(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path);
+    void (*check)(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_field_path *path);
     /* Of a whole object against what is stored; root types only. */
     void (*check_update)(struct rule_check *ctx, yyjson_mut_val *val, yyjson_mut_val *old);
 };
 const struct tt_rule *kinds_rule(struct tt_str name); /* NULL: none of that name */
 
 /* Adds a cause at path.name (name may be empty: at path itself). */
-void rule_cause(struct rule_check *ctx, enum tt_issue_kind kind, const struct tt_path *path,
+void rule_cause(struct rule_check *ctx, enum tt_issue_kind kind, const struct tt_field_path *path,
                 const char *name, const char *fmt, ...) TT_PRINTF(5, 6);
 /* The value as a message shows it: strings quoted, others as JSON, cut at 128 characters. */
 const char *rule_show(struct rule_check *ctx, yyjson_mut_val *val);

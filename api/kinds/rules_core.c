@@ -33,7 +33,7 @@ static size_t data_size(yyjson_mut_val *map)
 }
 
 static void config_map_check(struct rule_check *ctx, yyjson_mut_val *val,
-                             const struct tt_path *path)
+                             const struct tt_field_path *path)
 {
     yyjson_mut_val *data = yyjson_mut_obj_get(val, "data");
     yyjson_mut_val *binary = yyjson_mut_obj_get(val, "binaryData");
@@ -116,14 +116,15 @@ static const struct {
     {"kubernetes.io/ssh-auth", "ssh-privatekey"},
 };
 
-static void secret_check(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void secret_check(struct rule_check *ctx, yyjson_mut_val *val,
+                         const struct tt_field_path *path)
 {
     yyjson_mut_val *data = yyjson_mut_obj_get(val, "data");
     for (size_t i = 0; i < sizeof secret_keys / sizeof secret_keys[0]; i++) {
         if (is_str(val, "type", secret_keys[i].type) &&
             yyjson_mut_obj_get(data, secret_keys[i].key) == NULL) {
-            struct tt_path at = {.parent = path, .name = TT_STR("data")};
-            struct tt_path key = {
+            struct tt_field_path at = {.parent = path, .name = TT_STR("data")};
+            struct tt_field_path key = {
                 .parent = &at, .name = tt_str_c(secret_keys[i].key), .is_key = true};
             rule_cause(ctx, TT_ISSUE_REQUIRED, &key, "", "Required value");
         }
@@ -175,7 +176,7 @@ static bool service_spec_fill(struct rule_default *ctx, yyjson_mut_val *val)
 }
 
 static void service_spec_check(struct rule_check *ctx, yyjson_mut_val *val,
-                               const struct tt_path *path)
+                               const struct tt_field_path *path)
 {
     bool external = is_str(val, "type", "ExternalName");
     bool headless = is_str(val, "clusterIP", "None");
@@ -186,8 +187,8 @@ static void service_spec_check(struct rule_check *ctx, yyjson_mut_val *val,
     if (!external && !headless && yyjson_mut_arr_size(ports) == 0) {
         rule_cause(ctx, TT_ISSUE_REQUIRED, path, "ports", "Required value");
     }
-    struct tt_path list = {.parent = path, .name = TT_STR("ports")};
-    struct tt_path here = {.parent = &list};
+    struct tt_field_path list = {.parent = path, .name = TT_STR("ports")};
+    struct tt_field_path here = {.parent = &list};
     size_t n;
     yyjson_mut_arr_foreach(ports, here.index, n, port)
     {
@@ -217,7 +218,7 @@ static void service_update(struct rule_check *ctx, yyjson_mut_val *val, yyjson_m
     struct tt_str is = tt_json_get_str(val, "spec.clusterIP");
     bool external = tt_str_eq(tt_json_get_str(val, "spec.type"), TT_STR("ExternalName"));
     if (was.len > 0 && !external && !tt_str_eq(was, is)) {
-        struct tt_path spec = {.name = TT_STR("spec")};
+        struct tt_field_path spec = {.name = TT_STR("spec")};
         rule_cause(ctx, TT_ISSUE_INVALID, &spec, "clusterIP",
                    "Invalid value: \"%.*s\": field is immutable", TT_STR_ARG(is));
     }
@@ -230,12 +231,13 @@ static bool service_port_fill(struct rule_default *ctx, yyjson_mut_val *val)
            add(ctx->doc, val, "targetPort", tt_json_copy(ctx->doc, port));
 }
 
-static void event_check(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void event_check(struct rule_check *ctx, yyjson_mut_val *val,
+                        const struct tt_field_path *path)
 {
     struct tt_str about = tt_json_get_str(val, "involvedObject.namespace");
     struct tt_str ns = tt_json_get_str(val, "metadata.namespace");
     if (about.len > 0 && !tt_str_eq(about, ns)) {
-        struct tt_path here = {.parent = path, .name = TT_STR("involvedObject")};
+        struct tt_field_path here = {.parent = path, .name = TT_STR("involvedObject")};
         rule_cause(ctx, TT_ISSUE_INVALID, &here, "namespace",
                    "Invalid value: \"%.*s\": does not match event.namespace", TT_STR_ARG(about));
     }
@@ -246,7 +248,7 @@ static void node_update(struct rule_check *ctx, yyjson_mut_val *val, yyjson_mut_
     struct tt_str was = tt_json_get_str(old, "spec.providerID");
     struct tt_str is = tt_json_get_str(val, "spec.providerID");
     if (was.len > 0 && !tt_str_eq(was, is)) {
-        struct tt_path spec = {.name = TT_STR("spec")};
+        struct tt_field_path spec = {.name = TT_STR("spec")};
         rule_cause(ctx, TT_ISSUE_FORBIDDEN, &spec, "providerID",
                    "Forbidden: node updates may not change providerID except from \"\" to valid");
     }

@@ -32,10 +32,11 @@ static bool container_fill(struct rule_default *ctx, yyjson_mut_val *val)
     return put_default(ctx, val, "imagePullPolicy", latest ? "Always" : "IfNotPresent");
 }
 
-static void container_check(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void container_check(struct rule_check *ctx, yyjson_mut_val *val,
+                            const struct tt_field_path *path)
 {
-    struct tt_path list = {.parent = path, .name = TT_STR("volumeMounts")};
-    struct tt_path here = {.parent = &list};
+    struct tt_field_path list = {.parent = path, .name = TT_STR("volumeMounts")};
+    struct tt_field_path here = {.parent = &list};
     yyjson_mut_val *mounts = yyjson_mut_obj_get(val, "volumeMounts"), *mount, *other;
     size_t n, k, m;
     yyjson_mut_arr_foreach(mounts, here.index, n, mount)
@@ -63,7 +64,8 @@ static bool volume_fill(struct rule_default *ctx, yyjson_mut_val *val)
     return tt_json_put(ctx->doc, val, TT_STR("emptyDir"), yyjson_mut_obj(ctx->doc));
 }
 
-static void volume_check(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void volume_check(struct rule_check *ctx, yyjson_mut_val *val,
+                         const struct tt_field_path *path)
 {
     size_t sources = yyjson_mut_obj_size(val) - (yyjson_mut_obj_get(val, "name") != NULL ? 1 : 0);
     if (sources == 0) {
@@ -75,7 +77,8 @@ static void volume_check(struct rule_check *ctx, yyjson_mut_val *val, const stru
 }
 
 /* Exactly one of the handlers. */
-static void check_handlers(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void check_handlers(struct rule_check *ctx, yyjson_mut_val *val,
+                           const struct tt_field_path *path)
 {
     static const char *const handlers[] = {"exec", "httpGet", "tcpSocket", "grpc", "sleep"};
     size_t count = 0;
@@ -90,19 +93,21 @@ static void check_handlers(struct rule_check *ctx, yyjson_mut_val *val, const st
     }
 }
 
-static void lifecycle_check(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void lifecycle_check(struct rule_check *ctx, yyjson_mut_val *val,
+                            const struct tt_field_path *path)
 {
     static const char *const hooks[] = {"postStart", "preStop"};
     for (size_t i = 0; i < 2; i++) {
         yyjson_mut_val *hook = yyjson_mut_obj_get(val, hooks[i]);
-        struct tt_path here = {.parent = path, .name = tt_str_c(hooks[i])};
+        struct tt_field_path here = {.parent = path, .name = tt_str_c(hooks[i])};
         if (hook != NULL) {
             check_handlers(ctx, hook, &here);
         }
     }
 }
 
-static void env_var_check(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void env_var_check(struct rule_check *ctx, yyjson_mut_val *val,
+                          const struct tt_field_path *path)
 {
     yyjson_mut_val *from = yyjson_mut_obj_get(val, "valueFrom");
     if (from == NULL) {
@@ -146,8 +151,8 @@ static bool resources_fill(struct rule_default *ctx, yyjson_mut_val *val)
     return true;
 }
 
-static bool check_amount(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path,
-                         struct tt_quantity *ret)
+static bool check_amount(struct rule_check *ctx, yyjson_mut_val *val,
+                         const struct tt_field_path *path, struct tt_quantity *ret)
 {
     if (!tt_quantity_parse(tt_json_str_of(val), ret)) {
         return false;
@@ -160,23 +165,24 @@ static bool check_amount(struct rule_check *ctx, yyjson_mut_val *val, const stru
     return true;
 }
 
-static void resources_check(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void resources_check(struct rule_check *ctx, yyjson_mut_val *val,
+                            const struct tt_field_path *path)
 {
     yyjson_mut_val *limits = yyjson_mut_obj_get(val, "limits");
     yyjson_mut_val *requests = yyjson_mut_obj_get(val, "requests"), *key, *item;
-    struct tt_path list = {.parent = path, .name = TT_STR("limits")};
+    struct tt_field_path list = {.parent = path, .name = TT_STR("limits")};
     struct tt_quantity request, limit;
     size_t i, n;
     yyjson_mut_obj_foreach(limits, i, n, key, item)
     {
-        struct tt_path here = {.parent = &list, .name = tt_json_str_of(key), .is_key = true};
+        struct tt_field_path here = {.parent = &list, .name = tt_json_str_of(key), .is_key = true};
         (void)check_amount(ctx, item, &here, &limit); /* the cause is all that counts */
     }
     list.name = TT_STR("requests");
     yyjson_mut_obj_foreach(requests, i, n, key, item)
     {
         struct tt_str name = tt_json_str_of(key);
-        struct tt_path here = {.parent = &list, .name = name, .is_key = true};
+        struct tt_field_path here = {.parent = &list, .name = name, .is_key = true};
         yyjson_mut_val *most = tt_json_member(limits, name);
         if (check_amount(ctx, item, &here, &request) && most != NULL &&
             tt_quantity_parse(tt_json_str_of(most), &limit) &&
@@ -189,7 +195,7 @@ static void resources_check(struct rule_check *ctx, yyjson_mut_val *val, const s
 }
 
 static void toleration_check(struct rule_check *ctx, yyjson_mut_val *val,
-                             const struct tt_path *path)
+                             const struct tt_field_path *path)
 {
     struct tt_str op = str_of(val, "operator");
     bool exists = tt_str_eq(op, TT_STR("Exists"));
@@ -214,7 +220,7 @@ static void toleration_check(struct rule_check *ctx, yyjson_mut_val *val,
 }
 
 static void node_requirement_check(struct rule_check *ctx, yyjson_mut_val *val,
-                                   const struct tt_path *path)
+                                   const struct tt_field_path *path)
 {
     struct tt_str op = str_of(val, "operator");
     size_t count = yyjson_mut_arr_size(yyjson_mut_obj_get(val, "values"));
@@ -246,10 +252,10 @@ static bool pod_spec_fill(struct rule_default *ctx, yyjson_mut_val *val)
 
 /* Names must be unique in a list; `before` is a second list that counts too. */
 static void check_names(struct rule_check *ctx, yyjson_mut_val *spec, const char *list,
-                        yyjson_mut_val *before, const struct tt_path *path)
+                        yyjson_mut_val *before, const struct tt_field_path *path)
 {
-    struct tt_path at = {.parent = path, .name = tt_str_c(list)};
-    struct tt_path here = {.parent = &at};
+    struct tt_field_path at = {.parent = path, .name = tt_str_c(list)};
+    struct tt_field_path here = {.parent = &at};
     yyjson_mut_val *items = yyjson_mut_obj_get(spec, list), *item, *other;
     size_t n, k, m;
     if (yyjson_mut_arr_size(items) > NAIVE_MAX) {
@@ -290,12 +296,12 @@ static bool has_volume(yyjson_mut_val *volumes, struct tt_str name)
 }
 
 static void check_mounts(struct rule_check *ctx, yyjson_mut_val *spec, const char *list,
-                         const struct tt_path *path)
+                         const struct tt_field_path *path)
 {
-    struct tt_path at = {.parent = path, .name = tt_str_c(list)};
-    struct tt_path container_at = {.parent = &at};
-    struct tt_path mounts_at = {.parent = &container_at, .name = TT_STR("volumeMounts")};
-    struct tt_path here = {.parent = &mounts_at};
+    struct tt_field_path at = {.parent = path, .name = tt_str_c(list)};
+    struct tt_field_path container_at = {.parent = &at};
+    struct tt_field_path mounts_at = {.parent = &container_at, .name = TT_STR("volumeMounts")};
+    struct tt_field_path here = {.parent = &mounts_at};
     yyjson_mut_val *volumes = yyjson_mut_obj_get(spec, "volumes"), *container, *mount;
     size_t n, m;
     if (yyjson_mut_arr_size(volumes) > NAIVE_MAX) {
@@ -314,7 +320,8 @@ static void check_mounts(struct rule_check *ctx, yyjson_mut_val *spec, const cha
     }
 }
 
-static void pod_spec_check(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void pod_spec_check(struct rule_check *ctx, yyjson_mut_val *val,
+                           const struct tt_field_path *path)
 {
     check_names(ctx, val, "volumes", NULL, path);
     check_names(ctx, val, "containers", NULL, path);

@@ -7,15 +7,16 @@
 
 enum { PERCENT_TEXT_MAX = 8 };
 
-static void workload_check(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void workload_check(struct rule_check *ctx, yyjson_mut_val *val,
+                           const struct tt_field_path *path)
 {
     yyjson_mut_val *selector = yyjson_mut_obj_get(val, "selector");
     yyjson_mut_val *labels = tt_json_get(val, "template.metadata.labels");
     const struct tt_label_selector *parsed = NULL;
     struct tt_err err;
     tt_err_init(&err);
-    struct tt_path template = {.parent = path, .name = TT_STR("template")};
-    struct tt_path metadata = {.parent = &template, .name = TT_STR("metadata")};
+    struct tt_field_path template = {.parent = path, .name = TT_STR("template")};
+    struct tt_field_path metadata = {.parent = &template, .name = TT_STR("metadata")};
     if (selector == NULL) {
         return; /* required: reported by the schema */
     }
@@ -32,7 +33,7 @@ static void workload_check(struct rule_check *ctx, yyjson_mut_val *val, const st
     }
     struct tt_str restart = tt_json_get_str(val, "template.spec.restartPolicy");
     if (restart.len > 0 && !tt_str_eq(restart, TT_STR("Always"))) {
-        struct tt_path spec = {.parent = &template, .name = TT_STR("spec")};
+        struct tt_field_path spec = {.parent = &template, .name = TT_STR("spec")};
         rule_cause(ctx, TT_ISSUE_NOT_SUPPORTED, &spec, "restartPolicy",
                    "Unsupported value: \"%.*s\": supported values: \"Always\"",
                    TT_STR_ARG(restart));
@@ -40,7 +41,7 @@ static void workload_check(struct rule_check *ctx, yyjson_mut_val *val, const st
 }
 
 static void deployment_check(struct rule_check *ctx, yyjson_mut_val *val,
-                             const struct tt_path *path)
+                             const struct tt_field_path *path)
 {
     int64_t deadline = tt_json_get_i64(val, "progressDeadlineSeconds", INT32_MAX);
     int64_t ready = tt_json_get_i64(val, "minReadySeconds", 0);
@@ -74,11 +75,12 @@ static int64_t amount(yyjson_mut_val *val)
     return tt_json_to_i64(val, &value) ? value : -1;
 }
 
-static void strategy_check(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_path *path)
+static void strategy_check(struct rule_check *ctx, yyjson_mut_val *val,
+                           const struct tt_field_path *path)
 {
     static const char *const names[] = {"maxSurge", "maxUnavailable"};
     yyjson_mut_val *rolling = yyjson_mut_obj_get(val, "rollingUpdate");
-    struct tt_path here = {.parent = path, .name = TT_STR("rollingUpdate")};
+    struct tt_field_path here = {.parent = path, .name = TT_STR("rollingUpdate")};
     int64_t amounts[2] = {0, 0};
     if (rolling != NULL && !is_rolling(val)) {
         rule_cause(ctx, TT_ISSUE_FORBIDDEN, &here, "",
@@ -108,7 +110,7 @@ static void strategy_check(struct rule_check *ctx, yyjson_mut_val *val, const st
 }
 
 static void selector_requirement_check(struct rule_check *ctx, yyjson_mut_val *val,
-                                       const struct tt_path *path)
+                                       const struct tt_field_path *path)
 {
     struct tt_str op = tt_json_get_str(val, "operator");
     size_t count = yyjson_mut_arr_size(yyjson_mut_obj_get(val, "values"));

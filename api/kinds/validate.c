@@ -12,7 +12,7 @@
 enum { SHOW_SIZE_MAX = 128 };
 
 static void validate_value(struct rule_check *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                           const struct tt_path *path);
+                           const struct tt_field_path *path);
 
 static const struct {
     const struct tt_rule *rules;
@@ -35,7 +35,7 @@ const struct tt_rule *kinds_rule(struct tt_str name)
     return NULL;
 }
 
-void rule_cause(struct rule_check *ctx, enum tt_issue_kind kind, const struct tt_path *path,
+void rule_cause(struct rule_check *ctx, enum tt_issue_kind kind, const struct tt_field_path *path,
                 const char *name, const char *fmt, ...)
 {
     char text[512];
@@ -43,8 +43,8 @@ void rule_cause(struct rule_check *ctx, enum tt_issue_kind kind, const struct tt
     va_start(args, fmt);
     int size = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    struct tt_path here = {.parent = path, .name = tt_str_c(name)};
-    struct tt_str at = tt_path_format(name[0] != '\0' ? &here : path, ctx->arena);
+    struct tt_field_path here = {.parent = path, .name = tt_str_c(name)};
+    struct tt_str at = tt_field_path_format(name[0] != '\0' ? &here : path, ctx->arena);
     tt_issues_add(ctx->causes, kind, at, "%s", size < 0 ? "invalid" : text);
 }
 
@@ -65,7 +65,7 @@ static bool is_missing(yyjson_mut_val *val)
 }
 
 static void check_enum(struct rule_check *ctx, const struct tt_field *field, yyjson_mut_val *val,
-                       const struct tt_path *path)
+                       const struct tt_field_path *path)
 {
     struct tt_str text = tt_json_str_of(val);
     if (text.len == 0) {
@@ -88,7 +88,7 @@ static void check_enum(struct rule_check *ctx, const struct tt_field *field, yyj
 }
 
 static void check_limits(struct rule_check *ctx, const struct tt_field *field, yyjson_mut_val *val,
-                         const struct tt_path *path)
+                         const struct tt_field_path *path)
 {
     int64_t value;
     if (!tt_json_to_i64(val, &value)) {
@@ -111,7 +111,7 @@ static void check_limits(struct rule_check *ctx, const struct tt_field *field, y
 }
 
 static void check_map_format(struct rule_check *ctx, const struct tt_field *field,
-                             yyjson_mut_val *val, const struct tt_path *path)
+                             yyjson_mut_val *val, const struct tt_field_path *path)
 {
     size_t i, n;
     yyjson_mut_val *key, *item;
@@ -132,14 +132,14 @@ static void check_map_format(struct rule_check *ctx, const struct tt_field *fiel
 }
 
 static void check_format(struct rule_check *ctx, const struct tt_field *field, yyjson_mut_val *val,
-                         const struct tt_path *path)
+                         const struct tt_field_path *path)
 {
     if (yyjson_mut_is_obj(val)) {
         check_map_format(ctx, field, val, path);
         return;
     }
     if (yyjson_mut_is_arr(val)) {
-        struct tt_path here = {.parent = path};
+        struct tt_field_path here = {.parent = path};
         size_t n;
         yyjson_mut_val *item;
         yyjson_mut_arr_foreach(val, here.index, n, item)
@@ -159,7 +159,7 @@ static void check_format(struct rule_check *ctx, const struct tt_field *field, y
 }
 
 static void check_field(struct rule_check *ctx, const struct tt_field *field, yyjson_mut_val *val,
-                        const struct tt_path *path)
+                        const struct tt_field_path *path)
 {
     if (field->enum_count > 0) {
         check_enum(ctx, field, val, path);
@@ -176,12 +176,12 @@ static void check_field(struct rule_check *ctx, const struct tt_field *field, yy
 }
 
 static void validate_object(struct rule_check *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                            const struct tt_path *path)
+                            const struct tt_field_path *path)
 {
     for (uint32_t i = 0; i < type->field_count; i++) {
         const struct tt_field *field = &type->fields[i];
         if (field->required && is_missing(tt_json_member(val, field->name))) {
-            struct tt_path here = {.parent = path, .name = field->name};
+            struct tt_field_path here = {.parent = path, .name = field->name};
             rule_cause(ctx, TT_ISSUE_REQUIRED, &here, "", "Required value");
         }
     }
@@ -189,7 +189,7 @@ static void validate_object(struct rule_check *ctx, const struct tt_type *type, 
     yyjson_mut_val *key, *item;
     yyjson_mut_obj_foreach(val, i, n, key, item)
     {
-        struct tt_path here = {.parent = path, .name = tt_json_str_of(key)};
+        struct tt_field_path here = {.parent = path, .name = tt_json_str_of(key)};
         const struct tt_field *field = tt_type_field(type, here.name);
         if (field != NULL) {
             check_field(ctx, field, item, &here);
@@ -203,9 +203,9 @@ static void validate_object(struct rule_check *ctx, const struct tt_type *type, 
 }
 
 static void validate_value(struct rule_check *ctx, const struct tt_type *type, yyjson_mut_val *val,
-                           const struct tt_path *path)
+                           const struct tt_field_path *path)
 {
-    struct tt_path here = {.parent = path};
+    struct tt_field_path here = {.parent = path};
     size_t i, n;
     yyjson_mut_val *key, *item;
     if (type->kind == TT_TYPE_OBJECT && yyjson_mut_is_obj(val)) {
