@@ -191,7 +191,8 @@ static int find_kind(struct api_request *rq, struct tt_err *err)
     if (path->subresource.len > 0) {
         const struct tt_subresource *sub = tt_kind_subresource(rq->kind, path->subresource);
         if (!sub) {
-            return TT_FAIL(err, TT_ENOTFOUND, "the server could not find the requested resource");
+            return TT_FAIL(err, TT_ENOTFOUND, "this server does not serve %.*s/%.*s",
+                           TT_STR_ARG(path->resource), TT_STR_ARG(path->subresource));
         }
     }
     return TT_OK;

@@ -595,6 +595,25 @@ class Operations(ApiTest):
         self.assertEqual(self.call("GET", "/apis").json["kind"], "APIGroupList")
         self.assertEqual(self.call("GET", "/api/v1").json["kind"], "APIResourceList")
 
+    def test_every_announced_subresource_is_served(self):
+        methods = {"get": "GET", "update": "PUT", "patch": "PATCH", "create": "POST"}
+        headers = {"Content-Type": "application/merge-patch+json"}
+        seen = set()
+        for base in ("/api/v1", "/apis/apps/v1"):
+            for resource in self.call("GET", base).json["resources"]:
+                plural, _, sub = resource["name"].partition("/")
+                place = "/namespaces/default" if resource["namespaced"] else ""
+                for verb in resource["verbs"] if sub else ():
+                    body = None if verb == "get" else "{}"
+                    path = f"{base}{place}/{plural}/nothing-here/{sub}"
+                    answer = self.call(methods[verb], path, body, headers=headers)
+                    self.assertNotEqual(answer.code, 405, f"{verb} {path}: {answer.text}")
+                    self.assertNotIn("does not serve", answer.text)
+                    seen.add(sub)
+        self.assertEqual(seen, {"status", "scale", "log", "binding", "eviction", "finalize"})
+        answer = self.call("POST", "/api/v1/namespaces/default/pods/p/exec?command=ls")
+        self.refused(answer, 404, "NotFound", "does not serve pods/exec")
+
     def test_openapi_is_fetched_once(self):
         url = self.call("GET", "/openapi/v3").json["paths"]["api/v1"]["serverRelativeURL"]
         answer = self.call("GET", url)
