@@ -72,12 +72,10 @@ static int prepare(struct api_request *rq, struct api_write *op, struct tt_objec
 
 static int validate(struct api_request *rq, const struct tt_object *object, struct tt_err *err)
 {
-    struct tt_issues *causes = tt_arena_alloc(rq->arena, sizeof *causes);
+    struct tt_issues *causes = api_write_causes(rq);
     if (!causes) {
         return api_no_memory(err);
     }
-    tt_issues_init(causes, rq->arena);
-    rq->causes = causes;
     return tt_object_validate(object, causes, err);
 }
 
@@ -117,14 +115,10 @@ static int admit_create(struct api_request *rq, struct api_write *op, struct tt_
 int api_handle_create(struct api_request *rq, struct tt_err *err)
 {
     struct api_write *op = NULL;
-    int r = api_write_new(rq, &op, err);
-    if (r == TT_OK) {
-        r = api_body_json(rq, &op->body, err);
-    }
+    int r = api_write_new_json(rq, admit_create, &op, err);
     if (r) {
         return r;
     }
-    op->admit = admit_create;
     op->http_status = 201;
     return api_write_start(rq, op, err);
 }
@@ -186,14 +180,10 @@ static int admit_binding(struct api_request *rq, struct api_write *op, struct tt
 int api_handle_binding(struct api_request *rq, struct tt_err *err)
 {
     struct api_write *op = NULL;
-    int r = api_write_new(rq, &op, err);
-    if (r == TT_OK) {
-        r = api_body_json(rq, &op->body, err);
-    }
+    int r = api_write_new_json(rq, admit_binding, &op, err);
     if (r) {
         return r;
     }
-    op->admit = admit_binding;
     op->answers_status = true;
     op->http_status = 201;
     return api_write_start(rq, op, err);

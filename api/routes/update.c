@@ -37,12 +37,10 @@ static int check_name(struct api_request *rq, const struct tt_object *object, st
 static int validate(struct api_request *rq, const struct tt_object *object,
                     const struct tt_object *old, struct tt_err *err)
 {
-    struct tt_issues *causes = tt_arena_alloc(rq->arena, sizeof *causes);
+    struct tt_issues *causes = api_write_causes(rq);
     if (!causes) {
         return api_no_memory(err);
     }
-    tt_issues_init(causes, rq->arena);
-    rq->causes = causes;
     return tt_object_validate_update(object, old, part_of(rq), causes, err);
 }
 
@@ -120,16 +118,10 @@ static int admit_finalize(struct api_request *rq, struct api_write *op, struct t
 
 int api_handle_update(struct api_request *rq, struct tt_err *err)
 {
+    bool finalizes = tt_str_eq_c(rq->path.subresource, "finalize");
     struct api_write *op = NULL;
-    int r = api_write_new(rq, &op, err);
-    if (r == TT_OK) {
-        r = api_body_json(rq, &op->body, err);
-    }
-    if (r) {
-        return r;
-    }
-    op->admit = tt_str_eq_c(rq->path.subresource, "finalize") ? admit_finalize : admit_update;
-    return api_write_start(rq, op, err);
+    int r = api_write_new_json(rq, finalizes ? admit_finalize : admit_update, &op, err);
+    return r ? r : api_write_start(rq, op, err);
 }
 
 /* ---- patch ---- */

@@ -284,17 +284,24 @@ static void on_work(uv_idle_t *handle)
     }
 }
 
-/* Most commits concern nobody here; waking a thread for each would cost more than the commit. The
- * writer publishes, then reads the flag; here it is raised before the version is looked at (in the
- * next turn). Both do so by read-modify-write of the flag, which has one order: the writer either
- * finds it raised or comes before, and then raising it makes what was published visible here. */
+/* Most commits concern nobody here; waking a thread for each would cost more than the commit. So
+ * the worker says in one flag whether somebody waits, and the writer fires only then.
+ *
+ *   worker: A flag false → true   B looks at the newest version (on_published, which A's poke runs)
+ *   writer: C publishes a version D reads the flag, fires when it is true
+ * No publication may be missed by both: either D finds true, or B finds what C published. A and D
+ * are read-modify-writes of the one flag, and those have one order. D behind A finds true, for only
+ * this thread ever lowers it. D before A: A reads what D wrote (false over false), so D's release
+ * and A's acquire put C before B. Nothing but these two is needed: a flag seen late as true costs
+ * one needless poke, and requests that come while it is true look at a version behind A as well. */
 static void note_interest(struct tt_api_worker *worker)
 {
     bool interested = tt_watch_hub_count(worker->hub) > 0 || !tt_list_empty(&worker->waiting);
-    if (interested == atomic_load(&worker->interested)) {
+    /* Only this thread changes it. */
+    if (interested == atomic_load_explicit(&worker->interested, memory_order_relaxed)) {
         return;
     }
-    (void)atomic_exchange(&worker->interested, interested); /* known: only this thread sets it */
+    (void)atomic_exchange_explicit(&worker->interested, interested, memory_order_acq_rel);
     if (interested) {
         tt_poke_fire(&worker->published);
     }
@@ -334,14 +341,16 @@ static void on_tick(uv_timer_t *handle)
     api_agents_tick(worker);
 }
 
-/* Writer's thread: only wakes those who care. */
+/* Writer's thread, behind the publication: only wakes those who care (D of note_interest). A plain
+ * load would not do: it could overtake the publication. */
 static void wake_workers(struct tt_store_listener *listener, uint64_t revision)
 {
     (void)revision;
     struct tt_api *api = TT_CONTAINER_OF(listener, struct tt_api, listener);
     for (uint32_t i = 0; i < api->worker_count; i++) {
-        bool found = false; /* replaced by itself: see note_interest */
-        if (!atomic_compare_exchange_strong(&api->workers[i]->interested, &found, false)) {
+        bool found = false; /* false is replaced by false, true is left */
+        if (!atomic_compare_exchange_strong_explicit(&api->workers[i]->interested, &found, false,
+                                                     memory_order_acq_rel, memory_order_relaxed)) {
             tt_poke_fire(&api->workers[i]->published);
         }
     }

@@ -70,7 +70,7 @@ struct tt_api_worker {
     uint32_t index;           /* in api->workers */
     uv_prepare_t turn;        /* before the loop blocks: one read index for all barriers */
     struct tt_poke published; /* fired by the store's writer */
-    atomic_bool interested;   /* somebody here waits for changes: fire `published` */
+    atomic_bool interested;   /* set here, read by the writer: see note_interest */
     uv_timer_t tick;          /* bookmarks, time-outs */
     struct tt_list barrier;   /* requests that want a linearizable version */
     struct tt_list waiting;   /* requests that want a revision */

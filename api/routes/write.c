@@ -39,6 +39,16 @@ int api_write_load(struct api_request *rq, struct api_write *op, struct tt_objec
     return TT_OK;
 }
 
+struct tt_issues *api_write_causes(struct api_request *rq)
+{
+    struct tt_issues *causes = tt_arena_alloc(rq->arena, sizeof *causes);
+    if (causes) {
+        tt_issues_init(causes, rq->arena);
+        rq->causes = causes;
+    }
+    return causes;
+}
+
 int api_write_encode(struct api_request *rq, struct api_write *op, const struct tt_object *object,
                      struct tt_err *err)
 {
@@ -299,6 +309,21 @@ int api_write_new(struct api_request *rq, struct api_write **ret_op, struct tt_e
     rq->op = op;
     *ret_op = op;
     return TT_OK;
+}
+
+int api_write_new_json(struct api_request *rq,
+                       int (*admit)(struct api_request *rq, struct api_write *op,
+                                    struct tt_err *err),
+                       struct api_write **ret_op, struct tt_err *err)
+{
+    int r = api_write_new(rq, ret_op, err);
+    if (r == TT_OK) {
+        r = api_body_json(rq, &(*ret_op)->body, err);
+    }
+    if (r == TT_OK) {
+        (*ret_op)->admit = admit;
+    }
+    return r;
 }
 
 int api_write_start(struct api_request *rq, struct api_write *op, struct tt_err *err)
