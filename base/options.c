@@ -63,8 +63,9 @@ static int look_up(const struct tt_option *options, size_t count, const char *ar
         option = find_long(options, count, rest);
     } else if (rest.len >= 2) {
         option = find_short(options, count, rest.ptr[1]);
-        bool attached = rest.len > 2 && option != NULL && option->kind != TT_OPTION_FLAG;
-        *ret_value = attached ? rest.ptr + 2 : NULL;
+        bool attached = rest.len > 2 && option != NULL &&
+                        (option->kind != TT_OPTION_FLAG || rest.ptr[2] == '=');
+        *ret_value = attached ? rest.ptr + (rest.ptr[2] == '=' ? 3 : 2) : NULL;
         option = rest.len == 2 || attached ? option : NULL;
     }
     if (option == NULL) {

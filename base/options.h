@@ -1,8 +1,8 @@
 /* Command lines: a table of long options, parsed and printed as help by the same code.
  *
- * Accepted: --name VALUE, --name=VALUE, -x VALUE, -xVALUE, flags without a value (or --flag=true,
- * --flag=false), and "--" which ends them. A list takes its option again and again.
- * Words that are no option are kept in order (also between options).
+ * Accepted: --name VALUE, --name=VALUE, -x VALUE, -xVALUE, -x=VALUE, flags without a value (or
+ * --flag=true, --flag=false, -x=false), and "--" which ends them. A list takes its option again and
+ * again. Words that are no option are kept in order (also between options).
  * Ownership: values point into argv. Thread: any. Errors: TT_EINVAL naming the option and --help.
  */
 #ifndef BASE_OPTIONS_H

@@ -33,7 +33,7 @@ static void every_form_of_an_option_is_understood(void **state)
 {
     (void)state;
     struct line line = {.name = NULL};
-    const char *argv[] = {"--name=a", "word", "-c5", "-x", "-f", "-", "-fb", "--"};
+    const char *argv[] = {"--name=a", "word", "-c=5", "-x", "-f", "-", "-fb", "--"};
     assert_int_equal(parse(&line, 8, argv), TT_OK);
     assert_string_equal(line.name, "a");
     assert_int_equal(line.count, 5);
@@ -43,6 +43,13 @@ static void every_form_of_an_option_is_understood(void **state)
     assert_string_equal(line.files.items[1], "b");
     assert_int_equal(line.word_count, 1);
     assert_string_equal(line.words[0], "word");
+    const char *attached[] = {"-c7", "-n=", "-nb=c"};
+    assert_int_equal(parse(&line, 1, attached), TT_OK);
+    assert_int_equal(line.count, 7);
+    assert_int_equal(parse(&line, 1, attached + 1), TT_OK);
+    assert_string_equal(line.name, "");
+    assert_int_equal(parse(&line, 1, attached + 2), TT_OK);
+    assert_string_equal(line.name, "b=c");
 }
 
 static void a_flag_can_be_switched_off(void **state)
