@@ -1,13 +1,13 @@
 /* The HTTP client: how calls end, whatever happens to the connection. */
 #include "tests/unit/api/http/raw.h"
+#include "tests/unit/api/http/web_call.h"
 
 static void every_call_of_many_is_answered_once(void **state)
 {
     (void)state;
     enum { CALLS = 300 }; /* more than one connection's streams: some wait */
     struct web web;
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     struct web_call *calls = test_calloc(CALLS, sizeof *calls);
     for (int i = 0; i < CALLS; i++) {
         web_start(&web, &calls[i], "POST", "/echo", TT_STR("x"));
@@ -34,8 +34,7 @@ static void deadline_ends_a_call(void **state)
     struct web_call wc;
     struct tt_err err;
     tt_err_init(&err);
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     memset(&wc, 0, sizeof wc);
     wc.call = (struct tt_http_call){.method = "GET",
                                     .path = TT_STR("/hold"),
@@ -47,8 +46,7 @@ static void deadline_ends_a_call(void **state)
     web_finish(&web, &wc);
     assert_int_equal(wc.code, TT_ETIMEOUT);
     assert_in_range(tt_loop_now_ms(web.fixture.loop) - start_ms, 150, 20000);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static struct tt_http_client *other_client(struct web *web, struct tt_tls_context *tls,
@@ -81,11 +79,9 @@ static void unreachable_server_is_unavailable(void **state)
         (void)uv_run(tt_loop_uv(web.fixture.loop), UV_RUN_ONCE);
     }
     web.client = other_client(&web, web.h2_tls, port, NULL);
-    web_start(&web, &wc, "GET", "/echo", TT_STR_NONE);
-    web_finish(&web, &wc);
+    web_exchange(&web, &wc, "GET", "/echo", TT_STR_NONE);
     assert_int_equal(wc.code, TT_EUNAVAILABLE);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static void wrong_server_is_refused(void **state)
@@ -96,12 +92,10 @@ static void wrong_server_is_refused(void **state)
     web_up(&web, NULL);
     web.client = other_client(&web, web.h2_tls, tt_http_server_port(web.server),
                               "spiffe://test/server/another");
-    web_start(&web, &wc, "GET", "/echo", TT_STR_NONE);
-    web_finish(&web, &wc);
+    web_exchange(&web, &wc, "GET", "/echo", TT_STR_NONE);
     assert_int_equal(wc.code, TT_ETLS);
     assert_int_equal(web.requests, 0);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static void server_without_h2_is_refused(void **state)
@@ -111,12 +105,10 @@ static void server_without_h2_is_refused(void **state)
     struct web_call wc;
     web_up(&web, NULL);
     web.client = other_client(&web, web.h1_tls, tt_http_server_port(web.server), NULL);
-    web_start(&web, &wc, "GET", "/echo", TT_STR_NONE);
-    web_finish(&web, &wc);
+    web_exchange(&web, &wc, "GET", "/echo", TT_STR_NONE);
     assert_int_equal(wc.code, TT_EUNAVAILABLE);
     assert_int_equal(web.requests, 0);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static void oversized_answer_ends_the_call(void **state)
@@ -126,8 +118,7 @@ static void oversized_answer_ends_the_call(void **state)
     struct web_call wc;
     struct tt_err err;
     tt_err_init(&err);
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     memset(&wc, 0, sizeof wc);
     wc.call = (struct tt_http_call){.method = "GET",
                                     .path = TT_STR("/big"),
@@ -141,8 +132,7 @@ static void oversized_answer_ends_the_call(void **state)
     web_start(&web, &wc, "GET", "/big", TT_STR_NONE); /* the connection is still good */
     web_finish(&web, &wc);
     assert_int_equal(wc.code, 0);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static void cancel_in_data(struct tt_http_call *call, struct tt_str bytes)
@@ -156,15 +146,13 @@ static void cancel_inside_data_stops_it(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     web_start(&web, &wc, "GET", "/big", TT_STR_NONE);
     wc.call.data = cancel_in_data;
     web_finish(&web, &wc);
     assert_int_equal(wc.code, TT_ECANCELED);
     assert_true(wc.pieces > 0 && wc.pieces < web.big_size);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static bool client_is_gone(void *ctx)
@@ -178,8 +166,7 @@ static void close_cancels_what_runs_and_what_waits(void **state)
     enum { CALLS = 120 }; /* 100 streams, 20 waiting */
     struct web web;
     struct web_call *calls = test_calloc(CALLS, sizeof *calls);
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     web.big_size = 1;
     for (int i = 0; i < CALLS; i++) {
         web_start(&web, &calls[i], "GET", i == 0 ? "/hold" : "/stream-not-there", TT_STR_NONE);
@@ -215,22 +202,18 @@ static void next_call_opens_a_new_connection(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
-    web_start(&web, &wc, "GET", "/echo", TT_STR_NONE);
-    web_finish(&web, &wc);
+    web_open(&web, NULL);
+    web_exchange(&web, &wc, "GET", "/echo", TT_STR_NONE);
     tt_http_call_fini(&wc.call);
     tt_http_server_cut(web.server, everyone, NULL);
     assert_true(fixture_turn_until(&web.fixture, no_connection, &web));
     for (int i = 0; i < 50; i++) { /* the client hears of it */
         (void)uv_run(tt_loop_uv(web.fixture.loop), UV_RUN_NOWAIT);
     }
-    web_start(&web, &wc, "GET", "/echo", TT_STR_NONE);
-    web_finish(&web, &wc);
+    web_exchange(&web, &wc, "GET", "/echo", TT_STR_NONE);
     assert_int_equal(wc.code, 0);
     assert_int_equal(wc.call.status, 200);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 int main(void)

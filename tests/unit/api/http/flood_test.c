@@ -1,6 +1,7 @@
 /* Clients that mean harm: each flood is bounded, and an honest client is still served. Frames are
  * written by hand (RFC 9113 section 4.1): length 24, type 8, flags 8, stream 32. */
 #include "tests/unit/api/http/raw.h"
+#include "tests/unit/api/http/web_call.h"
 
 enum { F_DATA = 0, F_HEADERS = 1, F_RST = 3, F_SETTINGS = 4, F_PING = 6, F_CONTINUATION = 9 };
 enum { END_STREAM = 1, END_HEADERS = 4 };
@@ -216,21 +217,17 @@ static void body_bytes_of_a_client_are_limited(void **state)
     struct web_call held;
     struct web_call wc;
     struct tt_http_limits limits = {.body_bytes_per_client_max = 100000};
-    web_up(&web, &limits);
-    web_client(&web);
+    web_open(&web, &limits);
     web_start(&web, &held, "POST", "/hold", tt_str(web.big, 60000));
-    web_start(&web, &wc, "POST", "/echo", tt_str(web.big, 60000));
-    web_finish(&web, &wc);
+    web_exchange(&web, &wc, "POST", "/echo", tt_str(web.big, 60000));
     assert_int_equal(wc.call.status, 429);
     tt_http_call_fini(&wc.call);
     tt_http_respond_text(web.held[0], 200, "text/plain", TT_STR("ok"));
     web_finish(&web, &held);
     tt_http_call_fini(&held.call);
-    web_start(&web, &wc, "POST", "/echo", tt_str(web.big, 60000));
-    web_finish(&web, &wc);
+    web_exchange(&web, &wc, "POST", "/echo", tt_str(web.big, 60000));
     assert_int_equal(wc.call.status, 200);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 int main(void)

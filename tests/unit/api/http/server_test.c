@@ -1,13 +1,12 @@
 /* The HTTP server as handlers and clients see it, over loopback TLS. */
-#include "tests/unit/api/http/web.h"
+#include "tests/unit/api/http/web_call.h"
 
 static void h2_request_reaches_the_handler_and_back(void **state)
 {
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     struct tt_http_header header = {TT_STR("content-type"), TT_STR("application/x-test")};
     web_start(&web, &wc, "POST", "/echo?a=b", TT_STR("hello"));
     wc.call.headers = &header;
@@ -22,8 +21,7 @@ static void h2_request_reaches_the_handler_and_back(void **state)
     assert_string_equal(web.last_path, "/echo");
     assert_string_equal(web.last_query, "a=b");
     assert_string_equal(web.last_peer, "spiffe://test/user/alice");
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static void owned_parts_are_released_once_after_they_were_sent(void **state)
@@ -31,11 +29,9 @@ static void owned_parts_are_released_once_after_they_were_sent(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     for (int i = 1; i <= 3; i++) {
-        web_start(&web, &wc, "GET", "/big", TT_STR_NONE);
-        web_finish(&web, &wc);
+        web_exchange(&web, &wc, "GET", "/big", TT_STR_NONE);
         assert_int_equal(wc.call.answer.len, web.big_size + 1);
         assert_int_equal(wc.call.answer.ptr[0], '<');
         assert_int_equal(wc.call.answer.ptr[web.big_size], 'b');
@@ -50,15 +46,12 @@ static void head_has_the_length_but_no_body(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
-    web_start(&web, &wc, "HEAD", "/big", TT_STR_NONE);
-    web_finish(&web, &wc);
+    web_open(&web, NULL);
+    web_exchange(&web, &wc, "HEAD", "/big", TT_STR_NONE);
     assert_int_equal(wc.code, 0);
     assert_int_equal(wc.call.answer.len, 0);
     assert_int_equal(web.released, 1);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static void body_of_a_megabyte_arrives_whole(void **state)
@@ -66,15 +59,12 @@ static void body_of_a_megabyte_arrives_whole(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
-    web_start(&web, &wc, "PUT", "/echo", tt_str(web.big, 1 << 20));
-    web_finish(&web, &wc);
+    web_open(&web, NULL);
+    web_exchange(&web, &wc, "PUT", "/echo", tt_str(web.big, 1 << 20));
     assert_int_equal(wc.code, 0);
     assert_int_equal(wc.call.answer.len, 1 << 20);
     assert_memory_equal(wc.call.answer.ptr, web.big, 1 << 20);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static void oversized_body_is_answered_413(void **state)
@@ -83,19 +73,15 @@ static void oversized_body_is_answered_413(void **state)
     struct web web;
     struct web_call wc;
     struct tt_http_limits limits = {.body_size_max = 1000};
-    web_up(&web, &limits);
-    web_client(&web);
-    web_start(&web, &wc, "PUT", "/echo", tt_str(web.big, 1001));
-    web_finish(&web, &wc);
+    web_open(&web, &limits);
+    web_exchange(&web, &wc, "PUT", "/echo", tt_str(web.big, 1001));
     assert_int_equal(wc.call.status, 413);
     assert_true(tt_str_find_str(tt_buf_view(&wc.call.answer), TT_STR("RequestEntityTooLarge")) > 0);
     assert_int_equal(web.requests, 0);
     tt_http_call_fini(&wc.call);
-    web_start(&web, &wc, "PUT", "/echo", tt_str(web.big, 1000));
-    web_finish(&web, &wc);
+    web_exchange(&web, &wc, "PUT", "/echo", tt_str(web.big, 1000));
     assert_int_equal(wc.call.status, 200);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static void too_many_requests_of_a_client_are_answered_429(void **state)
@@ -105,13 +91,11 @@ static void too_many_requests_of_a_client_are_answered_429(void **state)
     struct web_call held[3];
     struct web_call wc;
     struct tt_http_limits limits = {.requests_per_client_max = 3};
-    web_up(&web, &limits);
-    web_client(&web);
+    web_open(&web, &limits);
     for (int i = 0; i < 3; i++) {
         web_start(&web, &held[i], "GET", "/hold", TT_STR_NONE);
     }
-    web_start(&web, &wc, "GET", "/echo", TT_STR_NONE);
-    web_finish(&web, &wc);
+    web_exchange(&web, &wc, "GET", "/echo", TT_STR_NONE);
     assert_int_equal(wc.call.status, 429);
     tt_http_call_fini(&wc.call);
     for (int i = 0; i < 3; i++) {
@@ -120,11 +104,9 @@ static void too_many_requests_of_a_client_are_answered_429(void **state)
         assert_int_equal(held[i].call.status, 200);
         tt_http_call_fini(&held[i].call);
     }
-    web_start(&web, &wc, "GET", "/echo", TT_STR_NONE);
-    web_finish(&web, &wc);
+    web_exchange(&web, &wc, "GET", "/echo", TT_STR_NONE);
     assert_int_equal(wc.call.status, 200);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static bool one_is_held(void *ctx)
@@ -142,8 +124,7 @@ static void handler_hears_that_the_client_cancelled(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     web_start(&web, &wc, "GET", "/hold", TT_STR_NONE);
     assert_true(fixture_turn_until(&web.fixture, one_is_held, &web));
     tt_http_call_cancel(&wc.call);
@@ -152,8 +133,7 @@ static void handler_hears_that_the_client_cancelled(void **state)
     web_finish(&web, &wc);
     assert_int_equal(wc.code, TT_ECANCELED);
     assert_true(fixture_turn_until(&web.fixture, one_is_cancelled, &web));
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
     assert_int_equal(web.cancelled, 1);
 }
 
@@ -172,8 +152,7 @@ static void stream_pieces_arrive_as_they_are_written(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     web_start(&web, &wc, "GET", "/stream", TT_STR_NONE);
     wc.call.data = count_pieces;
     assert_true(fixture_turn_until(&web.fixture, one_is_held, &web));
@@ -187,8 +166,7 @@ static void stream_pieces_arrive_as_they_are_written(void **state)
     tt_http_stream_end(web.held[0]);
     web_finish(&web, &wc);
     assert_int_equal(wc.code, 0);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static void aborted_stream_is_no_complete_answer(void **state)
@@ -196,15 +174,13 @@ static void aborted_stream_is_no_complete_answer(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     web_start(&web, &wc, "GET", "/stream", TT_STR_NONE);
     assert_true(fixture_turn_until(&web.fixture, one_is_held, &web));
     tt_http_stream_abort(web.held[0]);
     web_finish(&web, &wc);
     assert_int_equal(wc.code, TT_ECLOSED);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static bool cut_alice(void *ctx, const struct tt_peer_identity *peer)
@@ -219,8 +195,7 @@ static void cut_ends_the_connections_of_an_identity(void **state)
     struct web web;
     struct web_call wc;
     int asked = 0;
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     web_start(&web, &wc, "GET", "/hold", TT_STR_NONE);
     assert_true(fixture_turn_until(&web.fixture, one_is_held, &web));
     tt_http_server_cut(web.server, cut_alice, &asked);
@@ -228,8 +203,7 @@ static void cut_ends_the_connections_of_an_identity(void **state)
     web_finish(&web, &wc);
     assert_int_equal(wc.code, TT_ECLOSED);
     assert_int_equal(web.cancelled, 1);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static bool server_is_closed(void *ctx)
@@ -242,8 +216,7 @@ static void stop_lets_a_running_request_end(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     web_start(&web, &wc, "GET", "/hold", TT_STR_NONE);
     assert_true(fixture_turn_until(&web.fixture, one_is_held, &web));
     tt_http_server_stop(web.server, 5000, web_server_closed, &web);
@@ -255,8 +228,7 @@ static void stop_lets_a_running_request_end(void **state)
     web_finish(&web, &wc);
     assert_int_equal(wc.call.status, 200);
     assert_true(fixture_turn_until(&web.fixture, server_is_closed, &web));
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 static void stop_cuts_what_does_not_end(void **state)
@@ -264,8 +236,7 @@ static void stop_cuts_what_does_not_end(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    web_up(&web, NULL);
-    web_client(&web);
+    web_open(&web, NULL);
     web_start(&web, &wc, "GET", "/hold", TT_STR_NONE);
     assert_true(fixture_turn_until(&web.fixture, one_is_held, &web));
     tt_http_server_stop(web.server, 50, web_server_closed, &web);
@@ -273,8 +244,7 @@ static void stop_cuts_what_does_not_end(void **state)
     assert_int_equal(wc.code, TT_ECLOSED);
     assert_true(fixture_turn_until(&web.fixture, server_is_closed, &web));
     assert_int_equal(web.cancelled, 1);
-    tt_http_call_fini(&wc.call);
-    web_down(&web);
+    web_close(&web, &wc);
 }
 
 int main(void)

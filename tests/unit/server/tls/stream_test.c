@@ -2,36 +2,7 @@
 #include <arpa/inet.h>
 #include <unistd.h>
 
-#include "tests/unit/server/tls/ends.h"
-
-struct world {
-    struct fixture fixture;
-    struct tt_tls_context *server_tls;
-    struct tt_tls_context *client_tls;
-    struct door door;
-};
-
-static int world_up(void **state)
-{
-    struct world *world = test_calloc(1, sizeof *world);
-    fixture_up(&world->fixture);
-    world->server_tls = fixture_context(&world->fixture, true, "server");
-    world->client_tls = fixture_context(&world->fixture, false, "user");
-    door_open(&world->door, &world->fixture, world->server_tls);
-    *state = world;
-    return 0;
-}
-
-static int world_down(void **state)
-{
-    struct world *world = *state;
-    door_close(&world->door);
-    tt_tls_context_unref(world->server_tls);
-    tt_tls_context_unref(world->client_tls);
-    fixture_down(&world->fixture);
-    test_free(world);
-    return 0;
-}
+#include "tests/unit/server/tls/world.h"
 
 static bool client_got_hello(void *ctx)
 {
