@@ -1,20 +1,16 @@
-/* tuttictl describe, events and logs: what one object is, what happened to it, what it says.
+/* tuttictl describe and events: what one object is, and what happened to it.
  *
  * describe shows any kind by its stored fields, values of Secrets by their size only, and the
- * object's events. logs streams as the container writes. */
+ * object's events. */
 #include <stdio.h>
 
-#include "api/http/uri.h"
 #include "api/json/json.h"
-#include "api/kinds/quantity.h"
-#include "base/clock.h"
 #include "ctl/events.h"
 #include "ctl/output.h"
 
 enum { TEXT_SIZE_MAX = 64 << 20, LABEL_COLUMN = 14 };
-#define NS_PER_S 1000000000
 
-/* What the three have in common. */
+/* What the two have in common. */
 struct look {
     struct ctl_common common;
     struct ctl_selection selection;
@@ -346,95 +342,6 @@ static int run_events(const struct ctl_command *self, int argc, char **argv, str
     return r;
 }
 
-/* ---- logs ---- */
-
-struct logs {
-    const char *container;
-    const char *since;
-    uint64_t tail; /* UINT64_MAX: all */
-    bool follow, previous, timestamps;
-};
-
-static bool write_bytes(void *ctx, struct tt_str bytes)
-{
-    (void)ctx;
-    return fwrite(bytes.ptr, 1, bytes.len, stdout) == bytes.len && fflush(stdout) == 0;
-}
-
-static int logs_path(const struct look *look, const struct logs *logs, struct tt_str pod,
-                     struct tt_buf *path, struct tt_err *err)
-{
-    int64_t since_ns = 0;
-    tt_buf_c(path, "/api/v1/namespaces/");
-    tt_uri_encode(path, ctl_session_namespace(look->session));
-    tt_buf_c(path, "/pods/");
-    tt_uri_encode(path, pod);
-    tt_buf_printf(path, "/log?follow=%s&previous=%s&timestamps=%s", logs->follow ? "true" : "false",
-                  logs->previous ? "true" : "false", logs->timestamps ? "true" : "false");
-    if (logs->container != NULL) {
-        tt_buf_c(path, "&container=");
-        tt_uri_encode(path, tt_str_c(logs->container));
-    }
-    if (logs->tail != UINT64_MAX) {
-        tt_buf_printf(path, "&tailLines=%llu", (unsigned long long)logs->tail);
-    }
-    if (logs->since != NULL) {
-        if (!tt_duration_parse(tt_str_c(logs->since), &since_ns) || since_ns <= 0) {
-            return TT_FAIL(err, TT_EINVAL, "--since=%s: give 30s, 5m or 2h", logs->since);
-        }
-        tt_buf_printf(path, "&sinceSeconds=%lld",
-                      (long long)((since_ns + NS_PER_S - 1) / NS_PER_S));
-    }
-    return TT_OK;
-}
-
-static int run_logs(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
-{
-    struct look look = {.session = NULL};
-    struct logs logs = {.tail = UINT64_MAX};
-    const struct tt_option options[] = {
-        CTL_COMMON_OPTIONS(&look.common),
-        {"container", 'c', TT_OPTION_STRING, &logs.container, "NAME", "which one [the only one]"},
-        {"follow", 'f', TT_OPTION_FLAG, &logs.follow, NULL, "go on as it is written"},
-        {"tail", 0, TT_OPTION_U64, &logs.tail, "LINES", "the last ones only [all]"},
-        {"since", 0, TT_OPTION_STRING, &logs.since, "TIME", "younger than 30s, 5m, 2h"},
-        {"timestamps", 0, TT_OPTION_FLAG, &logs.timestamps, NULL, "each line with its time"},
-        {"previous", 'p', TT_OPTION_FLAG, &logs.previous, NULL,
-         "of the container before its last restart"},
-    };
-    struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT + 6, argc, argv, {NULL},
-                            0,    false};
-    int r = ctl_parse(&args, err);
-    if (r != TT_OK || args.help) {
-        return r;
-    }
-    struct tt_str pod = tt_str_c(args.words[0]);
-    struct tt_str type;
-    if (args.word_count != 1 ||
-        (tt_str_find(pod, '/') >= 0 &&
-         (!tt_str_cut(&pod, '/', &type) ||
-          (!tt_str_eq_c(type, "pod") && !tt_str_eq_c(type, "pods") && !tt_str_eq_c(type, "po"))))) {
-        return TT_FAIL(err, TT_EINVAL, "give one pod: logs POD");
-    }
-    TT_AUTO_BUF struct tt_buf path;
-    CTL_AUTO_ANSWER struct ctl_answer answer = {0};
-    tt_buf_init(&path, CTL_PATH_SIZE_MAX);
-    r = ctl_session_open(&look.common, &look.session, err);
-    if (r == TT_OK) {
-        r = logs_path(&look, &logs, pod, &path, err);
-    }
-    if (r == TT_OK) {
-        const struct ctl_request request = {.method = "GET",
-                                            .path = tt_buf_view(&path),
-                                            .accept = "text/plain, */*",
-                                            .timeout_ms = logs.follow ? UINT64_MAX : 0,
-                                            .data = write_bytes};
-        r = ctl_send(look.session, &request, &answer, err);
-    }
-    look_fini(&look);
-    return r;
-}
-
 const struct ctl_command ctl_describe_commands[] = {
     {"describe", "TYPE [NAME…] | TYPE/NAME… [OPTIONS]",
      "Shows objects in full, with what happened to them.",
@@ -447,10 +354,5 @@ const struct ctl_command ctl_describe_commands[] = {
      "  tuttictl events -A --watch\n"
      "  tuttictl events pod/web-1",
      run_events},
-    {"logs", "POD [OPTIONS]", "Shows what a container writes.",
-     "Examples:\n"
-     "  tuttictl logs web-1 -f --tail 20\n"
-     "  tuttictl logs web-1 -c sidecar --since 5m --timestamps",
-     run_logs},
     {NULL, NULL, NULL, NULL, NULL},
 };

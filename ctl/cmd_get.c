@@ -6,16 +6,19 @@
 
 #include "api/http/uri.h"
 #include "api/json/json.h"
+#include "ctl/jsonpath.h"
 #include "ctl/output.h"
 #include "ctl/printer.h"
 #include "ctl/watch.h"
 
-enum { PAGE_SIZE = 500 };
+enum { PAGE_SIZE = 500, TEMPLATE_SIZE_MAX = 256 << 20 };
+#define JSONPATH "jsonpath="
 
 struct get {
     struct ctl_common common;
     struct ctl_selection selection;
     const char *output_text;
+    const char *template; /* of -o jsonpath=…; NULL: none */
     bool watch;
     bool show_labels;
     bool no_headers;
@@ -159,6 +162,19 @@ static int get_named(struct get *get, const struct ctl_target *target, struct tt
     return TT_OK;
 }
 
+static void print_value(struct get *get, yyjson_val *val)
+{
+    TT_AUTO_BUF struct tt_buf text;
+    tt_buf_init(&text, TEMPLATE_SIZE_MAX);
+    if (get->template == NULL) {
+        ctl_print_value(get->format, val);
+        return;
+    }
+    if (ctl_template(val, tt_str_c(get->template), &text, NULL) == TT_OK) { /* was tried before */
+        ctl_print_buf(&text);
+    }
+}
+
 /* ---- watching ---- */
 
 static bool show_event(void *ctx, const struct ctl_event *event)
@@ -176,7 +192,7 @@ static bool show_event(void *ctx, const struct ctl_event *event)
         if (get->format == CTL_FORMAT_YAML) {
             ctl_print("---\n");
         }
-        ctl_print_value(get->format, event->object);
+        print_value(get, event->object);
     }
     return fflush(stdout) == 0; /* a reader that went away ends the watch */
 }
@@ -269,7 +285,7 @@ static void print_objects(struct get *get)
         get->is_list ? yyjson_mut_doc_get_root(get->objects) : yyjson_mut_arr_get_first(get->items);
     yyjson_doc *doc = yyjson_mut_val_imut_copy(root, NULL);
     if (doc != NULL) {
-        ctl_print_value(get->format, yyjson_doc_get_root(doc));
+        print_value(get, yyjson_doc_get_root(doc));
     }
     yyjson_doc_free(doc);
 }
@@ -318,7 +334,8 @@ static int parse_args(struct get *get, struct ctl_args *args, struct tt_err *err
 {
     const struct tt_option options[] = {
         CTL_COMMON_OPTIONS(&get->common),
-        {"output", 'o', TT_OPTION_STRING, &get->output_text, "FORMAT", "wide, json, yaml or name"},
+        {"output", 'o', TT_OPTION_STRING, &get->output_text, "FORMAT",
+         "wide, json, yaml, name or jsonpath=TEMPLATE"},
         {"all-namespaces", 'A', TT_OPTION_FLAG, &get->selection.all_namespaces, NULL,
          "of every namespace"},
         {"selector", 'l', TT_OPTION_STRING, &get->selection.labels, "LABELS",
@@ -335,10 +352,17 @@ static int parse_args(struct get *get, struct ctl_args *args, struct tt_err *err
     args->option_count = CTL_COMMON_OPTION_COUNT + 8;
     int r = ctl_parse(args, err);
     args->options = NULL;
-    if (r == TT_OK && !args->help) {
-        r = ctl_format_parse(get->output_text, &get->format, err);
+    if (r != TT_OK || args->help) {
+        return r;
     }
-    return r;
+    if (!tt_str_starts(tt_str_c(get->output_text), TT_STR(JSONPATH))) {
+        return ctl_format_parse(get->output_text, &get->format, err);
+    }
+    TT_AUTO_BUF struct tt_buf nothing;
+    tt_buf_init(&nothing, TEMPLATE_SIZE_MAX);
+    get->template = get->output_text + strlen(JSONPATH);
+    get->format = CTL_FORMAT_JSON;
+    return ctl_template(NULL, tt_str_c(get->template), &nothing, err);
 }
 
 static int open_and_show(struct get *get, const struct ctl_args *args, struct tt_err *err)

@@ -103,37 +103,6 @@ static void print_census(const struct census *census)
     ctl_print("%zu voters; the cluster goes on after losing %zu\n", census->voters, spare);
 }
 
-static int parse(struct change *change, const struct ctl_command *self, int argc, char **argv,
-                 bool *ret_help, struct tt_err *err)
-{
-    const struct tt_option options[] = {
-        CTL_COMMON_OPTIONS(&change->common),
-        {"timeout", 0, TT_OPTION_U64, &change->wait_s, "SECONDS", "of the change [60]"},
-        {"peer-address", 0, TT_OPTION_STRING, &change->peer_address, "HOST:PORT",
-         "add: where the other servers reach it (its --peer-listen)"},
-    };
-    struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT + 2, argc, argv, {NULL},
-                            0,    false};
-    change->wait_s = WAIT_S_DEFAULT;
-    int r = ctl_parse(&args, err);
-    *ret_help = args.help;
-    if (r != TT_OK || args.help) {
-        return r;
-    }
-    if (args.word_count > 1) {
-        return TT_FAIL(err, TT_EINVAL, "\"%s\": one member at a time", args.words[1]);
-    }
-    change->name = args.words[0];
-    return TT_OK;
-}
-
-static int need_name(const struct change *change, struct tt_err *err)
-{
-    return change->name != NULL
-               ? TT_OK
-               : TT_FAIL(err, TT_EINVAL, "name the member (tuttictl cluster members)");
-}
-
 /* Does the status show the change already? Each server refreshes its own ten times a second. */
 static bool shows(const struct change *change, const struct census *census)
 {
@@ -184,115 +153,132 @@ static int carry_out(struct change *change, struct census *ret, struct tt_err *e
 
 /* ---- commands ---- */
 
-static int run_add(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
+/* What the commands differ in. */
+struct recipe {
+    const char *verb; /* of the path */
+    enum { NAME_NONE, NAME_MAY, NAME_MUST } name;
+    bool needs_address;
+    void (*report)(const struct change *change, const struct census *census);
+};
+
+static int parse(struct change *change, const struct recipe *recipe, struct ctl_args *args,
+                 struct tt_err *err)
 {
-    struct change change = {.verb = "members"};
+    const struct tt_option options[] = {
+        CTL_COMMON_OPTIONS(&change->common),
+        {"timeout", 0, TT_OPTION_U64, &change->wait_s, "SECONDS", "of the change [60]"},
+        {"peer-address", 0, TT_OPTION_STRING, &change->peer_address, "HOST:PORT",
+         "where the other servers reach it (its --peer-listen)"},
+    };
+    args->options = options;
+    args->option_count = CTL_COMMON_OPTION_COUNT + (recipe->needs_address ? 2 : 1);
+    int r = ctl_parse(args, err);
+    args->options = NULL;
+    if (r != TT_OK || args->help) {
+        return r;
+    }
+    change->name = args->words[0];
+    if (args->word_count > 1) {
+        return TT_FAIL(err, TT_EINVAL, "\"%s\": one member at a time", args->words[1]);
+    }
+    if (change->name != NULL && recipe->name == NAME_NONE) {
+        return TT_FAIL(err, TT_EINVAL, "\"%s\": the leader does it, without a name", change->name);
+    }
+    if (change->name == NULL && recipe->name == NAME_MUST) {
+        return TT_FAIL(err, TT_EINVAL, "name the member (tuttictl cluster members)");
+    }
+    if (change->peer_address == NULL && recipe->needs_address) {
+        return TT_FAIL(err, TT_EINVAL, "--peer-address HOST:PORT is needed");
+    }
+    return TT_OK;
+}
+
+static int run(const struct recipe *recipe, const struct ctl_command *self, int argc, char **argv,
+               struct tt_err *err)
+{
+    struct ctl_args args = {.command = self, .argc = argc, .argv = argv};
+    struct change change = {.verb = recipe->verb, .wait_s = WAIT_S_DEFAULT};
     struct census census = {.voters = 0};
-    bool help = false;
-    int r = parse(&change, self, argc, argv, &help, err);
-    if (r == TT_OK && !help) {
-        r = need_name(&change, err);
-    }
-    if (r == TT_OK && !help && change.peer_address == NULL) {
-        r = TT_FAIL(err, TT_EINVAL, "--peer-address HOST:PORT is needed");
-    }
-    if (r != TT_OK || help) {
+    int r = parse(&change, recipe, &args, err);
+    if (r != TT_OK || args.help) {
         return r;
     }
     r = carry_out(&change, &census, err);
     if (r == TT_OK) {
-        int64_t id = tt_json_iget_i64(census.member, "id", 0);
-        ctl_print("%s is a spare member now, id %lld\n"
-                  "next: on its machine, with an empty data directory\n"
-                  "  tuttid server --name %s --data-dir DIR --peer-listen %s \\\n"
-                  "    --join https://HOST:PORT --cert … --key … --ca …\n"
-                  "then: tuttictl cluster promote %s\n",
-                  change.name, (long long)id, change.name, change.peer_address, change.name);
+        recipe->report(&change, &census);
     }
     ctl_answer_fini(&census.answer);
     return r;
+}
+
+static void report_add(const struct change *change, const struct census *census)
+{
+    ctl_print("%s is a spare member now, id %lld\n"
+              "next: on its machine, with an empty data directory\n"
+              "  tuttid server --name %s --data-dir DIR --peer-listen %s \\\n"
+              "    --join https://HOST:PORT --cert … --key … --ca …\n"
+              "then: tuttictl cluster promote %s\n",
+              change->name, (long long)tt_json_iget_i64(census->member, "id", 0), change->name,
+              change->peer_address, change->name);
+}
+
+static int run_add(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
+{
+    static const struct recipe recipe = {"members", NAME_MUST, true, report_add};
+    return run(&recipe, self, argc, argv, err);
+}
+
+static void report_promote(const struct change *change, const struct census *census)
+{
+    ctl_print("%s is a voter now\n", change->name);
+    print_census(census);
 }
 
 static int run_promote(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct change change = {.verb = "promote"};
-    struct census census = {.voters = 0};
-    bool help = false;
-    int r = parse(&change, self, argc, argv, &help, err);
-    if (r == TT_OK && !help) {
-        r = need_name(&change, err);
-    }
-    if (r != TT_OK || help) {
-        return r;
-    }
-    r = carry_out(&change, &census, err);
-    if (r == TT_OK) {
-        ctl_print("%s is a voter now\n", change.name);
-        print_census(&census);
-    }
-    ctl_answer_fini(&census.answer);
-    return r;
+    static const struct recipe recipe = {"promote", NAME_MUST, false, report_promote};
+    return run(&recipe, self, argc, argv, err);
+}
+
+static void report_remove(const struct change *change, const struct census *census)
+{
+    ctl_print("%s is no member any more; stop it and remove its data directory\n", change->name);
+    print_census(census);
 }
 
 static int run_remove(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct change change = {.verb = "remove"};
-    struct census census = {.voters = 0};
-    bool help = false;
-    int r = parse(&change, self, argc, argv, &help, err);
-    if (r == TT_OK && !help) {
-        r = need_name(&change, err);
+    static const struct recipe recipe = {"remove", NAME_MUST, false, report_remove};
+    return run(&recipe, self, argc, argv, err);
+}
+
+static void report_transfer(const struct change *change, const struct census *census)
+{
+    (void)change;
+    if (census->leader.len > 0) {
+        ctl_print("%.*s leads now\n", TT_STR_ARG(census->leader));
+    } else {
+        ctl_print("the leadership was handed over\n");
     }
-    if (r != TT_OK || help) {
-        return r;
-    }
-    r = carry_out(&change, &census, err);
-    if (r == TT_OK) {
-        ctl_print("%s is no member any more; stop it and remove its data directory\n", change.name);
-        print_census(&census);
-    }
-    ctl_answer_fini(&census.answer);
-    return r;
 }
 
 static int run_transfer(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct change change = {.verb = "transfer"};
-    struct census census = {.voters = 0};
-    bool help = false;
-    int r = parse(&change, self, argc, argv, &help, err);
-    if (r != TT_OK || help) {
-        return r;
-    }
-    r = carry_out(&change, &census, err);
-    if (r == TT_OK && census.leader.len > 0) {
-        ctl_print("%.*s leads now\n", TT_STR_ARG(census.leader));
-    } else if (r == TT_OK) {
-        ctl_print("the leadership was handed over\n");
-    }
-    ctl_answer_fini(&census.answer);
-    return r;
+    static const struct recipe recipe = {"transfer", NAME_MAY, false, report_transfer};
+    return run(&recipe, self, argc, argv, err);
+}
+
+static void report_snapshot(const struct change *change, const struct census *census)
+{
+    (void)change;
+    ctl_print("%.*s has a new snapshot\n",
+              TT_STR_ARG(tt_json_iget_str(yyjson_doc_get_root(census->answer.doc), "self")));
 }
 
 static int run_snapshot(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct change change = {.verb = "snapshot"};
-    struct census census = {.voters = 0};
-    bool help = false;
-    int r = parse(&change, self, argc, argv, &help, err);
-    if (r == TT_OK && !help && change.name != NULL) {
-        r = TT_FAIL(err, TT_EINVAL, "\"%s\": the leader takes it", change.name);
-    }
-    if (r != TT_OK || help) {
-        return r;
-    }
-    r = carry_out(&change, &census, err);
-    if (r == TT_OK) {
-        ctl_print("%.*s has a new snapshot\n",
-                  TT_STR_ARG(tt_json_iget_str(yyjson_doc_get_root(census.answer.doc), "self")));
-    }
-    ctl_answer_fini(&census.answer);
-    return r;
+    static const struct recipe recipe = {"snapshot", NAME_NONE, false, report_snapshot};
+    return run(&recipe, self, argc, argv, err);
 }
 
 const struct ctl_command ctl_member_commands[] = {

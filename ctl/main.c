@@ -1,9 +1,12 @@
-/* tuttictl: finds the command in the tables, runs it, reports its error once. */
+/* tuttictl: finds the command in the tables, runs it, reports its error once.
+ *
+ * Options of the connection (which cluster, which namespace) may also stand before the command. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "ctl/command.h"
 #include "ctl/output.h"
 
@@ -14,9 +17,11 @@ static const struct {
 } groups[] = {
     {"Looking at objects", ctl_get_commands},
     {NULL, ctl_describe_commands},
+    {NULL, ctl_logs_commands},
     {NULL, ctl_wait_commands},
     {"Changing objects", ctl_apply_commands},
     {NULL, ctl_delete_commands},
+    {NULL, ctl_rollout_commands},
     {"The cluster", ctl_cluster_commands},
     {NULL, ctl_member_commands},
     {NULL, ctl_backup_commands},
@@ -59,30 +64,82 @@ static const struct ctl_command *find(int argc, char **argv, int *ret_used)
     return NULL;
 }
 
+/* Words that the options before the command take: "-n shop --context=a get pods" has three. */
+static int leading(int argc, char **argv, struct tt_err *err)
+{
+    static const char *const names[] = {"--kubeconfig", "--context", "--namespace",
+                                        "--request-timeout", "-n"};
+    int count = 0;
+    while (count < argc && argv[count][0] == '-') {
+        size_t size = 0;
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            if (strncmp(argv[count], names[i], strlen(names[i])) == 0) {
+                size = strlen(names[i]);
+                break;
+            }
+        }
+        char next = argv[count][size];
+        bool is_attached = next == '=' || (size == 2 && next != '\0');
+        if (size == 0 || (next != '\0' && !is_attached)) {
+            return TT_FAIL(err, TT_EINVAL,
+                           "unknown option \"%s\" before the command: only those of the "
+                           "connection may stand there",
+                           argv[count]);
+        }
+        count += is_attached ? 1 : 2;
+    }
+    return count;
+}
+
+static int run_command(const struct ctl_command *command, int argc, char **argv, struct tt_err *err)
+{
+    int r = command->run(command, argc, argv, err);
+    return r == TT_OK ? ctl_output_end(err) : r;
+}
+
+/* argv: all behind the program's name; leading_count of them stand before the command. */
+static int run(int argc, char **argv, int leading_count, struct tt_err *err)
+{
+    int used = 0;
+    const struct ctl_command *command = find(argc - leading_count, argv + leading_count, &used);
+    if (command == NULL) {
+        bool is_missing = leading_count >= argc;
+        return TT_FAIL(err, TT_EINVAL, "%s \"%s\"; tuttictl --help lists all",
+                       is_missing ? "no command behind" : "unknown command",
+                       is_missing ? argv[argc - 1] : argv[leading_count]);
+    }
+    /* The same as if they stood behind the command. */
+    char **words = tt_xcalloc((size_t)argc, sizeof words[0]);
+    int rest = argc - leading_count - used;
+    memcpy(words, argv, (size_t)leading_count * sizeof words[0]);
+    memcpy(words + leading_count, argv + leading_count + used, (size_t)rest * sizeof words[0]);
+    int r = run_command(command, leading_count + rest, words, err);
+    tt_free(words);
+    if (r != TT_OK) {
+        char text[2048];
+        (void)tt_err_format(err, text, sizeof text);
+        (void)fprintf(stderr, "tuttictl %s: %s\n", command->name, text);
+        err->code = TT_OK; /* told */
+    }
+    return r;
+}
+
 int main(int argc, char **argv)
 {
     tt_log_setup(STDERR_FILENO, TT_LOG_ERROR, "tuttictl");
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         usage(stdout);
         return 0;
     }
-    int used = 0;
-    const struct ctl_command *command = find(argc - 1, argv + 1, &used);
     struct tt_err err;
     tt_err_init(&err);
-    if (command == NULL) {
-        (void)fprintf(stderr, "tuttictl: unknown command \"%s\"; tuttictl --help lists all\n",
-                      argv[1]);
-        return tt_err_exit_code(TT_EINVAL);
+    int r = leading(argc - 1, argv + 1, &err);
+    if (r >= 0) {
+        r = run(argc - 1, argv + 1, r, &err);
     }
-    int r = command->run(command, argc - 1 - used, argv + 1 + used, &err);
-    if (r == TT_OK) {
-        r = ctl_output_end(&err);
-    }
-    if (r != TT_OK) {
-        char text[2048];
-        (void)tt_err_format(&err, text, sizeof text);
-        (void)fprintf(stderr, "tuttictl %s: %s\n", command->name, text);
+    if (r != TT_OK && err.code != TT_OK) {
+        (void)fprintf(stderr, "tuttictl: %s\n", tt_err_cause(&err));
     }
     return tt_err_exit_code(r);
 }

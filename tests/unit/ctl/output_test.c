@@ -133,6 +133,40 @@ static void paths_lead_to_values(void **state)
     yyjson_doc_free(doc);
 }
 
+static void assert_template(yyjson_val *root, const char *text, int code, const char *wanted)
+{
+    TT_AUTO_BUF struct tt_buf buf;
+    tt_buf_init(&buf, 4096);
+    tt_buf_c(&buf, "");
+    int r = ctl_template(root, tt_str_c(text), &buf, NULL);
+    if (r != code || (r == TT_OK && !tt_str_eq_c(tt_buf_view(&buf), wanted))) {
+        print_error("%s: %d, %.*s\n", text, r, TT_STR_ARG(tt_buf_view(&buf)));
+        fail();
+    }
+}
+
+static void templates_are_filled(void **state)
+{
+    (void)state;
+    const char json[] = "{\"a\":[{\"n\":\"x\",\"v\":[1,2]},{\"n\":\"y\",\"v\":[]}],"
+                        "\"o\":{\"k\":true,\"l\":null}}";
+    yyjson_doc *doc = yyjson_read(json, sizeof json - 1, YYJSON_READ_NUMBER_AS_RAW);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    assert_template(root, "{.a[*].n}", TT_OK, "x y");
+    assert_template(root, "{.a[0].v}|{$.o.*}|{@.none}", TT_OK, "[1,2]|true null|");
+    assert_template(root, "{range .a[*]}{.n}{'\\t'}{range .v[*]}<{@}>{end}{\"}\\n\"}{end}.", TT_OK,
+                    "x\t<1><2>}\ny\t}\n.");
+    assert_template(root, "plain", TT_OK, "plain");
+    static const char *const bad[] = {"{.a", "{range .a[*]}{.n}", "{end}", "{.a[?(@.n)]}", "{..n}",
+                                      "{}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_template(root, bad[i], TT_EINVAL, NULL);
+        assert_template(NULL, bad[i], TT_EINVAL, NULL);
+    }
+    assert_template(NULL, "{range .a[*]}{.b[?]}{end}", TT_EINVAL, NULL);
+    yyjson_doc_free(doc);
+}
+
 /* docs/ctl.md promises them to scripts. */
 static void exit_codes_are_as_documented(void **state)
 {
@@ -158,6 +192,7 @@ int main(void)
         cmocka_unit_test(yaml_reads_back_as_it_was),
         cmocka_unit_test(columns_line_up_and_nothing_steers_the_terminal),
         cmocka_unit_test(paths_lead_to_values),
+        cmocka_unit_test(templates_are_filled),
         cmocka_unit_test(exit_codes_are_as_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""tuttictl against one API server whose node n1 seems to have an agent: logs of many kinds, options
+before the command, templates, sizes and roll-outs.
+
+Usage: ctl_api_test.py --server PATH-OF-api_testd [unittest arguments]
+"""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+from api_server import Server
+from cluster import programs
+
+SERVER = None
+PODS = "/api/v1/namespaces/default/pods"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+MERGE = {"Content-Type": "application/merge-patch+json"}
+
+
+def setUpModule():
+    module = sys.modules[__name__]
+    module.server = Server(SERVER).__enter__()
+    make("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}})
+    merge("/api/v1/nodes/n1/status", {"status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": server.agent_port}},
+    }})  # fmt: skip
+    make_pod("web-1", {"app": "web"}, ["c"])
+    make_pod("web-2", {"app": "web"}, ["c", "side"])
+    make_pod("missing", {"app": "broken"}, ["c"])
+    merge(f"{PODS}/web-2/status", {"status": {"phase": "Running"}})
+    template = {"metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "c", "image": "x"}]}}  # fmt: skip
+    make(DEPLOYMENTS, {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template},
+    })  # fmt: skip
+
+
+def tearDownModule():
+    server.__exit__()
+
+
+def make(path, body):
+    answer = server.call("POST", path, body)
+    assert answer.code in (200, 201), answer.text
+
+
+def merge(path, body):
+    answer = server.call("PATCH", path, json.dumps(body), headers=MERGE)
+    assert answer.code == 200, answer.text
+
+
+def make_pod(name, labels, containers):
+    make(PODS, {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels},
+        "spec": {"containers": [{"name": c, "image": "x"} for c in containers]},
+    })  # fmt: skip
+    make(f"{PODS}/{name}/binding", {"target": {"kind": "Node", "name": "n1"}})
+
+
+class CtlTest(unittest.TestCase):
+    def run_ctl(self, *args, before=()):
+        return subprocess.run(
+            [f"{programs()}/tuttictl", *before, *args], capture_output=True, text=True, timeout=30,
+            env=dict(os.environ, KUBECONFIG=server.path("admin.kubeconfig")),
+        )  # fmt: skip
+
+    def ok(self, *args, **kwargs):
+        done = self.run_ctl(*args, **kwargs)
+        self.assertEqual(done.returncode, 0, f"{args}: {done.stderr}")
+        return done.stdout
+
+    def fails(self, code, expected, *args, **kwargs):
+        done = self.run_ctl(*args, **kwargs)
+        self.assertEqual(done.returncode, code, f"{args}: {done.stdout}{done.stderr}")
+        self.assertRegex(done.stderr, expected)
+        return done.stdout
+
+
+class Logs(CtlTest):
+    def test_of_one_pod(self):
+        out = self.ok("logs", "web-1", "--tail", "3", "--since=90s", "--timestamps")
+        self.assertIn("/containerLogs/default/web-1/c?", out)
+        for part in ("tailLines=3", "sinceSeconds=90", "timestamps=true", "follow=false"):
+            self.assertIn(part, out)
+        self.assertIn("previous=true", self.ok("logs", "pod/web-1", "-p"))
+
+    def test_containers_are_chosen_or_named(self):
+        done = self.run_ctl("logs", "web-2")
+        self.assertIn("/web-2/c?", done.stdout)
+        self.assertIn("showing container c of: c side", done.stderr)
+        self.assertIn("/web-2/side?", self.ok("logs", "web-2", "-c", "side"))
+        self.assertIn("/web-2/side?", self.ok("logs", "web-2", "side"))
+        lines = self.ok("logs", "web-2", "--all-containers", "--prefix").splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["[pod/web-2/c]", "[pod/web-2/side]"])
+        self.fails(2, "not valid for pod", "logs", "web-2", "-c", "none")
+
+    def test_of_a_workload(self):
+        done = self.run_ctl("logs", "deployment/web", "-c", "c")
+        self.assertEqual(len(done.stdout.splitlines()), 1)
+        self.assertIn("/web-2/c?", done.stdout)  # the one that runs
+        self.assertIn("showing pod/web-2 of the 2 of deployment.apps/web", done.stderr)
+        self.assertEqual(len(self.ok("logs", "deploy/web", "--all-pods").splitlines()), 2)
+
+    def test_of_all_with_a_label(self):
+        out = self.ok("logs", "-l", "app=web", "--all-containers", "--prefix", "-f")
+        self.assertEqual(
+            sorted(line.split()[0] for line in out.splitlines()),
+            ["[pod/web-1/c]", "[pod/web-2/c]", "[pod/web-2/side]"],
+        )
+        self.assertIn("tailLines=10", self.ok("logs", "-l", "app=web"))
+        self.fails(2, "3 logs to follow, but at most 2", "logs", "-l", "app=web", "-f",
+                   "--all-containers", "--max-log-requests", "2")  # fmt: skip
+
+    def test_one_failure_does_not_hide_the_others(self):
+        out = self.fails(5, "pod/missing, container c: .*no such container",
+                         "logs", "-l", "app in (web,broken)")  # fmt: skip
+        self.assertEqual(len(out.splitlines()), 2)
+
+    def test_what_is_not_there_is_told(self):
+        self.fails(5, 'pods "nope" not found', "logs", "nope")
+        self.fails(5, "no pods with app=none", "logs", "-l", "app=none")
+        self.fails(2, "say whose", "logs")
+        self.fails(2, "node/n1 selects no pods", "logs", "node/n1")
+        self.fails(2, "--since=soon", "logs", "web-1", "--since", "soon")
+
+
+class Words(CtlTest):
+    def test_options_of_the_connection_stand_before_or_behind(self):
+        everything = ("-n", "kube-system", "--request-timeout=9")
+        self.assertEqual(self.ok("get", "pods", "-o", "name", before=everything), "")
+        self.assertIn("pod/web-1", self.ok("get", "pods", "-o=name", before=("-ndefault",)))
+        behind = ("--kubeconfig", server.path("admin.kubeconfig"), "--context", "none")
+        self.fails(5, "none", "get", "pods", before=behind)
+        self.fails(2, 'unknown option "-o" before the command', "name", before=("-o",))
+        self.fails(2, "no command behind", before=("-n", "x"))
+
+    def test_templates(self):
+        self.assertEqual(
+            self.ok("get", "pods", "-l", "app=web", "-o",
+                    'jsonpath={range .items[*]}{.metadata.name}={.spec.containers[*].name}{"\\n"}'
+                    "{end}"),
+            "web-1=c\nweb-2=c side\n",
+        )  # fmt: skip
+        self.assertEqual(self.ok("get", "pod", "web-1", "-o=jsonpath={.metadata.labels}"),
+                         '{"app":"web"}')  # fmt: skip
+        self.assertEqual(self.ok("get", "pod", "web-1", "-o=jsonpath=<{.none.such}>"), "<>")
+        self.fails(2, "are understood", "get", "pods", "-o", "jsonpath={.items[?(@.x)]}")
+
+
+class Rollouts(CtlTest):
+    def test_scale(self):
+        self.assertEqual(self.ok("scale", "deploy/web", "--replicas=3", "--current-replicas=2"),
+                         "deployment.apps/web scaled\n")  # fmt: skip
+        self.fails(6, "has 3 replicas, not 2", "scale", "deploy/web", "--replicas=1",
+                   "--current-replicas=2")  # fmt: skip
+        self.ok("scale", "deploy", "web", "--replicas", "2")
+        replicas = ("get", "deploy/web", "-o=jsonpath={.spec.replicas}")
+        self.assertEqual(self.ok(*replicas), "2")
+        self.fails(2, "--replicas COUNT is needed", "scale", "deploy/web")
+        self.fails(2, "cannot be scaled", "scale", "pod/web-1", "--replicas=1")
+        self.fails(5, "not found", "scale", "deploy/none", "--replicas=1")
+
+    def test_status_and_restart(self):
+        self.ok("rollout", "restart", "deploy/web")
+        deployment = server.call("GET", f"{DEPLOYMENTS}/web").json
+        annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+        self.assertIn("kubectl.kubernetes.io/restartedAt", annotations)
+        merge(f"{DEPLOYMENTS}/web/status", {"status": {"observedGeneration": 1}})
+        self.assertIn("has not been seen", self.ok("rollout", "status", "deploy/web", "-w=false"))
+        status = {"observedGeneration": deployment["metadata"]["generation"], "replicas": 3,
+                  "updatedReplicas": 1, "readyReplicas": 3, "availableReplicas": 3}  # fmt: skip
+        merge(f"{DEPLOYMENTS}/web/status", {"status": status})
+        self.fails(7, "1 of 2 pods are of the new template", "rollout", "status", "deploy/web",
+                   "--timeout=1s")  # fmt: skip
+        watching = subprocess.Popen(
+            [f"{programs()}/tuttictl", "rollout", "status", "deploy/web", "--timeout=20s"],
+            stdout=subprocess.PIPE, text=True,
+            env=dict(os.environ, KUBECONFIG=server.path("admin.kubeconfig")),
+        )  # fmt: skip
+        self.assertIn("1 of 2", watching.stdout.readline())
+        status.update(replicas=2, updatedReplicas=2, readyReplicas=2, availableReplicas=2)
+        merge(f"{DEPLOYMENTS}/web/status", {"status": status})
+        out, _ = watching.communicate(timeout=20)
+        self.assertIn("rolled out", out)
+        self.assertEqual(watching.returncode, 0)
+        self.fails(5, "is not there", "rollout", "status", "deploy/none")
+        self.fails(2, "only Deployments", "rollout", "status", "pod/web-1")
+
+
+def main():
+    global SERVER
+    if len(sys.argv) < 3 or sys.argv[1] != "--server":
+        sys.exit(__doc__)
+    SERVER = sys.argv[2]
+    del sys.argv[1:3]
+    unittest.main()
+
+
+if __name__ == "__main__":
+    main()
