@@ -2,8 +2,9 @@
  *
  * A token lets one new server or agent get its first certificate; it is printed once and never
  * stored. Renewing makes a new key here and sends only a request for a certificate; the old files
- * are replaced when the new pair is complete. Revoking names the certificate's serial: handshakes
- * with it fail and its open connections are cut within seconds. */
+ * are replaced when the new pair is complete. Revoking names an identity, whose certificates issued
+ * until now are all worthless, or one certificate by its serial: handshakes with it fail and its
+ * open connections are cut within seconds. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -182,26 +183,56 @@ static int run_renew(const struct ctl_command *self, int argc, char **argv, stru
 
 /* ---- revoke ---- */
 
-/* A file's certificate, or the serial itself. */
-static int find_serial(const char *word, char out[64], struct tt_err *err)
+/* What `pki revoke` was given. */
+struct target {
+    const char *field; /* of the request: "serial" or "identity" */
+    const char *value; /* of that field */
+    char serial[64];   /* of a file's certificate */
+    char uri[256];     /* likewise; "" = not known */
+};
+
+static bool is_identity(const char *word)
+{
+    return strchr(word, '/') != NULL;
+}
+
+static int find_target(const char *word, struct target *target, struct tt_err *err)
 {
     struct tt_pki_info info;
     TT_AUTO_BUF struct tt_buf pem;
     tt_buf_init(&pem, TT_PKI_PEM_SIZE_MAX);
+    *target = (struct target){.field = is_identity(word) ? "identity" : "serial", .value = word};
     if (!tt_path_exists(word)) {
-        int size = snprintf(out, 64, "%s", word);
-        return size > 0 && size < 64
-                   ? TT_OK
-                   : TT_FAIL(err, TT_EINVAL, "\"%s\" is neither a file nor a serial", word);
+        return TT_OK; /* the server knows what is a serial or an identity */
     }
     int r = tt_file_read(word, TT_PKI_PEM_SIZE_MAX, &pem, err);
     if (r == TT_OK) {
         r = tt_pki_cert_info(tt_buf_view(&pem), &info, err);
     }
     if (r == TT_OK) {
-        (void)snprintf(out, 64, "%s", info.identity.serial);
+        target->field = "serial";
+        target->value = target->serial;
+        memcpy(target->serial, info.identity.serial, sizeof target->serial);
+        memcpy(target->uri, info.identity.uri, sizeof target->uri);
     }
     return r;
+}
+
+static void print_revoked(const struct target *target)
+{
+    if (strcmp(target->field, "identity") == 0) {
+        ctl_print("every certificate of %s issued until now is revoked: it opens nothing any more, "
+                  "and its connections are cut\nnext: to let it in again, tuttictl pki token "
+                  "(servers, agents) or pki issue (users)\n",
+                  target->value);
+        return;
+    }
+    ctl_print("%s is revoked: it opens nothing any more, and its connections are cut\n",
+              target->value);
+    if (target->uri[0] != '\0') {
+        ctl_print("other certificates of %s still count; all of them: tuttictl pki revoke %s\n",
+                  target->uri, target->uri);
+    }
 }
 
 static int run_revoke(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
@@ -214,25 +245,24 @@ static int run_revoke(const struct ctl_command *self, int argc, char **argv, str
         return r;
     }
     if (args.word_count != 1) {
-        return TT_FAIL(err, TT_EINVAL, "give a certificate's file or its serial");
+        return TT_FAIL(err, TT_EINVAL, "give a certificate's file, its serial, or an identity");
     }
-    char serial[64];
+    struct target target;
     CTL_AUTO_ANSWER struct ctl_answer answer = {0};
     TT_AUTO_BUF struct tt_buf body;
     struct tt_json_writer w;
-    r = find_serial(args.words[0], serial, err);
+    r = find_target(args.words[0], &target, err);
     if (r != TT_OK) {
         return r;
     }
     tt_buf_init(&body, BODY_SIZE_MAX);
     tt_json_begin(&w, &body);
     tt_json_object(&w, NULL);
-    tt_json_c(&w, "serial", serial);
+    tt_json_c(&w, target.field, target.value);
     tt_json_object_end(&w);
     r = post(&common, "/tutti/v1/certificates/revoked", tt_buf_view(&body), &answer, err);
     if (r == TT_OK) {
-        ctl_print("%s is revoked: it opens nothing any more, and its connections are cut\n",
-                  serial);
+        print_revoked(&target);
     }
     return r;
 }
@@ -248,9 +278,11 @@ const struct ctl_command ctl_identity_commands[] = {
      "Examples:\n"
      "  tuttictl pki renew --cert alice.crt --key alice.key",
      run_renew},
-    {"pki revoke", "FILE|SERIAL", "Makes a certificate worthless at once.",
+    {"pki revoke", "IDENTITY|FILE|SERIAL",
+     "Makes an identity's certificates, or one certificate, worthless at once.",
      "Examples:\n"
-     "  tuttictl pki revoke pki/mallory.crt",
+     "  tuttictl pki revoke user/mallory      # every certificate of hers issued until now\n"
+     "  tuttictl pki revoke pki/mallory.crt   # this one; one renewed from it still counts",
      run_revoke},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -316,7 +316,7 @@ struct recheck_msg {
 static bool is_revoked(struct tt_tls_context *tls, const struct tt_tls_stream *stream)
 {
     const struct tt_peer_identity *identity = tt_tls_stream_peer(stream);
-    return identity != NULL && tt_tls_context_is_revoked(tls, tt_str_c(identity->serial));
+    return identity != NULL && tt_tls_context_is_revoked(tls, identity);
 }
 
 static void recheck_peer(struct peer *peer)

@@ -6,8 +6,9 @@
  * The certificate is signed before the commit (a bad request does not cost the token) and handed
  * out after it. A token for any name does not give a name that somebody has already: who found one
  * could pass for a node and read its Secrets. Renewal signs for exactly who the present certificate
- * says. Failure: every reason a token does not count is told the same way. Host names are granted
- * to servers only: an agent's certificate must not pass for the API. */
+ * says, unless that is revoked; who was revoked joins with a token that was made since. Failure:
+ * every reason a token does not count is told the same way. Host names are granted to servers only:
+ * an agent's certificate must not pass for the API. */
 #include "api/routes/write.h"
 #include "base/json.h"
 #include "server/tls/join_token.h"
@@ -188,12 +189,32 @@ int api_handle_tokens(struct api_request *rq, struct tt_err *err)
 
 /* ---- signing ---- */
 
-static int sign(struct api_request *rq, struct tt_str csr, const struct tt_pki_subject *subject,
-                struct tt_str *ret_pem, struct tt_err *err)
+static int cluster_id_of(struct api_request *rq, char out[40], struct tt_err *err)
+{
+    struct tt_cluster *cluster = rq->worker->api->config.cluster;
+    struct tt_cluster_status *status = tt_arena_alloc(rq->arena, sizeof *status);
+    if (!status) {
+        return api_no_memory(err);
+    }
+    cluster->status(cluster, status);
+    memcpy(out, status->cluster_id, sizeof status->cluster_id);
+    return TT_OK;
+}
+
+/* As of a version: a revocation behind it cuts off what is signed here. */
+static int sign(struct api_request *rq, struct tt_version *version, struct tt_str csr,
+                struct tt_pki_subject *subject, struct tt_str *ret_pem, struct tt_err *err)
 {
     struct tt_buf pem;
-    int r = tt_pki_csr_sign(rq->worker->ca, csr, subject,
-                            tt_clock_wall_ms(rq->worker->api->config.clock), &pem, err);
+    char cluster_id[sizeof((struct tt_cluster_status *)NULL)->cluster_id];
+    int r = cluster_id_of(rq, cluster_id, err);
+    if (r) {
+        return r;
+    }
+    subject->cluster_id = cluster_id;
+    subject->revision = tt_version_revision(version);
+    r = tt_pki_csr_sign(rq->worker->ca, csr, subject,
+                        tt_clock_wall_ms(rq->worker->api->config.clock), &pem, err);
     if (r) {
         return r;
     }
@@ -317,12 +338,15 @@ static int join_with(struct api_request *rq, struct tt_version *version, struct 
     if (known && stored.name[0] == '\0') {
         return refuse_token(err); /* a name that is taken goes only to whom an operator named */
     }
+    if (item->mod_revision <= api_revoked_at(version, op->token.role, op->name)) {
+        return refuse_token(err); /* only a token that was made after the revocation lets it in */
+    }
     op->identity_revision = known ? known->mod_revision : 0;
     struct tt_pki_subject subject = {.role = op->token.role,
                                      .name = op->name,
                                      .hosts =
                                          op->token.role == TT_IDENTITY_SERVER ? op->hosts : NULL};
-    int r = sign(rq, op->csr, &subject, &op->certificate, err);
+    int r = sign(rq, version, op->csr, &subject, &op->certificate, err);
     return r ? r : propose_join(rq, op, item->mod_revision, err);
 }
 
@@ -384,32 +408,58 @@ static void join_groups(const struct tt_peer_identity *peer, char out[GROUPS_SIZ
     }
 }
 
+/* What a renewal asks for. */
+struct renew_op {
+    struct tt_str csr;
+    char hosts[HOSTS_SIZE];
+};
+
+static int renew_with(struct api_request *rq, struct tt_version *version, struct tt_err *err)
+{
+    struct renew_op *op = rq->op;
+    const struct tt_peer_identity *peer = rq->subject.peer;
+    char cluster_id[sizeof((struct tt_cluster_status *)NULL)->cluster_id];
+    char groups[GROUPS_SIZE];
+    int r = cluster_id_of(rq, cluster_id, err);
+    if (r) {
+        return r;
+    }
+    if (api_is_revoked(version, cluster_id, peer)) {
+        return TT_FAIL(err, TT_EFORBIDDEN,
+                       "%s is revoked and is not renewed: an administrator has to let it in again "
+                       "(tuttictl pki token)",
+                       peer->uri);
+    }
+    join_groups(peer, groups);
+    struct tt_pki_subject subject = {
+        .role = peer->role,
+        .name = peer->name,
+        .hosts = peer->role == TT_IDENTITY_SERVER ? op->hosts : NULL,
+        .groups = peer->role == TT_IDENTITY_USER ? groups : NULL,
+    };
+    struct tt_str certificate;
+    r = sign(rq, version, op->csr, &subject, &certificate, err);
+    return r ? r : respond_certificate(rq, certificate, err);
+}
+
 int api_handle_renew(struct api_request *rq, struct tt_err *err)
 {
     if (!rq->worker->ca) {
         return no_signer(err);
     }
     yyjson_mut_val *root = NULL;
-    int r = parse_body(rq, &root, err);
+    struct renew_op *op = tt_arena_alloc(rq->arena, sizeof *op);
+    int r = op ? parse_body(rq, &root, err) : api_no_memory(err);
     if (r) {
         return r;
     }
-    const struct tt_peer_identity *peer = rq->subject.peer;
-    TT_ASSERT(peer != NULL);
-    char hosts[HOSTS_SIZE];
-    char groups[GROUPS_SIZE];
-    join_groups(peer, groups);
-    struct tt_str csr = tt_json_get_str(root, "csr");
-    if (csr.len == 0 || !copy_text(tt_json_get_str(root, "hosts"), hosts, sizeof hosts)) {
+    TT_ASSERT(rq->subject.peer != NULL);
+    rq->op = op;
+    op->csr = tt_json_get_str(root, "csr");
+    if (op->csr.len == 0 ||
+        !copy_text(tt_json_get_str(root, "hosts"), op->hosts, sizeof op->hosts)) {
         return TT_FAIL(err, TT_EINVAL, "renewal needs a csr");
     }
-    struct tt_pki_subject subject = {
-        .role = peer->role,
-        .name = peer->name,
-        .hosts = peer->role == TT_IDENTITY_SERVER ? hosts : NULL,
-        .groups = peer->role == TT_IDENTITY_USER ? groups : NULL,
-    };
-    struct tt_str certificate;
-    r = sign(rq, csr, &subject, &certificate, err);
-    return r ? r : respond_certificate(rq, certificate, err);
+    api_barrier(rq, renew_with);
+    return TT_OK;
 }

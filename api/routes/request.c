@@ -406,6 +406,42 @@ void api_settle(struct api_request *rq, int code, struct tt_err *err)
     }
 }
 
+static int begin(struct api_request *rq, struct tt_err *err)
+{
+    int r = prepare(rq, err);
+    TT_ASSERT(r != TT_OK || handlers[rq->path.route] != NULL);
+    if (r == TT_EFORBIDDEN && rq->subject.kind == TT_SUBJECT_AGENT &&
+        rq->path.route == API_ROUTE_RESOURCE) {
+        api_barrier(rq, dispatch_confirmed);
+        return TT_OK;
+    }
+    return r ? r : handlers[rq->path.route](rq, err);
+}
+
+/* Who came in before the revocations were known is looked at once more: cutting the connection
+ * takes a moment, and a write must not get through meanwhile. */
+static int begin_caught_up(struct api_request *rq, struct tt_version *version, struct tt_err *err)
+{
+    (void)version;
+    struct tt_tls_context *tls = rq->worker->api->config.server_tls;
+    if (tls && tt_tls_context_is_revoked(tls, rq->subject.peer)) {
+        return TT_FAIL(err, TT_EUNAUTHORIZED, "the certificate is revoked");
+    }
+    return begin(rq, err);
+}
+
+/* A server that has just started does not know yet what was committed, so not who is revoked:
+ * whoever shows a certificate waits for a read index first. Routes for everybody do not. */
+static bool must_catch_up(struct api_request *rq)
+{
+    struct api_path path;
+    if (rq->worker->caught_up || rq->subject.kind == TT_SUBJECT_ANONYMOUS) {
+        return false;
+    }
+    return api_path_parse(rq->arena, rq->http->method, rq->http->path, &path, NULL) != TT_OK ||
+           path.access != TT_ACCESS_PUBLIC;
+}
+
 void api_on_request(void *ctx, struct tt_http_exchange *ex)
 {
     struct tt_api_worker *worker = ctx;
@@ -427,18 +463,13 @@ void api_on_request(void *ctx, struct tt_http_exchange *ex)
     tt_sm_init(&rq->sm, &request_sm, API_RUNNING);
     tt_http_set_user(ex, rq);
     tt_subject_from_peer(tt_http_peer(ex), &rq->subject);
+    if (must_catch_up(rq)) {
+        api_barrier(rq, begin_caught_up);
+        return;
+    }
     struct tt_err err;
     tt_err_init(&err);
-    int r = prepare(rq, &err);
-    TT_ASSERT(r != TT_OK || handlers[rq->path.route] != NULL);
-    if (r == TT_EFORBIDDEN && rq->subject.kind == TT_SUBJECT_AGENT &&
-        rq->path.route == API_ROUTE_RESOURCE) {
-        api_barrier(rq, dispatch_confirmed);
-        r = TT_OK;
-    } else if (r == TT_OK) {
-        r = handlers[rq->path.route](rq, &err);
-    }
-    api_settle(rq, r, &err);
+    api_settle(rq, begin(rq, &err), &err);
 }
 
 void api_request_end(struct api_request *rq, int http_status)

@@ -85,12 +85,24 @@ void api_barrier(struct api_request *rq,
     park(rq, &rq->worker->barrier, API_BARRIER, resume);
 }
 
+/* The store holds what was committed when this server started: who is revoked is known now. */
+static void catch_up(struct tt_api_worker *worker)
+{
+    struct tt_version *version = tt_store_version(worker->api->config.store);
+    api_revocations_refresh(worker, version);
+    tt_version_unref(version);
+    worker->caught_up = true;
+}
+
 static void batch_done(struct tt_read_op *op)
 {
     struct api_batch *batch = op->ctx;
     struct tt_api_worker *worker = batch->worker;
     worker->ops_out--;
     tt_loop_mark(worker->loop, "api reads");
+    if (op->code == TT_OK && !worker->caught_up) {
+        catch_up(worker);
+    }
     resume_all(worker, &batch->requests, op->code);
     tt_list_push_back(&worker->free_batches, &batch->link);
 }
@@ -113,7 +125,8 @@ static void submit_barrier(struct tt_api_worker *worker)
     struct api_batch *batch = batch_get(worker);
     move_all(&batch->requests, &worker->barrier);
     memset(&batch->op, 0, sizeof batch->op);
-    batch->op.deadline_ms = api_now_ms(worker) + API_WRITE_WAIT_MS;
+    batch->op.deadline_ms =
+        api_now_ms(worker) + (worker->caught_up ? API_WRITE_WAIT_MS : API_READ_WAIT_MS);
     batch->op.reply = tt_loop_mailbox(worker->loop);
     batch->op.done = batch_done;
     batch->op.ctx = batch;

@@ -85,6 +85,7 @@ struct tt_api_worker {
     struct api_openapi_entry openapi[API_OPENAPI_CACHE_MAX];
     uint64_t openapi_uses;
     struct api_revocations revocations;
+    bool caught_up; /* a read index has been reached since the start: who is revoked is known */
     struct tt_pki_ca *ca;  /* NULL: this server does not sign */
     struct tt_list agents; /* struct api_agent: clients of nodes, for logs */
     uint32_t agent_count;
@@ -113,6 +114,11 @@ void api_resume(struct api_request *rq, struct tt_version *version, int code);
 /* revoke.c: takes over revocation rows when their number changed or when they were not looked at
  * for a while, and cuts their connections. */
 void api_revocations_refresh(struct tt_api_worker *worker, struct tt_version *version);
+/* Is the certificate revoked in this version, by serial or by identity? */
+bool api_is_revoked(struct tt_version *version, const char *cluster_id,
+                    const struct tt_peer_identity *peer);
+/* Revision of the identity's revocation; 0: there is none. */
+uint64_t api_revoked_at(struct tt_version *version, enum tt_role role, const char *name);
 /* log.c: closes the clients of nodes; *pending falls as they end. */
 void api_agents_close(struct tt_api_worker *worker);
 void api_agents_tick(struct tt_api_worker *worker);

@@ -5,8 +5,9 @@
  * stays too: one file is replaced atomically, so that no crash can leave a certificate and a key
  * that do not belong together.
  *
- * Failure: no authority here, or one that does not fit: a warning each time it is looked at; an
- * operator has the last third of the validity to act. */
+ * Failure: no authority here, one that does not fit, or a revoked certificate: a warning each time
+ * it is looked at; an operator has the last third of the validity to act. The revision it is issued
+ * at is that of this server's own store: one that lags behind a revocation is covered by it. */
 #include "server/main/renew.h"
 
 #include "base/clock.h"
@@ -16,15 +17,19 @@
 enum { LOOK_MS = 60000, CERT_MODE = 0644 };
 
 static int reissue(const struct server_options *options, struct tt_str present,
-                   const struct tt_pki_info *info, uint64_t wall_ms, struct tt_err *err)
+                   const struct tt_pki_info *info, const struct server_renew_basis *basis,
+                   struct tt_err *err)
 {
     TT_AUTO(tt_pki_ca) ca = NULL;
     struct tt_buf renewed = {0};
-    const struct tt_pki_subject subject = {
-        .role = info->identity.role, .name = info->identity.name, .hosts = info->hosts};
+    const struct tt_pki_subject subject = {.role = info->identity.role,
+                                           .name = info->identity.name,
+                                           .hosts = info->hosts,
+                                           .cluster_id = basis->cluster_id,
+                                           .revision = basis->revision};
     int r = tt_pki_ca_load(options->ca, options->ca_key, &ca, err);
     if (r == TT_OK) {
-        r = tt_pki_reissue(ca, present, &subject, wall_ms, &renewed, err);
+        r = tt_pki_reissue(ca, present, &subject, basis->wall_ms, &renewed, err);
     }
     if (r == TT_OK) {
         r = tt_file_write_atomic(options->cert, tt_buf_view(&renewed), CERT_MODE, err);
@@ -33,7 +38,8 @@ static int reissue(const struct server_options *options, struct tt_str present,
     return r;
 }
 
-int server_renew_if_due(const struct server_options *options, uint64_t wall_ms, bool *ret_renewed,
+int server_renew_if_due(const struct server_options *options,
+                        const struct server_renew_basis *basis, bool *ret_renewed,
                         struct tt_err *err)
 {
     TT_AUTO_BUF struct tt_buf present = {0};
@@ -42,9 +48,14 @@ int server_renew_if_due(const struct server_options *options, uint64_t wall_ms, 
     if (r == TT_OK) {
         r = tt_pki_cert_info(tt_buf_view(&present), &info, err);
     }
-    if (r != TT_OK || wall_ms < tt_pki_renew_at_ms(info.not_before_ms, info.not_after_ms)) {
+    if (r != TT_OK || basis->wall_ms < tt_pki_renew_at_ms(info.not_before_ms, info.not_after_ms)) {
         *ret_renewed = false;
         return r;
+    }
+    if (tt_tls_context_is_revoked(basis->tls, &info.identity)) {
+        return TT_FAIL(err, TT_EFORBIDDEN,
+                       "%s (%s) is revoked and is not renewed: join again (docs/ops/joining.md)",
+                       options->cert, info.identity.uri);
     }
     if (options->ca_key == NULL) {
         char end[TT_TIME_TEXT_SIZE];
@@ -54,7 +65,7 @@ int server_renew_if_due(const struct server_options *options, uint64_t wall_ms, 
                        "it is taken up at once",
                        options->cert, end);
     }
-    r = reissue(options, tt_buf_view(&present), &info, wall_ms, err);
+    r = reissue(options, tt_buf_view(&present), &info, basis, err);
     *ret_renewed = r == TT_OK;
     return r;
 }
@@ -65,8 +76,7 @@ static void run(struct tt_work *work)
     struct tt_err err;
     bool renewed = false;
     tt_err_init(&err);
-    if (server_renew_if_due(renewal->options, tt_clock_wall_ms(tt_clock_real()), &renewed, &err) !=
-        TT_OK) {
+    if (server_renew_if_due(renewal->options, &renewal->basis, &renewed, &err) != TT_OK) {
         TT_LOG(TT_LOG_WARN, "server", "the server's certificate was not renewed", TT_F_ERR(&err));
     } else if (renewed) {
         TT_LOG(TT_LOG_INFO, "server", "the server's certificate was renewed");
@@ -85,11 +95,16 @@ void server_renewal_init(struct server_renewal *renewal, const struct server_opt
     renewal->work = (struct tt_work){.work = run, .done = done, .reply = reply};
 }
 
-void server_renewal_tick(struct server_renewal *renewal, uint64_t now_ms)
+bool server_renewal_is_due(const struct server_renewal *renewal, uint64_t now_ms)
 {
-    if (renewal->out || now_ms < renewal->due_ms) {
-        return;
-    }
+    return !renewal->out && now_ms >= renewal->due_ms;
+}
+
+void server_renewal_look(struct server_renewal *renewal, const struct server_renew_basis *basis,
+                         uint64_t now_ms)
+{
+    TT_ASSERT(server_renewal_is_due(renewal, now_ms));
+    renewal->basis = *basis;
     renewal->due_ms = now_ms + LOOK_MS;
     renewal->out = tt_pool_submit(renewal->pool, &renewal->work) == TT_OK; /* else in a minute */
 }

@@ -7,22 +7,34 @@
 
 #include "base/work.h"
 #include "server/main/server_options.h"
+#include "server/tls/context.h"
 
+/* What a renewal rests on besides the files. */
+struct server_renew_basis {
+    struct tt_tls_context *tls; /* keeps: knows who is revoked */
+    uint64_t wall_ms;
+    uint64_t revision;   /* of the store as of which it is issued; 0: none */
+    char cluster_id[40]; /* whose revision that is */
+};
 struct server_renewal {
     struct tt_work work;
     const struct server_options *options; /* keeps */
     struct tt_pool *pool;                 /* keeps */
+    struct server_renew_basis basis;      /* of the work that is out */
     uint64_t due_ms;                      /* monotonic: when to look next */
     bool out;                             /* the work is on the pool */
 };
 void server_renewal_init(struct server_renewal *renewal, const struct server_options *options,
                          struct tt_pool *pool, struct tt_mailbox *reply);
-/* About every second; looks at the certificate once a minute. */
-void server_renewal_tick(struct server_renewal *renewal, uint64_t now_ms);
+/* Is it time to look at the certificate? Once a minute, never while it is being looked at. */
+bool server_renewal_is_due(const struct server_renewal *renewal, uint64_t now_ms);
+void server_renewal_look(struct server_renewal *renewal, const struct server_renew_basis *basis,
+                         uint64_t now_ms);
 
-/* One look, blocking. *ret_renewed: the file was replaced. Without --ca-key a certificate that is
- * due gives TT_EUNAVAILABLE. */
-int server_renew_if_due(const struct server_options *options, uint64_t wall_ms, bool *ret_renewed,
+/* One look, blocking. *ret_renewed: the file was replaced. A certificate that is due gives
+ * TT_EUNAVAILABLE without --ca-key, TT_EFORBIDDEN when it is revoked. */
+int server_renew_if_due(const struct server_options *options,
+                        const struct server_renew_basis *basis, bool *ret_renewed,
                         struct tt_err *err) TT_MUST_USE;
 
 #endif

@@ -78,7 +78,7 @@ static void fatal(void *ctx, const struct tt_err *err)
 {
     (void)ctx; /* no clean-up: what is durable is durable, and nothing else may run */
     TT_LOG(TT_LOG_ERROR, "server", "stopping at once: the member cannot go on", TT_F_ERR(err));
-    _exit(EXIT_FATAL);
+    _exit(err->code == TT_ECONFLICT ? tt_err_exit_code(err->code) : EXIT_FATAL);
 }
 
 /* TLS. */
@@ -343,11 +343,27 @@ static void reload(struct server *server)
     }
 }
 
+static void renew_when_due(struct server *server)
+{
+    uint64_t now_ms = tt_clock_ms(tt_clock_real());
+    if (!server_renewal_is_due(&server->renewal, now_ms)) {
+        return;
+    }
+    struct tt_cluster *cluster = tt_replica_cluster(server->replica);
+    struct tt_cluster_status status;
+    cluster->status(cluster, &status);
+    struct server_renew_basis basis = {.tls = server->api_tls,
+                                       .wall_ms = tt_clock_wall_ms(tt_clock_real()),
+                                       .revision = status.revision};
+    memcpy(basis.cluster_id, status.cluster_id, sizeof basis.cluster_id);
+    server_renewal_look(&server->renewal, &basis, now_ms);
+}
+
 static void tick_fired(struct tt_timer *timer)
 {
     struct server *server = TT_CONTAINER_OF(timer, struct server, tick);
     reload(server);
-    server_renewal_tick(&server->renewal, tt_clock_ms(tt_clock_real()));
+    renew_when_due(server);
     tt_replica_recheck_peers(server->replica); /* the API revokes on the peers' context, too */
     seed_when_missing(server);
 }

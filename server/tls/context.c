@@ -1,11 +1,11 @@
 #include "server/tls/context.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -45,12 +45,14 @@ struct material {
     struct file_stamp stamps[FILE_COUNT]; /* of cert, key, CA when ctx was built; zero if no path */
 };
 
-struct serial {
-    char text[sizeof((struct tt_peer_identity *)NULL)->serial]; /* lower-case hex */
+struct revoked {
+    char id[TT_REVOCATION_ID_SIZE]; /* of the revocation, padded with zeros */
+    uint64_t revision;              /* likewise */
+    uint64_t wall_ms;               /* likewise */
 };
 
 struct tt_tls_context {
-    CRYPTO_RWLOCK *lock;                 /* guards material, revoked, revoked_count, ref_count */
+    CRYPTO_RWLOCK *lock;                 /* guards what may change below */
     int ref_count;                       /* 1 after new */
     char *paths[FILE_COUNT];             /* cert, key, CA; owned, NULL when not given */
     bool server;                         /* fixed */
@@ -61,24 +63,26 @@ struct tt_tls_context {
     unsigned alpn_size;                  /* bytes of it; 0: no ALPN */
     BIO_METHOD *bio_method;              /* owned, fixed */
     struct material material;            /* the newest */
-    struct serial *revoked;              /* owned, sorted */
+    struct revoked *revoked;             /* owned, sorted by id */
     size_t revoked_count;                /* entries of it */
+    char cluster_id[40];                 /* whose revisions they have */
 };
 
-static int serial_cmp(const void *a, const void *b)
+static int revoked_cmp(const void *a, const void *b)
 {
-    return memcmp(a, b, sizeof(struct serial));
+    const struct revoked *x = a;
+    const struct revoked *y = b;
+    return memcmp(x->id, y->id, sizeof x->id);
 }
 
-static bool serial_from(struct tt_str text, struct serial *out)
+/* False for what no certificate that passes tt_identity_from_cert can be called. */
+static bool revoked_key(struct tt_str id, struct revoked *out)
 {
     memset(out, 0, sizeof *out);
-    if (text.len == 0 || text.len >= sizeof out->text) {
-        return false; /* no certificate that passes tt_identity_from_cert has such a serial */
+    if (id.len == 0 || id.len >= sizeof out->id) {
+        return false;
     }
-    for (size_t i = 0; i < text.len; i++) {
-        out->text[i] = (char)tolower((unsigned char)text.ptr[i]);
-    }
+    memcpy(out->id, id.ptr, id.len);
     return true;
 }
 
@@ -137,7 +141,7 @@ static int verify_peer(X509_STORE_CTX *store, void *arg)
         X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
         return 0;
     }
-    if (tt_tls_context_is_revoked(context, tt_str_c(identity.serial))) {
+    if (tt_tls_context_is_revoked(context, &identity)) {
         TT_LOG(TT_LOG_WARN, "tls", "revoked peer refused", TT_F_C("name", identity.uri));
         X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
         return 0;
@@ -438,37 +442,57 @@ int tt_tls_context_reload(struct tt_tls_context *context, bool *ret_changed, str
     return 0;
 }
 
-void tt_tls_context_revoke(struct tt_tls_context *context, const struct tt_str *serials,
-                           size_t count)
+void tt_tls_context_revoke(struct tt_tls_context *context, const char *cluster_id,
+                           const struct tt_revocation *revocations, size_t count)
 {
-    struct serial *fresh = tt_xcalloc(count > 0 ? count : 1, sizeof *fresh);
+    struct revoked *fresh = tt_xcalloc(count > 0 ? count : 1, sizeof *fresh);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        if (serial_from(serials[i], &fresh[kept])) {
+        struct revoked *entry = &fresh[kept];
+        if (revoked_key(revocations[i].id, entry)) {
+            entry->revision = revocations[i].revision;
+            entry->wall_ms = revocations[i].wall_ms;
             kept++;
         }
     }
-    qsort(fresh, kept, sizeof *fresh, serial_cmp);
+    qsort(fresh, kept, sizeof *fresh, revoked_cmp);
     lock_write(context);
-    struct serial *old = context->revoked;
+    struct revoked *old = context->revoked;
     context->revoked = fresh;
     context->revoked_count = kept;
+    (void)snprintf(context->cluster_id, sizeof context->cluster_id, "%s",
+                   cluster_id); /* a longer one is not ours, and equals no certificate's */
     unlock(context);
     tt_free(old);
 }
 
-bool tt_tls_context_is_revoked(struct tt_tls_context *context, struct tt_str serial)
+/* With the lock held. */
+static bool is_covered(const struct tt_tls_context *context, struct tt_str id,
+                       const struct tt_peer_identity *identity)
 {
-    struct serial key;
-    if (!serial_from(serial, &key)) {
+    struct revoked key;
+    if (context->revoked_count == 0 || !revoked_key(id, &key)) {
         return false;
     }
+    const struct revoked *found =
+        bsearch(&key, context->revoked, context->revoked_count, sizeof key, revoked_cmp);
+    if (found == NULL) {
+        return false;
+    }
+    const struct tt_revocation revocation = {id, found->revision, found->wall_ms};
+    return tt_revocation_covers(&revocation, context->cluster_id, identity);
+}
+
+bool tt_tls_context_is_revoked(struct tt_tls_context *context,
+                               const struct tt_peer_identity *identity)
+{
+    char id[TT_REVOCATION_ID_SIZE];
+    tt_revocation_id(identity->role, identity->name, id);
     lock_read(context);
-    bool found =
-        context->revoked_count > 0 &&
-        bsearch(&key, context->revoked, context->revoked_count, sizeof key, serial_cmp) != NULL;
+    bool revoked = is_covered(context, tt_str_c(identity->serial), identity) ||
+                   is_covered(context, tt_str_c(id), identity);
     unlock(context);
-    return found;
+    return revoked;
 }
 
 SSL *tt_tls_context_ssl(struct tt_tls_context *context, struct tt_err *err)

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "base/mem.h"
-#include "server/tls/identity.h"
+#include "server/tls/revocation.h"
 
 struct tt_tls_context;
 enum tt_tls_client_auth {
@@ -36,11 +36,12 @@ void tt_tls_context_unref(struct tt_tls_context *context);
 /* Re-reads the files if they changed (mtime, size, inode). *ret_changed tells. */
 int tt_tls_context_reload(struct tt_tls_context *context, bool *ret_changed,
                           struct tt_err *err) TT_MUST_USE;
-/* Replaces the set of revoked serials (lower-case hex); handshakes with one of them fail from now
- * on. Copied. */
-void tt_tls_context_revoke(struct tt_tls_context *context, const struct tt_str *serials,
-                           size_t count);
-bool tt_tls_context_is_revoked(struct tt_tls_context *context, struct tt_str serial);
+/* Replaces the set of revocations; handshakes with a certificate that one of them covers fail from
+ * now on. cluster_id: whose revisions they count in. Copied. */
+void tt_tls_context_revoke(struct tt_tls_context *context, const char *cluster_id,
+                           const struct tt_revocation *revocations, size_t count);
+bool tt_tls_context_is_revoked(struct tt_tls_context *context,
+                               const struct tt_peer_identity *identity);
 /* A new SSL of the newest material; SSL_free. The caller keeps a reference on the context at least
  * as long (verification asks it about revocations). NULL on failure. */
 SSL *tt_tls_context_ssl(struct tt_tls_context *context, struct tt_err *err);

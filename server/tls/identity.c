@@ -9,7 +9,8 @@
 #include "server/tls/openssl_err.h"
 
 /* Happy path: a verified leaf certificate → its single URI SAN → cluster, role and name → the
- * extended key usages agree with the role → serial, expiry and (for users) groups.
+ * extended key usages agree with the role → serial, expiry, when it was issued and (for users)
+ * groups.
  *
  * Everything here is outside input that a CA of ours signed, so a failure means a foreign or broken
  * issuer; it is refused, never repaired. Lengths come from ASN.1, not from NUL bytes: an embedded
@@ -182,6 +183,59 @@ static int expiry_of_cert(X509 *cert, struct tt_peer_identity *out, struct tt_er
     return 0;
 }
 
+/* "1/<cluster id>/<revision>/<ms>", as tt_identity_issued_format writes it; anything else is
+ * another issuer's and says nothing to us. */
+static bool issued_parse(struct tt_str text, struct tt_peer_identity *out)
+{
+    struct tt_str version = TT_STR_NONE;
+    struct tt_str cluster_id = TT_STR_NONE;
+    struct tt_str revision = TT_STR_NONE;
+    uint64_t revision_number = 0;
+    uint64_t wall_ms = 0;
+    if (!tt_str_cut(&text, '/', &version) || !tt_str_eq_c(version, "1") ||
+        !tt_str_cut(&text, '/', &cluster_id) || !tt_str_cut(&text, '/', &revision) ||
+        !tt_str_to_u64(revision, &revision_number) || !tt_str_to_u64(text, &wall_ms) ||
+        !part_is_canonical(cluster_id, sizeof out->issued_cluster_id)) {
+        return false;
+    }
+    out->issued_ms = wall_ms;
+    if (revision_number > 0) {
+        out->issued_revision = revision_number;
+        part_copy(cluster_id, out->issued_cluster_id, sizeof out->issued_cluster_id);
+    }
+    return true;
+}
+
+void tt_identity_issued_format(const char *cluster_id, uint64_t revision, uint64_t wall_ms,
+                               char out[TT_IDENTITY_ISSUED_SIZE])
+{
+    bool known = revision > 0 && cluster_id != NULL && cluster_id[0] != '\0';
+    int size = snprintf(out, TT_IDENTITY_ISSUED_SIZE, "1/%s/%llu/%llu", known ? cluster_id : "-",
+                        (unsigned long long)(known ? revision : 0), (unsigned long long)wall_ms);
+    TT_ASSERT(size > 0 && size < TT_IDENTITY_ISSUED_SIZE); /* a cluster id has 36 characters */
+}
+
+static int issue_of_cert(X509 *cert, struct tt_peer_identity *out, struct tt_err *err)
+{
+    const X509_NAME *subject = X509_get_subject_name(cert);
+    int at = X509_NAME_get_index_by_NID(subject, NID_dnQualifier, -1);
+    if (at >= 0) {
+        const ASN1_STRING *value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
+        struct tt_str text =
+            tt_str((const char *)ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
+        if (issued_parse(text, out)) {
+            return 0;
+        }
+    }
+    struct tm tm = {0};
+    if (ASN1_TIME_to_tm(X509_get0_notBefore(cert), &tm) != 1) {
+        return TT_FAIL_SSL(err, TT_EUNAUTHORIZED, "the certificate's begin is unreadable");
+    }
+    time_t seconds = timegm(&tm);
+    out->issued_ms = seconds > 0 ? (uint64_t)seconds * 1000u : 0;
+    return 0;
+}
+
 static bool group_is_canonical(struct tt_str group)
 {
     if (group.len == 0 || group.len >= TT_GROUP_SIZE) {
@@ -224,6 +278,9 @@ int tt_identity_from_cert(X509 *cert, struct tt_peer_identity *ret_identity, str
     }
     if (r == 0) {
         r = expiry_of_cert(cert, &identity, err);
+    }
+    if (r == 0) {
+        r = issue_of_cert(cert, &identity, err);
     }
     if (r == 0 && identity.role == TT_IDENTITY_USER) {
         r = groups_of_cert(cert, &identity, err);

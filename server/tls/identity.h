@@ -3,7 +3,9 @@
  * spiffe://<cluster>/<role>/<name>; exactly one URI SAN, canonical characters only
  * ([A-Za-z0-9._-]); the common name is never read. The extended key usages must be there and fit
  * the role: server = serverAuth + clientAuth, agent = clientAuth (serverAuth allowed: it serves
- * logs), user = clientAuth alone. A CA certificate is nobody. Ownership: plain struct, copied.
+ * logs), user = clientAuth alone. A CA certificate is nobody. When it was issued stands in the
+ * subject's dnQualifier, "1/<cluster id>/<revision>/<ms>" (an extension of our own would need a
+ * registered number): revocation asks for it. Ownership: plain struct, copied.
  * Thread: any once filled. Errors: TT_EUNAUTHORIZED says what is wrong with the certificate.
  * Source: SPIFFE X.509-SVID, section 2. */
 #ifndef SERVER_TLS_IDENTITY_H
@@ -20,11 +22,14 @@ struct tt_peer_identity {
     enum tt_role role;
     char cluster[64];
     char name[128];
-    char uri[256];         /* the whole SAN URI: the actor of audit and RBAC */
-    char serial[64];       /* lower-case hex: what revocation names */
-    uint64_t not_after_ms; /* Unix time */
-    uint32_t group_count;  /* users only: the subject's organizations (O), as kubectl users expect;
-                              of the canonical characters and ':' */
+    char uri[256];              /* the whole SAN URI: the actor of audit and RBAC */
+    char serial[64];            /* lower-case hex: what revocation names */
+    uint64_t not_after_ms;      /* Unix time */
+    uint64_t issued_ms;         /* Unix time; notBefore where the certificate says nothing better */
+    uint64_t issued_revision;   /* of the store, when the cluster issued it; 0: it did not */
+    char issued_cluster_id[40]; /* whose revision that is; "" with revision 0 */
+    uint32_t group_count; /* users only: the subject's organizations (O), as kubectl users expect;
+                             of the canonical characters and ':' */
     char groups[TT_GROUPS_MAX][TT_GROUP_SIZE];
 };
 int tt_identity_from_cert(X509 *cert, struct tt_peer_identity *ret_identity,
@@ -32,5 +37,9 @@ int tt_identity_from_cert(X509 *cert, struct tt_peer_identity *ret_identity,
 int tt_identity_format(const char *cluster, enum tt_role role, struct tt_str name, char *out,
                        size_t out_size, struct tt_err *err) TT_MUST_USE;
 const char *tt_role_name(enum tt_role role); /* "server", "agent", "user" */
+/* The text of the dnQualifier; cluster_id NULL with revision 0. */
+enum { TT_IDENTITY_ISSUED_SIZE = 96 };
+void tt_identity_issued_format(const char *cluster_id, uint64_t revision, uint64_t wall_ms,
+                               char out[TT_IDENTITY_ISSUED_SIZE]);
 
 #endif

@@ -54,6 +54,10 @@ struct tt_pki_subject {
                             agents only */
     const char *groups;  /* comma list; NULL or "" = none. Users only */
     uint64_t validity_s; /* 0 = 24 h; never beyond the CA's own end */
+    /* Where the cluster issues it: its store's revision then, and whose that is (revocation.h).
+     * NULL and 0 where the authority's key is used alone. */
+    const char *cluster_id;
+    uint64_t revision;
 };
 /* A fresh key and its certificate. */
 int tt_pki_issue(const struct tt_pki_ca *ca, const struct tt_pki_subject *subject, uint64_t wall_ms,

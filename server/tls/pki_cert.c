@@ -312,9 +312,17 @@ static int check_subject(const struct tt_pki_subject *subject, struct tt_err *er
     return 0;
 }
 
+static int add_issued(X509 *cert, const struct tt_pki_subject *subject, uint64_t wall_ms,
+                      struct tt_err *err)
+{
+    char issued[TT_IDENTITY_ISSUED_SIZE];
+    tt_identity_issued_format(subject->cluster_id, subject->revision, wall_ms, issued);
+    return add_subject_part(cert, "dnQualifier", tt_str_c(issued), err);
+}
+
 /* Names and extensions of a leaf. */
 static int fill_leaf(const struct tt_pki_ca *ca, X509 *cert, const struct tt_pki_subject *subject,
-                     struct tt_err *err)
+                     uint64_t wall_ms, struct tt_err *err)
 {
     char uri[sizeof((struct tt_peer_identity *)NULL)->uri];
     struct tt_str name = tt_str_c(subject->name);
@@ -324,6 +332,9 @@ static int fill_leaf(const struct tt_pki_ca *ca, X509 *cert, const struct tt_pki
     }
     if (r == 0) { /* X.520 allows 64 characters; longer names live in the SAN alone */
         r = add_subject_part(cert, "CN", tt_str_head(name, 64), err);
+    }
+    if (r == 0) {
+        r = add_issued(cert, subject, wall_ms, err);
     }
     if (r == 0) {
         r = add_constraints(cert, false, err);
@@ -375,7 +386,7 @@ int tt_pki_build_leaf(const struct tt_pki_ca *ca, EVP_PKEY *key,
                       err);
     }
     if (r == 0) {
-        r = fill_leaf(ca, cert, subject, err);
+        r = fill_leaf(ca, cert, subject, wall_ms, err);
     }
     if (r == 0) {
         r = sign_leaf(ca, cert, err);

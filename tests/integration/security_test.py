@@ -208,6 +208,123 @@ class Revocation(SecurityTest):
         except (OSError, http.client.HTTPException):
             return True
 
+    def test_a_restarted_server_lets_no_revoked_certificate_in(self):
+        """Before it has the revocation from its log it must not answer at all."""
+        self.cluster.issue("user", "sleeper", "--groups", "tutti:admins")
+        self.assertEqual(self.code("sleeper", "GET", "/version", server="s3"), 200)
+        self.must("admin", "POST", "/tutti/v1/certificates/revoked", {"identity": "user/sleeper"})
+        self.cluster.wait_equal()
+        server = self.cluster.servers["s3"]
+        context = self.cluster.context("sleeper")
+        codes, tries = [], 0
+        for _ in range(3):
+            server.kill()
+            server.start()
+            deadline = time.monotonic() + 1.5
+            while time.monotonic() < deadline:
+                tries += 1
+                try:
+                    with Client(server.api_port, context, timeout_s=2) as client:
+                        codes.append(client.call("GET", "/version").code)
+                except (OSError, http.client.HTTPException):
+                    pass
+            server.wait_ready()
+        print(f"  {tries} tries, answers {sorted(set(codes))}", flush=True)
+        self.assertNotIn(200, codes)
+
+
+class Holder:
+    """An agent's certificates as the cluster issues them."""
+
+    def __init__(self, test, name):
+        self.test = test
+        self.cluster = test.cluster
+        self.name = name
+        self.key = f"{self.cluster.dir}/{name}.key"
+        self.csr = openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                           "-nodes", "-subj", f"/CN={name}", "-keyout", self.key)  # fmt: skip
+        self.count = 0
+
+    def token(self):
+        body = {"role": "agent", "name": self.name}
+        return self.test.must("admin", "POST", "/tutti/v1/tokens", body).json["token"]
+
+    def keep(self, answer):
+        self.test.assertEqual(answer.code, 201, answer.text)
+        self.count += 1
+        path = f"{self.cluster.dir}/{self.name}-{self.count}.crt"
+        with open(path, "w", encoding="ascii") as handle:
+            handle.write(answer.json["certificate"])
+        context = ssl.create_default_context(cafile=f"{self.cluster.pki}/ca.crt")
+        context.load_cert_chain(path, self.key)
+        return context
+
+    def join(self, token):
+        body = {"token": token, "csr": self.csr, "name": self.name}
+        return self.test.call("", "POST", "/tutti/v1/join", body)
+
+    def ask(self, context, method, path, body=None, server="s1"):
+        """The answer's code; 0 when there is none."""
+        with Client(self.cluster.servers[server].api_port, context) as client:
+            try:
+                return client.call(method, path, body)
+            except (OSError, http.client.HTTPException):
+                return None
+
+    def is_out(self, context, server):
+        answer = self.ask(context, "GET", "/version", server=server)
+        return answer is None or answer.code == 401
+
+
+class RevokedIdentity(SecurityTest):
+    def test_a_renewal_before_the_revocation_does_not_help(self):
+        holder = Holder(self, "n4")
+        first = holder.keep(holder.join(holder.token()))
+        early = holder.token()
+        renew = ("POST", "/tutti/v1/certificates/renew", {"csr": holder.csr})
+        second = holder.keep(holder.ask(first, *renew, server="s2"))
+        for context in (first, second):
+            self.assertEqual(holder.ask(context, "GET", "/version").code, 200)
+        self.cluster.issue("agent", "n4", "--out", f"{self.cluster.dir}/offline")
+        offline = ssl.create_default_context(cafile=f"{self.cluster.pki}/ca.crt")
+        offline.load_cert_chain(*(f"{self.cluster.dir}/offline/n4.{e}" for e in ("crt", "key")))
+        self.assertEqual(holder.ask(offline, "GET", "/version").code, 200)
+        body = {"identity": "spiffe://tutti-test/agent/n4"}
+        self.must("admin", "POST", "/tutti/v1/certificates/revoked", body, server="s3")
+        for server in self.cluster.servers:
+            for name, context in (("first", first), ("second", second), ("offline", offline)):
+                wait_for(f"{name} is out of {server}",
+                         lambda c=context, s=server: holder.is_out(c, s), REVOKE_S)
+            answer = holder.ask(second, *renew, server=server)
+            self.assertTrue(answer is None or answer.code in (401, 403), answer and answer.text)
+        # Nor does a token that was made before. One that was made since lets it in again.
+        self.assertEqual(holder.join(early).code, 401)
+        third = holder.keep(holder.join(holder.token()))
+        fourth = holder.keep(holder.ask(third, *renew))
+        for server in self.cluster.servers:
+            for context in (third, fourth):
+                self.assertEqual(holder.ask(context, "GET", "/version", server=server).code, 200)
+            self.assertTrue(holder.is_out(second, server))
+        listed = self.must("admin", "GET", "/tutti/v1/certificates/revoked").json["identities"]
+        self.assertIn("agent/n4", [entry["identity"] for entry in listed])
+
+    def test_by_serial_one_certificate_only(self):
+        holder = Holder(self, "n3")
+        first = holder.keep(holder.join(holder.token()))
+        second = holder.keep(
+            holder.ask(first, "POST", "/tutti/v1/certificates/renew", {"csr": holder.csr}))
+        text = openssl("x509", "-noout", "-serial", "-in", f"{self.cluster.dir}/n3-1.crt")
+        body = {"serial": text.strip().partition("=")[2].lower()}
+        self.must("admin", "POST", "/tutti/v1/certificates/revoked", body)
+        wait_for("the first is out", lambda: holder.is_out(first, "s2"), REVOKE_S)
+        self.assertEqual(holder.ask(second, "GET", "/version", server="s2").code, 200)
+
+    def test_what_is_no_identity_is_refused(self):
+        for body in ({"identity": "mallory"}, {"identity": "spiffe://other/user/mallory"},
+                     {"identity": "user/a", "serial": "00"}, {"serial": "XY"}, {}):  # fmt: skip
+            code = self.code("admin", "POST", "/tutti/v1/certificates/revoked", body)
+            self.assertEqual(code, 400, body)
+
 
 class Tokens(SecurityTest):
     def request(self, name):

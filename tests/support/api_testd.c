@@ -75,11 +75,11 @@ static int make_identities(struct testd *d, struct tt_err *err)
         const char *file;
         struct tt_pki_subject subject;
     } wanted[] = {
-        {"server", {TT_IDENTITY_SERVER, "s1", "127.0.0.1,localhost", NULL, 0}},
-        {"admin", {TT_IDENTITY_USER, "admin", NULL, "tutti:admins", 0}},
-        {"reader", {TT_IDENTITY_USER, "reader", NULL, "tutti:readers", 0}},
-        {"nobody", {TT_IDENTITY_USER, "nobody", NULL, NULL, 0}},
-        {"agent-n1", {TT_IDENTITY_AGENT, "n1", "127.0.0.1", NULL, 0}},
+        {"server", {TT_IDENTITY_SERVER, "s1", "127.0.0.1,localhost", NULL, 0, NULL, 0}},
+        {"admin", {TT_IDENTITY_USER, "admin", NULL, "tutti:admins", 0, NULL, 0}},
+        {"reader", {TT_IDENTITY_USER, "reader", NULL, "tutti:readers", 0, NULL, 0}},
+        {"nobody", {TT_IDENTITY_USER, "nobody", NULL, NULL, 0, NULL, 0}},
+        {"agent-n1", {TT_IDENTITY_AGENT, "n1", "127.0.0.1", NULL, 0, NULL, 0}},
     };
     path_of(d, d->ca_path, "ca.crt");
     path_of(d, d->ca_key_path, "ca.key");

@@ -400,17 +400,17 @@ static void a_revoked_peer_is_cut_off_at_once(void **state)
                               &pem, &err),
                  &err);
     fixture_must(tt_pki_cert_info(tt_buf_view(&pem), &info, &err), &err);
-    struct tt_str serial = tt_str_c(info.identity.serial);
-    tt_tls_context_revoke(world->server_tls[1], &serial, 1);
-    tt_tls_context_revoke(world->client_tls[1], &serial, 1);
+    const struct tt_revocation revoked = {.id = tt_str_c(info.identity.serial)};
+    tt_tls_context_revoke(world->server_tls[1], "", &revoked, 1);
+    tt_tls_context_revoke(world->client_tls[1], "", &revoked, 1);
     uint64_t from_ms = tt_clock_ms(tt_clock_real());
     tt_transport_recheck(world->nodes[1].transport);
     WAIT_UNTIL(world, !world->nodes[1].reachable[3] && !world->nodes[3].reachable[1]);
     assert_true(tt_clock_ms(tt_clock_real()) - from_ms < 5000);
     WAIT_UNTIL(world, world->nodes[1].stats.cut_count >= 2);
     assert_true(world->nodes[1].reachable[2]);
-    tt_tls_context_revoke(world->server_tls[1], NULL, 0);
-    tt_tls_context_revoke(world->client_tls[1], NULL, 0);
+    tt_tls_context_revoke(world->server_tls[1], "", NULL, 0);
+    tt_tls_context_revoke(world->client_tls[1], "", NULL, 0);
     WAIT_UNTIL(world, world->nodes[1].reachable[3] && world->nodes[3].reachable[1]);
 }
 

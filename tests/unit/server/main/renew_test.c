@@ -9,6 +9,7 @@ struct world {
     struct fixture fixture;
     struct server_options options;
     char paths[4][FIXTURE_PATH_SIZE];
+    struct tt_tls_context *tls; /* of the own pair: knows who is revoked */
     uint64_t issued_ms;
 };
 
@@ -30,6 +31,12 @@ static int world_up(void **state)
     fixture_must(tt_pki_issue_files(world->fixture.ca, &subject, world->issued_ms,
                                     world->options.cert, world->options.key, &err),
                  &err);
+    const struct tt_tls_config tls = {.cert_path = world->options.cert,
+                                      .key_path = world->options.key,
+                                      .ca_path = world->options.ca,
+                                      .alpn = "h2",
+                                      .server = true};
+    fixture_must(tt_tls_context_new(&tls, &world->tls, &err), &err);
     *state = world;
     return 0;
 }
@@ -37,6 +44,7 @@ static int world_up(void **state)
 static int world_down(void **state)
 {
     struct world *world = *state;
+    tt_tls_context_unref(world->tls);
     fixture_down(&world->fixture);
     test_free(world);
     return 0;
@@ -58,7 +66,9 @@ static int renew_at(const struct world *world, uint64_t wall_ms, bool *ret_renew
 {
     struct tt_err err;
     tt_err_init(&err);
-    return server_renew_if_due(&world->options, wall_ms, ret_renewed, &err);
+    const struct server_renew_basis basis = {
+        .tls = world->tls, .wall_ms = wall_ms, .revision = 12, .cluster_id = "c1"};
+    return server_renew_if_due(&world->options, &basis, ret_renewed, &err);
 }
 
 static void a_certificate_in_its_last_third_is_renewed_for_the_same_key(void **state)
@@ -72,6 +82,8 @@ static void a_certificate_in_its_last_third_is_renewed_for_the_same_key(void **s
     assert_true(after.not_after_ms >= before.not_after_ms + 19ull * HOUR_MS);
     assert_string_equal(after.identity.uri, before.identity.uri);
     assert_string_equal(after.hosts, before.hosts);
+    assert_int_equal(after.identity.issued_revision, 12);
+    assert_string_equal(after.identity.issued_cluster_id, "c1");
     assert_string_not_equal(after.identity.serial, before.identity.serial);
     struct tt_tls_context *context = NULL; /* checks that certificate and key belong together */
     const struct tt_tls_config config = {.cert_path = world->options.cert,
@@ -96,6 +108,20 @@ static void a_young_certificate_stays(void **state)
     assert_string_equal(after.identity.serial, before.identity.serial);
 }
 
+static void a_revoked_certificate_is_not_renewed(void **state)
+{
+    struct world *world = *state;
+    struct tt_pki_info before = info_of(world);
+    bool renewed = false;
+    const struct tt_revocation revoked = {
+        .id = TT_STR("server.s1"), .revision = 13, .wall_ms = world->issued_ms};
+    tt_tls_context_revoke(world->tls, "c1", &revoked, 1);
+    assert_int_equal(renew_at(world, world->issued_ms + 20ull * HOUR_MS, &renewed), TT_EFORBIDDEN);
+    assert_false(renewed);
+    struct tt_pki_info after = info_of(world);
+    assert_string_equal(after.identity.serial, before.identity.serial);
+}
+
 static void without_the_authority_it_says_so(void **state)
 {
     struct world *world = *state;
@@ -113,6 +139,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_certificate_in_its_last_third_is_renewed_for_the_same_key,
                                         world_up, world_down),
         cmocka_unit_test_setup_teardown(a_young_certificate_stays, world_up, world_down),
+        cmocka_unit_test_setup_teardown(a_revoked_certificate_is_not_renewed, world_up, world_down),
         cmocka_unit_test_setup_teardown(without_the_authority_it_says_so, world_up, world_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

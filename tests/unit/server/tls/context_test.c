@@ -164,16 +164,47 @@ static void a_revoked_certificate_cannot_connect_until_it_is_taken_back(void **s
     assert_true(fixture_turn_until(&world->fixture, pair_is_open, &pair));
     struct tt_peer_identity peer = pair.server.peer;
     pair_close(&pair);
-    const struct tt_str revoked[] = {TT_STR("00ff"), tt_str_c(peer.serial), TT_STR("abcd")};
-    tt_tls_context_revoke(world->server_tls, revoked, 3);
-    assert_true(tt_tls_context_is_revoked(world->server_tls, tt_str_c(peer.serial)));
-    assert_true(tt_tls_context_is_revoked(world->server_tls, TT_STR("00FF")));
-    assert_false(tt_tls_context_is_revoked(world->server_tls, TT_STR("00fe")));
+    const struct tt_revocation revoked[] = {
+        {.id = TT_STR("00ff")}, {.id = tt_str_c(peer.serial)}, {.id = TT_STR("abcd")}};
+    tt_tls_context_revoke(world->server_tls, "", revoked, 3);
+    assert_true(tt_tls_context_is_revoked(world->server_tls, &peer));
+    struct tt_peer_identity other = peer;
+    memcpy(other.serial, "00fe", sizeof "00fe");
+    assert_false(tt_tls_context_is_revoked(world->server_tls, &other));
     pair_connect(&pair, &world->door, world->client_tls, NULL);
     assert_true(fixture_turn_until(&world->fixture, pair_is_closed, &pair));
     assert_false(pair.server.opened);
-    tt_tls_context_revoke(world->server_tls, NULL, 0);
+    tt_tls_context_revoke(world->server_tls, "", NULL, 0);
     talk(world, serial);
+}
+
+static void issue_at(struct world *world, uint64_t revision)
+{
+    fixture_issue(
+        &world->fixture, world->fixture.ca,
+        &(struct tt_pki_subject){
+            .role = TT_IDENTITY_USER, .name = "alice", .cluster_id = "c1", .revision = revision},
+        "user");
+    reload(world->client_tls, true);
+}
+
+static void an_identity_is_out_until_it_has_a_certificate_issued_since(void **state)
+{
+    struct world *world = *state;
+    struct pair pair;
+    char serial[64];
+    const struct tt_revocation revoked = {
+        .id = TT_STR("user.alice"), .revision = 7, .wall_ms = tt_clock_wall_ms(tt_clock_real())};
+    issue_at(world, 5);
+    talk(world, serial);
+    tt_tls_context_revoke(world->server_tls, "c1", &revoked, 1);
+    issue_at(world, 6); /* renewed, but before the revocation */
+    pair_connect(&pair, &world->door, world->client_tls, NULL);
+    assert_true(fixture_turn_until(&world->fixture, pair_is_closed, &pair));
+    assert_false(pair.server.opened);
+    issue_at(world, 7);
+    talk(world, serial);
+    tt_tls_context_revoke(world->server_tls, "", NULL, 0);
 }
 
 /* ---- joining ------------------------------------------------------------------------------- */
@@ -252,6 +283,7 @@ int main(void)
         cmocka_unit_test(new_connections_get_the_newest_certificate_and_old_ones_stay),
         cmocka_unit_test(bad_files_keep_the_old_material),
         cmocka_unit_test(a_revoked_certificate_cannot_connect_until_it_is_taken_back),
+        cmocka_unit_test(an_identity_is_out_until_it_has_a_certificate_issued_since),
         cmocka_unit_test(a_joining_client_trusts_the_pinned_ca_only),
         cmocka_unit_test(incomplete_configurations_are_refused),
         cmocka_unit_test(a_ca_is_rotated_under_load_without_an_error), /* last: it changes the CA */
