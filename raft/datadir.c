@@ -15,14 +15,17 @@
 #include "base/crc32c.h"
 #include "base/file.h"
 #include "base/intmath.h"
+#include "base/rng.h"
 
 enum {
-    DATADIR_IDENTITY_SIZE = 8 + 8 + TT_DATADIR_UUID_SIZE + TT_DATADIR_NAME_SIZE + 4,
+    DATADIR_IDENTITY_SIZE = 8 + 8 + TT_DATADIR_UUID_SIZE + TT_DATADIR_NAME_SIZE + 8 + 4,
+    DATADIR_IDENTITY_SIZE_1 = DATADIR_IDENTITY_SIZE - 8, /* before there were incarnations */
     DATADIR_REASON_SIZE_MAX = 4096,
     DATADIR_DEPTH_MAX = 4, /* of directories that are removed */
     DATADIR_QUARANTINE_MAX = 1000,
 };
-#define DATADIR_MAGIC UINT64_C(0x312d6d656d747574) /* "tutmem-1" */
+#define DATADIR_MAGIC_1 UINT64_C(0x312d6d656d747574) /* "tutmem-1" */
+#define DATADIR_MAGIC   UINT64_C(0x322d6d656d747574) /* "tutmem-2" */
 
 struct tt_datadir {
     const struct tt_disk *disk; /* kept */
@@ -192,17 +195,20 @@ static void identity_encode(const struct tt_datadir_identity *identity,
     tt_le64_put(out + 8, identity->member_id);
     memcpy(out + 16, identity->cluster_id, strlen(identity->cluster_id));
     memcpy(out + 16 + TT_DATADIR_UUID_SIZE, identity->name, strlen(identity->name));
+    tt_le64_put(out + DATADIR_IDENTITY_SIZE - 12, identity->incarnation);
     tt_le32_put(out + DATADIR_IDENTITY_SIZE - 4, tt_crc32c(0, out, DATADIR_IDENTITY_SIZE - 4));
 }
 
 static bool identity_decode(struct tt_str bytes, struct tt_datadir_identity *ret)
 {
     const uint8_t *in = (const uint8_t *)bytes.ptr;
-    if (bytes.len != DATADIR_IDENTITY_SIZE || tt_le64_get(in) != DATADIR_MAGIC ||
-        tt_le32_get(in + DATADIR_IDENTITY_SIZE - 4) !=
-            tt_crc32c(0, in, DATADIR_IDENTITY_SIZE - 4)) {
+    bool has_incarnation = bytes.len == DATADIR_IDENTITY_SIZE;
+    if ((!has_incarnation && bytes.len != DATADIR_IDENTITY_SIZE_1) ||
+        tt_le64_get(in) != (has_incarnation ? DATADIR_MAGIC : DATADIR_MAGIC_1) ||
+        tt_le32_get(in + bytes.len - 4) != tt_crc32c(0, in, bytes.len - 4)) {
         return false;
     }
+    ret->incarnation = has_incarnation ? tt_le64_get(in + DATADIR_IDENTITY_SIZE - 12) : 0;
     ret->member_id = tt_le64_get(in + 8);
     memcpy(ret->cluster_id, in + 16, TT_DATADIR_UUID_SIZE);
     memcpy(ret->name, in + 16 + TT_DATADIR_UUID_SIZE, TT_DATADIR_NAME_SIZE);
@@ -279,7 +285,11 @@ static int build_member(struct tt_datadir *datadir, const struct tt_datadir_boot
     TT_AUTO_FREE char *log = tt_xasprintf("%s/log", datadir->temporary);
     TT_AUTO_FREE char *snapshots = tt_xasprintf("%s/snapshots", datadir->temporary);
     uint8_t identity[DATADIR_IDENTITY_SIZE];
-    identity_encode(&bootstrap->identity, identity);
+    struct tt_datadir_identity own = bootstrap->identity;
+    while (own.incarnation == 0) {
+        own.incarnation = tt_random_u64();
+    }
+    identity_encode(&own, identity);
     const struct tt_wal_config config = {.disk = datadir->disk,
                                          .dir = log,
                                          .segment_size = bootstrap->segment_size,
@@ -329,6 +339,11 @@ int tt_datadir_bootstrap(struct tt_datadir *datadir, const struct tt_datadir_boo
         r = tt_disk_sync_dir(datadir->disk, datadir->dir, err);
     }
     return r != 0 ? TT_WRAP(err, r, "make a member in %s", datadir->dir) : TT_OK;
+}
+
+const char *tt_datadir_member_dir(const struct tt_datadir *datadir)
+{
+    return datadir->member;
 }
 
 const char *tt_datadir_log_dir(const struct tt_datadir *datadir)

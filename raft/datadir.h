@@ -2,7 +2,8 @@
  * being at once or not at all.
  *
  *   DIR/lock            held (flock) while a process uses the directory
- *   DIR/member/identity cluster id, member id, name
+ *   DIR/member/identity cluster id, member id, name, incarnation
+ *   DIR/member/peers    peer_book.h
  *   DIR/member/log/     log.h
  *   DIR/member/snapshots/  snapshot_file.h
  *   DIR/quarantine-N/   a member directory that was found corrupt, kept for its owner to look at
@@ -24,6 +25,8 @@ struct tt_datadir_identity {
     char cluster_id[TT_DATADIR_UUID_SIZE]; /* a new one after recovery from quorum loss */
     uint64_t member_id;                    /* never 0, never reused */
     char name[TT_DATADIR_NAME_SIZE];       /* of the server */
+    uint64_t incarnation; /* of this directory, random: peers know the member by it (peer_book.h).
+                             Bootstrap draws one for 0; a directory of an older build reads as 0 */
 };
 
 struct tt_datadir;
@@ -50,6 +53,7 @@ int tt_datadir_identity(const struct tt_datadir *datadir, struct tt_datadir_iden
 /* Replaces the identity of the member that is there: recovery gives the cluster a new id. */
 int tt_datadir_set_identity(struct tt_datadir *datadir, const struct tt_datadir_identity *identity,
                             struct tt_err *err) TT_MUST_USE;
+const char *tt_datadir_member_dir(const struct tt_datadir *datadir);   /* borrowed */
 const char *tt_datadir_log_dir(const struct tt_datadir *datadir);      /* borrowed */
 const char *tt_datadir_snapshot_dir(const struct tt_datadir *datadir); /* borrowed */
 /* Renames `member` aside with `reason` in a file of it. ret_path (may be NULL): where it is now;

@@ -189,6 +189,23 @@ static void transport_reach(void *ctx, uint64_t peer_id, enum tt_transport_reach
     }
 }
 
+/* Whoever knows this id by another directory got votes or acknowledgements under it that this
+ * directory has forgotten: no further word may leave it. */
+static void transport_disowned(void *ctx, uint64_t peer_id)
+{
+    struct tt_replica *replica = ctx;
+    struct tt_err err;
+    tt_err_init(&err);
+    (void)TT_FAIL(
+        &err, TT_ECONFLICT,
+        "member %llu knows member %llu, this server, by another data directory: what was in "
+        "that one is lost; remove %s from the cluster, empty its directory and add it "
+        "anew (docs/ops/recovery.md)",
+        (unsigned long long)peer_id, (unsigned long long)replica->identity.member_id,
+        replica->config.name);
+    io_fault(replica, &err);
+}
+
 static void transport_stats(void *ctx, const struct tt_transport_stats *stats)
 {
     struct tt_replica *replica = ctx;
@@ -453,6 +470,8 @@ static int new_threads(struct tt_replica *replica, struct tt_err *err)
         return r;
     }
     const struct tt_transport_config transport = {.self_id = replica->identity.member_id,
+                                                  .incarnation = replica->identity.incarnation,
+                                                  .book = replica->book,
                                                   .cluster = replica->config.cluster,
                                                   .cluster_id = replica->identity.cluster_id,
                                                   .host = replica->config.peer_host,
@@ -462,6 +481,7 @@ static int new_threads(struct tt_replica *replica, struct tt_err *err)
                                                   .deliver_to = tt_loop_mailbox(replica->loop),
                                                   .received = transport_received,
                                                   .reach = transport_reach,
+                                                  .disowned = transport_disowned,
                                                   .stats = transport_stats,
                                                   .ctx = replica};
     int made = tt_transport_new(&transport, &replica->transport, err);
@@ -525,6 +545,7 @@ void tt_replica_free(struct tt_replica *replica)
     tt_wal_thread_free(replica->log);
     tt_node_free(TT_TAKE(replica->node));
     tt_transport_free(replica->transport);
+    tt_peer_book_free(replica->book);
     replica_snapshots_fini(replica);
     tt_loop_free(replica->loop);
     tt_wal_free(replica->wal);

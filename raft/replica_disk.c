@@ -7,6 +7,7 @@
  * and start-up fails with TT_ECORRUPT; nothing is ever cut off to make a directory usable. */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "raft/replica_internal.h"
 
 #include <raft.h>
@@ -116,12 +117,28 @@ static int quarantine(struct tt_replica *replica, struct tt_err *err)
     return r;
 }
 
+/* Who this is, and by which directories it knows the others. */
+static int open_identity(struct tt_replica *replica, struct tt_err *err)
+{
+    struct tt_datadir_identity *identity = &replica->identity;
+    int r = tt_datadir_identity(replica->datadir, identity, err);
+    if (r == TT_OK && identity->incarnation == 0) { /* made by an older build */
+        while (identity->incarnation == 0) {
+            identity->incarnation = tt_random_u64();
+        }
+        r = tt_datadir_set_identity(replica->datadir, identity, err);
+    }
+    return r != TT_OK ? r
+                      : tt_peer_book_open(tt_disk_system(), tt_datadir_member_dir(replica->datadir),
+                                          identity->cluster_id, &replica->book, err);
+}
+
 static int open_member(struct tt_replica *replica, struct tt_err *err)
 {
     struct tt_wal_recovered recovered;
     const struct tt_wal_config wal = {.disk = tt_disk_system(),
                                       .dir = tt_datadir_log_dir(replica->datadir)};
-    int r = tt_datadir_identity(replica->datadir, &replica->identity, err);
+    int r = open_identity(replica, err);
     if (r == TT_OK) {
         r = tt_wal_open(&wal, &replica->wal, &recovered, err);
     }

@@ -42,6 +42,7 @@ struct tt_replica {
     struct tt_list leadership_listeners;
     struct tt_datadir *datadir; /* owned */
     struct tt_datadir_identity identity;
+    struct tt_peer_book *book;      /* owned; the transport's while it lives */
     struct tt_store *store;         /* owned */
     struct tt_node_store fsm;       /* the store as the node sees it */
     struct tt_wal *wal;             /* owned until the log thread takes it */

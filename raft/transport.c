@@ -62,6 +62,25 @@ void tt_transport_tell_reach(struct tt_transport *transport, uint64_t peer_id,
     }
 }
 
+static void disowned_run(struct tt_msg *msg)
+{
+    struct reach_msg *told = TT_CONTAINER_OF(msg, struct reach_msg, msg);
+    const struct tt_transport_config *config = &told->transport->config;
+    config->disowned(config->ctx, told->peer_id);
+    tt_free(told);
+}
+
+void tt_transport_tell_disowned(struct tt_transport *transport, uint64_t peer_id)
+{
+    struct reach_msg *told = TT_NEW(struct reach_msg);
+    told->msg.run = disowned_run;
+    told->transport = transport;
+    told->peer_id = peer_id;
+    if (tt_mailbox_post_answer(transport->config.deliver_to, &told->msg) != 0) {
+        tt_free(told); /* the core is going down */
+    }
+}
+
 struct stats_msg {
     struct tt_msg msg;
     struct tt_transport *transport;
@@ -479,6 +498,7 @@ int tt_transport_new(const struct tt_transport_config *config, struct tt_transpo
                      struct tt_err *err)
 {
     TT_ASSERT(config->self_id > 0 && config->received != NULL && config->deliver_to != NULL);
+    TT_ASSERT(config->incarnation != 0 && config->book != NULL && config->disowned != NULL);
     struct tt_transport *transport = TT_NEW(struct tt_transport);
     tt_list_init(&transport->peers);
     tt_list_init(&transport->inbounds);

@@ -7,7 +7,8 @@
  * size | u8 type | 3 zero bytes | u32 CRC-32C of the first 8 bytes and the payload (little-endian),
  * then the payload. The first frame is a hello (transport_frame.h): the peer's certificate must
  * have the role server and the very name that the peer table gives the claimed id; both sides
- * check. Anything invalid closes the connection.
+ * check. It must also come from the data directory that the id is known by (peer_book.h). Anything
+ * invalid closes the connection.
  *
  * Delivery may fail at any time and is not reported (raft retries): not connected, or over
  * queue_size_max bytes for a peer and channel, which also closes that connection, so that a hung
@@ -24,6 +25,7 @@
 
 #include "base/buf.h"
 #include "base/queue.h"
+#include "raft/peer_book.h"
 #include "server/store/proposer.h"
 #include "server/tls/context.h"
 
@@ -59,16 +61,20 @@ struct tt_transport_stats {
 
 struct tt_transport_config {
     uint64_t self_id;
-    const char *cluster;    /* SPIFFE trust domain; copied, like all strings */
-    const char *cluster_id; /* of raft: peers of another one are refused; at most 63 bytes */
-    const char *host;       /* numeric address to listen on */
-    uint16_t port;          /* 0 = any free one */
+    uint64_t incarnation;      /* of our data directory, never 0 */
+    struct tt_peer_book *book; /* keeps, alone: by which directories the peers are known */
+    const char *cluster;       /* SPIFFE trust domain; copied, like all strings */
+    const char *cluster_id;    /* of raft: peers of another one are refused; at most 63 bytes */
+    const char *host;          /* numeric address to listen on */
+    uint16_t port;             /* 0 = any free one */
     struct tt_tls_context *server_tls; /* refs; both with ALPN TT_TRANSPORT_ALPN */
     struct tt_tls_context *client_tls; /* refs */
     struct tt_mailbox *deliver_to;     /* keeps; open until `stopped` ran */
     /* A frame of a peer. Takes the reference on payload. */
     void (*received)(void *ctx, uint64_t peer_id, uint8_t type, struct tt_bytes *payload);
     void (*reach)(void *ctx, uint64_t peer_id, enum tt_transport_reach reach); /* may be NULL */
+    /* The peer knows our member id by another data directory: this one must not go on. */
+    void (*disowned)(void *ctx, uint64_t peer_id);
     /* About once a second when something changed. May be NULL. */
     void (*stats)(void *ctx, const struct tt_transport_stats *stats);
     void *ctx;                  /* keeps */

@@ -98,9 +98,9 @@ int tt_frame_read(struct tt_frame_reader *reader, struct tt_str *bytes, struct t
     return reader->filled == reader->payload->size ? frame_finish(reader, ret_frame, err) : 0;
 }
 
-/* u32 version | u64 from | u64 to | u8 channel | u8 size of the cluster id | cluster id | address,
- * the rest of the payload */
-enum { HELLO_FIXED_SIZE = 4 + 8 + 8 + 1 + 1 };
+/* u32 version | u64 from | u64 to | u64 from's incarnation | u64 to's | u8 channel | u8 size of the
+ * cluster id | cluster id | address, the rest of the payload */
+enum { HELLO_CHANNEL_AT = 4 + 4 * 8, HELLO_FIXED_SIZE = HELLO_CHANNEL_AT + 1 + 1 };
 
 struct tt_bytes *tt_hello_encode(const struct tt_hello *hello)
 {
@@ -112,8 +112,10 @@ struct tt_bytes *tt_hello_encode(const struct tt_hello *hello)
     tt_le32_put(out, TT_HELLO_VERSION);
     tt_le64_put(out + 4, hello->from);
     tt_le64_put(out + 12, hello->to);
-    out[20] = hello->channel;
-    out[21] = (uint8_t)id_size;
+    tt_le64_put(out + 20, hello->from_incarnation);
+    tt_le64_put(out + 28, hello->to_incarnation);
+    out[HELLO_CHANNEL_AT] = hello->channel;
+    out[HELLO_CHANNEL_AT + 1] = (uint8_t)id_size;
     memcpy(out + HELLO_FIXED_SIZE, hello->cluster_id, id_size);
     memcpy(out + HELLO_FIXED_SIZE + id_size, hello->address, address_size);
     return bytes;
@@ -136,21 +138,25 @@ int tt_hello_decode(struct tt_str payload, struct tt_hello *ret_hello, struct tt
 {
     const uint8_t *in = (const uint8_t *)payload.ptr;
     struct tt_hello hello = {0};
-    if (payload.len < HELLO_FIXED_SIZE || payload.len - HELLO_FIXED_SIZE < in[21]) {
-        return TT_FAIL(err, TT_EPROTO, "a hello of %zu bytes", payload.len);
-    }
-    if (tt_le32_get(in) != TT_HELLO_VERSION) {
+    if (payload.len >= 4 && tt_le32_get(in) != TT_HELLO_VERSION) {
         return TT_FAIL(err, TT_EPROTO, "a hello of version %u", tt_le32_get(in));
     }
+    if (payload.len < HELLO_FIXED_SIZE ||
+        payload.len - HELLO_FIXED_SIZE < in[HELLO_CHANNEL_AT + 1]) {
+        return TT_FAIL(err, TT_EPROTO, "a hello of %zu bytes", payload.len);
+    }
+    size_t id_size = in[HELLO_CHANNEL_AT + 1];
     struct tt_str texts = tt_str_skip(payload, HELLO_FIXED_SIZE);
-    if (in[20] > TT_TRANSPORT_BULK ||
-        !hello_text(tt_str_head(texts, in[21]), hello.cluster_id, sizeof hello.cluster_id) ||
-        !hello_text(tt_str_skip(texts, in[21]), hello.address, sizeof hello.address)) {
+    if (in[HELLO_CHANNEL_AT] > TT_TRANSPORT_BULK ||
+        !hello_text(tt_str_head(texts, id_size), hello.cluster_id, sizeof hello.cluster_id) ||
+        !hello_text(tt_str_skip(texts, id_size), hello.address, sizeof hello.address)) {
         return TT_FAIL(err, TT_EPROTO, "a malformed hello");
     }
     hello.from = tt_le64_get(in + 4);
     hello.to = tt_le64_get(in + 12);
-    hello.channel = in[20];
+    hello.from_incarnation = tt_le64_get(in + 20);
+    hello.to_incarnation = tt_le64_get(in + 28);
+    hello.channel = in[HELLO_CHANNEL_AT];
     *ret_hello = hello;
     return 0;
 }

@@ -11,8 +11,8 @@ enum {
     TT_FRAME_HEADER_SIZE = 12,
     TT_FRAME_HELLO = 0,  /* the first frame of a connection, by the dialling side */
     TT_FRAME_ACCEPT = 1, /* the answer: the other side takes this member's frames */
-    TT_HELLO_VERSION = 1,
-    TT_HELLO_SIZE_MAX = 224,
+    TT_HELLO_VERSION = 2,
+    TT_HELLO_SIZE_MAX = 256,
     TT_CLUSTER_ID_SIZE = 64,    /* with the NUL */
     TT_HELLO_ADDRESS_SIZE = 128 /* with the NUL */
 };
@@ -40,9 +40,11 @@ int tt_frame_read(struct tt_frame_reader *reader, struct tt_str *bytes, struct t
                   struct tt_err *err) TT_MUST_USE;
 
 struct tt_hello {
-    uint64_t from;   /* member id the dialling side claims; its certificate must agree */
-    uint64_t to;     /* whom it wants */
-    uint8_t channel; /* enum tt_transport_channel */
+    uint64_t from;             /* member id the dialling side claims; its certificate must agree */
+    uint64_t to;               /* whom it wants */
+    uint64_t from_incarnation; /* of the dialling side's data directory */
+    uint64_t to_incarnation;   /* by which it knows the other side; 0: not met yet */
+    uint8_t channel;           /* enum tt_transport_channel */
     char cluster_id[TT_CLUSTER_ID_SIZE];
     char address[TT_HELLO_ADDRESS_SIZE]; /* host:port where it is reached; "" = it does not know */
 };

@@ -12,6 +12,8 @@
  * with an id above all we know of is taken in, at the address it names; a smaller one that is not
  * in the table was removed and is refused.
  *
+ * Lost memories: an id that comes with another data directory than before is refused, too.
+ *
  * Back-pressure: the core confirms, by sending a delivery back, what it has taken; every quarter of
  * the window asks for one. With a full window outstanding we stop reading, so TCP stops the peer,
  * and the peer's queue bound does the rest. The core's mailbox is never "full" for us: what is in
@@ -49,6 +51,24 @@ static struct peer *newer_peer(struct tt_transport *transport, const struct tt_h
     return tt_transport_peer_find(transport, hello->from);
 }
 
+/* Neither side may have lost its memory. A peer that has lost its own is called at once: our hello
+ * tells it so, and it ends itself with a message. */
+static int incarnation_check(struct tt_transport *transport, struct peer *peer,
+                             const struct tt_hello *hello, struct tt_err *err)
+{
+    const struct tt_transport_config *config = &transport->config;
+    if (hello->to_incarnation != 0 && hello->to_incarnation != config->incarnation) {
+        tt_transport_tell_disowned(transport, peer->id);
+        return TT_FAIL(err, TT_EFORBIDDEN, "%s knows this member by another data directory",
+                       peer->name);
+    }
+    int r = tt_peer_book_meet(config->book, hello->from, hello->from_incarnation, err);
+    if (r == TT_ECONFLICT) {
+        tt_transport_link_hasten(&peer->links[TT_TRANSPORT_FAST]);
+    }
+    return r != TT_OK ? TT_WRAP(err, TT_EFORBIDDEN, "%s", peer->name) : TT_OK;
+}
+
 static int hello_check(struct inbound *inbound, const struct tt_hello *hello,
                        const struct tt_peer_identity *identity, struct tt_err *err)
 {
@@ -71,7 +91,7 @@ static int hello_check(struct inbound *inbound, const struct tt_hello *hello,
         return TT_FAIL(err, TT_EFORBIDDEN, "%s claims to be member %llu", identity->uri,
                        (unsigned long long)hello->from);
     }
-    return 0;
+    return incarnation_check(transport, peer, hello, err);
 }
 
 static void replace_older(struct inbound *fresh)

@@ -138,6 +138,7 @@ void tt_transport_intake_confirm(struct tt_transport *transport, uint64_t serial
 /* Shared. */
 struct peer *tt_transport_peer_find(struct tt_transport *transport, uint64_t id);
 void tt_transport_release(struct tt_transport *transport); /* one less pending */
+void tt_transport_tell_disowned(struct tt_transport *transport, uint64_t peer_id);
 void tt_transport_tell_reach(struct tt_transport *transport, uint64_t peer_id,
                              enum tt_transport_reach reach);
 

@@ -198,8 +198,12 @@ static void on_opened(void *ctx, struct tt_tls_stream *stream)
         tt_transport_link_cut(link);
         return;
     }
-    struct tt_hello hello = {
-        .from = transport->config.self_id, .to = link->peer->id, .channel = (uint8_t)link->channel};
+    struct tt_hello hello = {.from = transport->config.self_id,
+                             .to = link->peer->id,
+                             .from_incarnation = transport->config.incarnation,
+                             .to_incarnation =
+                                 tt_peer_book_known(transport->config.book, link->peer->id),
+                             .channel = (uint8_t)link->channel};
     memcpy(hello.cluster_id, transport->cluster_id, sizeof hello.cluster_id);
     _Static_assert(sizeof hello.address == sizeof transport->address, "copied whole");
     memcpy(hello.address, transport->address, sizeof hello.address);

@@ -3,7 +3,9 @@
 
 Usage: membership_test.py [--seed N] [--long N] [unittest arguments]
 """
+import os
 import random
+import shutil
 import time
 import unittest
 
@@ -42,7 +44,7 @@ class MembershipTest(unittest.TestCase):
 
     def join(self, cluster, name):
         """The documented way: add, start with --join, promote."""
-        server = cluster.add_server(name)
+        server = cluster.servers.get(name) or cluster.add_server(name)
         leader = cluster.leader()
         self.change(cluster, "members", {"name": name, "peerAddress": server.peer_address})
         self.assertEqual(self.members(cluster)[name], "spare")
@@ -105,6 +107,63 @@ class Growing(MembershipTest):
             cluster.servers["s1"].start(wait=True)
             load.stop()
             load.verify()
+
+
+class LostMemory(MembershipTest):
+    def test_a_wiped_server_is_refused_until_it_joins_anew(self):
+        """With an empty directory it could vote twice: its peers know it by another one."""
+        with Cluster() as cluster:
+            load = self.load(cluster)
+            load.start()
+            self.progress(load)
+            leader = cluster.leader()
+            victim = self.rng.choice([s for s in cluster.running() if s is not leader])
+            load.allowed = [n for n in cluster.servers if n != victim.name]
+            victim.kill()
+            shutil.rmtree(victim.data_dir)
+            victim.start()
+            self.assertNotEqual(victim.wait_end(), 0)
+            self.assertIn("docs/ops/recovery.md", victim.tail())
+            self.assertIn("another data directory", victim.tail())
+            self.progress(load)
+            self.assertEqual(cluster.leader().name, leader.name)
+            # All start again, and remember.
+            for server in cluster.running():
+                server.kill()
+                server.start()
+            victim.start()
+            self.assertNotEqual(victim.wait_end(), 0)
+            self.progress(load)
+            # The documented way back: remove, empty, add anew.
+            self.change(cluster, "remove", {"name": victim.name})
+            shutil.rmtree(victim.data_dir)
+            self.join(cluster, victim.name)
+            load.allowed = list(cluster.servers)
+            self.progress(load)
+            load.stop()
+            load.verify()
+
+    def test_the_first_start_is_no_lost_memory(self):
+        """One after the other, with restarts while the cluster forms."""
+        cluster = Cluster()
+        cluster.start = lambda: None
+        with cluster:
+            members = ",".join(f"{s.name}={s.peer_address}" for s in cluster.first)
+            for server in cluster.first:
+                server.membership = ["--bootstrap", members]
+            order = self.rng.sample(cluster.first, 3)
+            order[0].start()
+            wait_for("its directory", lambda: os.path.isdir(f"{order[0].data_dir}/member"))
+            order[0].kill()
+            order[0].start()
+            order[1].start()
+            wait_for("a leader of two", cluster.find_leader)
+            order[1].kill()
+            order[1].start()
+            order[2].start()
+            for server in order:
+                server.wait_ready()
+            cluster.wait_equal()
 
 
 class Transfer(MembershipTest):

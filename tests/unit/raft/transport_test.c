@@ -3,9 +3,11 @@
 
 #include "base/intmath.h"
 #include "base/rng.h"
+#include "raft/disk_memory.h"
 #include "raft/transport_frame.h"
 #include "tests/unit/server/tls/ends.h"
 
+#define CLUSTER_ID "11111111-2222-3333-4444-555555555555"
 enum { NODES = 3, PART_SIZE = 65536, WAIT_MS = 10000, TEXT = 8, BLOB = 9 };
 
 struct node {
@@ -16,6 +18,8 @@ struct node {
     bool reachable[NODES + 1]; /* by id */
     bool absent[NODES + 1];    /* by id: nobody listens there */
     bool stopped;
+    struct tt_peer_book *book;
+    uint64_t disowned_by;       /* a peer that knows another directory under our id */
     uint64_t text_count;        /* frames of type TEXT */
     uint64_t blob_count;        /* frames of type BLOB */
     uint64_t blob_size;         /* their bytes */
@@ -30,7 +34,8 @@ struct world {
     struct tt_tls_context *server_tls[NODES + 1]; /* by id */
     struct tt_tls_context *client_tls[NODES + 1];
     struct node nodes[NODES + 1];
-    struct tt_transport_config tweak; /* limits for the next node_up */
+    struct tt_disk_memory *disks[NODES + 1]; /* of the peer books */
+    struct tt_transport_config tweak;        /* limits for the next node_up */
 };
 
 static void on_received(void *ctx, uint64_t peer_id, uint8_t type, struct tt_bytes *payload)
@@ -58,6 +63,11 @@ static void on_reach(void *ctx, uint64_t peer_id, enum tt_transport_reach reach)
     node->absent[peer_id] = reach == TT_TRANSPORT_ABSENT;
 }
 
+static void on_disowned(void *ctx, uint64_t peer_id)
+{
+    ((struct node *)ctx)->disowned_by = peer_id;
+}
+
 static void on_stats(void *ctx, const struct tt_transport_stats *stats)
 {
     ((struct node *)ctx)->stats = *stats;
@@ -67,6 +77,7 @@ static void on_stopped(void *ctx)
 {
     struct node *node = ctx;
     tt_transport_free(node->transport);
+    tt_peer_book_free(node->book);
     node->transport = NULL;
     node->stopped = true;
 }
@@ -93,7 +104,13 @@ static void node_up_as(struct world *world, uint64_t id, uint64_t claimed_id, ui
     struct tt_transport_config config = world->tweak;
     config.self_id = claimed_id;
     config.cluster = "test";
-    config.cluster_id = "11111111-2222-3333-4444-555555555555";
+    config.cluster_id = CLUSTER_ID;
+    config.incarnation = config.incarnation != 0 ? config.incarnation : 100 + id;
+    fixture_must(tt_peer_book_open(tt_disk_memory_disk(world->disks[id]), "member", CLUSTER_ID,
+                                   &node->book, &err),
+                 &err);
+    config.book = node->book;
+    config.disowned = on_disowned;
     config.host = "127.0.0.1";
     config.port = port;
     config.server_tls = world->server_tls[id];
@@ -182,6 +199,8 @@ static int world_up(void **state)
         char paths[3][FIXTURE_PATH_SIZE];
         struct tt_err err;
         (void)snprintf(name, sizeof name, "s%u", id);
+        world->disks[id] = tt_disk_memory_new();
+        assert_int_equal(tt_disk_mkdir(tt_disk_memory_disk(world->disks[id]), "member", NULL), 0);
         fixture_issue(&world->fixture, world->fixture.ca,
                       &(struct tt_pki_subject){.role = TT_IDENTITY_SERVER, .name = name}, name);
         for (int server = 0; server < 2; server++) {
@@ -211,6 +230,7 @@ static int world_down(void **state)
         }
         tt_tls_context_unref(world->server_tls[id]);
         tt_tls_context_unref(world->client_tls[id]);
+        tt_disk_memory_free(world->disks[id]);
     }
     fixture_down(&world->fixture);
     test_free(world);
@@ -414,6 +434,55 @@ static void a_revoked_peer_is_cut_off_at_once(void **state)
     WAIT_UNTIL(world, world->nodes[1].reachable[3] && world->nodes[3].reachable[1]);
 }
 
+/* The id, name and certificate are right, the directory is not the one the others know. */
+static void a_member_that_lost_its_memory_is_refused_and_told(void **state)
+{
+    struct world *world = *state;
+    cluster_up(world, 3);
+    uint16_t port = world->nodes[3].port;
+    node_down(world, 3);
+    WAIT_UNTIL(world, !world->nodes[1].reachable[3] && !world->nodes[2].reachable[3]);
+    tt_disk_memory_free(world->disks[3]);
+    world->disks[3] = tt_disk_memory_new();
+    assert_int_equal(tt_disk_mkdir(tt_disk_memory_disk(world->disks[3]), "member", NULL), 0);
+    world->tweak.incarnation = 999;
+    node_up(world, 3, port);
+    node_knows(world, 3, 3);
+    WAIT_UNTIL(world, world->nodes[3].disowned_by != 0);
+    WAIT_UNTIL(world,
+               world->nodes[1].stats.refused_count + world->nodes[2].stats.refused_count > 0);
+    send_text(world, 3, 1, 1);
+    send_text(world, 1, 3, 1);
+    send_text(world, 1, 2, 1);
+    WAIT_UNTIL(world, world->nodes[2].text_count == 1);
+    assert_false(world->nodes[1].reachable[3] || world->nodes[3].reachable[1]);
+    assert_int_equal(world->nodes[1].text_count + world->nodes[3].text_count, 0);
+    /* The true one is taken back. */
+    node_down(world, 3);
+    world->tweak.incarnation = 0;
+    node_up(world, 3, port);
+    node_knows(world, 3, 3);
+    WAIT_UNTIL(world, all_reachable(world, 3));
+    assert_int_equal(world->nodes[3].disowned_by, 0);
+}
+
+/* Both sides remember across a restart of either. */
+static void who_a_member_is_outlives_a_restart_of_those_who_met_it(void **state)
+{
+    struct world *world = *state;
+    cluster_up(world, 2);
+    uint16_t ports[3] = {0, world->nodes[1].port, world->nodes[2].port};
+    node_down(world, 1);
+    node_down(world, 2);
+    node_up(world, 1, ports[1]);
+    node_knows(world, 1, 2);
+    world->tweak.incarnation = 999;
+    node_up(world, 2, ports[2]);
+    node_knows(world, 2, 2);
+    WAIT_UNTIL(world, world->nodes[2].disowned_by == 1);
+    assert_false(world->nodes[1].reachable[2]);
+}
+
 /* ---- a hand-made peer ---------------------------------------------------------------------- */
 
 static void raw_connect(struct world *world, struct end *end, uint64_t id)
@@ -442,8 +511,8 @@ static void raw_frame(struct end *end, uint8_t type, struct tt_bytes *payload, b
 static struct tt_bytes *raw_hello(uint64_t from, uint64_t to)
 {
     struct tt_hello hello = {.from = from, .to = to, .channel = TT_TRANSPORT_FAST};
-    (void)snprintf(hello.cluster_id, sizeof hello.cluster_id, "%s",
-                   "11111111-2222-3333-4444-555555555555");
+    hello.from_incarnation = 100 + from;
+    (void)snprintf(hello.cluster_id, sizeof hello.cluster_id, "%s", CLUSTER_ID);
     return tt_hello_encode(&hello);
 }
 
@@ -621,6 +690,8 @@ int main(void)
         TRANSPORT_TEST(a_peer_of_another_name_is_not_talked_to),
         TRANSPORT_TEST(a_removed_member_is_cut_off),
         TRANSPORT_TEST(a_revoked_peer_is_cut_off_at_once),
+        TRANSPORT_TEST(a_member_that_lost_its_memory_is_refused_and_told),
+        TRANSPORT_TEST(who_a_member_is_outlives_a_restart_of_those_who_met_it),
         TRANSPORT_TEST(a_corrupt_frame_closes_the_connection),
         TRANSPORT_TEST(an_oversized_frame_closes_the_connection),
         TRANSPORT_TEST(newer_servers_are_taken_in_and_removed_ones_are_not),
