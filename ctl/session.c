@@ -120,22 +120,23 @@ static void on_data(struct tt_api_call *call, struct tt_str bytes)
 static int explain(const struct ctl_session *session, int r, struct tt_err *err)
 {
     const struct tt_endpoint *first = &session->kubeconfig->endpoint[0];
-    /* A server that refuses a certificate says so in an alert after the handshake. */
-    if (err != NULL && strstr(tt_err_cause(err), "alert certificate") != NULL) {
-        r = TT_ETLS;
-        err->code = r;
-    }
     if (r == TT_EUNAVAILABLE || r == TT_ECLOSED) {
         return TT_WRAP(err, r,
                        "no answer from %s:%u or its fellows (are they running? see the log of "
                        "tuttid)",
                        first->host, first->port);
     }
+    /* A server that refuses a certificate says so in an alert; all else that fails in TLS is our
+     * own doubt about the server. */
+    bool is_refused = r == TT_EUNAUTHORIZED || (err != NULL && strstr(tt_err_cause(err), "alert"));
     if (r == TT_ETLS || r == TT_EUNAUTHORIZED) {
-        return TT_WRAP(
-            err, r,
-            "%s:%u does not accept these credentials (expired or revoked? see tuttictl pki)",
-            first->host, first->port);
+        return TT_WRAP(err, r,
+                       is_refused ? "%s:%u does not accept these credentials (expired, revoked, or "
+                                    "of another cluster): have new ones issued (tuttictl pki issue "
+                                    "or pki join), or use others (--kubeconfig)"
+                                  : "%s:%u cannot be trusted: is it a server of this kubeconfig's "
+                                    "cluster? (certificate-authority and server addresses)",
+                       first->host, first->port);
     }
     return r;
 }

@@ -3,7 +3,8 @@
  *   start → trying ⇄ sleeping (back-off) → done
  * A try goes to the endpoint in use. What the failure says decides: nothing reached the server →
  * the next endpoint at once, and after a full round a pause that doubles; the outcome is unknown →
- * the same, but only for reads and keyed writes; 429 and 503 → a pause (what Retry-After says, at
+ * the same, but only for reads and keyed writes; TLS refused → the other endpoints, but no second
+ * round; 429 and 503 → a pause (what Retry-After says, at
  * least the back-off). Everything else, and the deadline, ends the call. One timer wakes all
  * sleepers. */
 #include "api/client/api_client.h"
@@ -260,12 +261,19 @@ static bool is_repeatable(const struct tt_api_call *call)
 
 static void on_transport_error(struct tt_api_call *call, const struct tt_err *err)
 {
-    bool is_unsent = err->code == TT_EUNAVAILABLE || err->code == TT_EBUSY || err->code == TT_ETLS;
-    bool is_unknown = err->code == TT_ECLOSED || err->code == TT_ETIMEOUT;
+    bool is_refused = err->code == TT_ETLS;
+    bool is_unsent = err->code == TT_EUNAVAILABLE || err->code == TT_EBUSY ||
+                     (is_refused && !call->http.is_sent);
+    bool is_unknown = is_refused || err->code == TT_ECLOSED || err->code == TT_ETIMEOUT;
     bool is_late = now_of(call->client) >= call->deadline_ms;
-    call->err = *err;
+    bool is_round = call->tries_in_round + 1 >= call->client->endpoint_count;
+    if (is_refused && call->refusal.code == TT_OK) {
+        call->refusal = *err;
+    }
+    call->err = is_round && call->refusal.code != TT_OK ? call->refusal : *err;
     next_endpoint(call);
-    bool again = is_unsent || (is_unknown && is_repeatable(call));
+    bool is_final = is_round && call->err.code == TT_ETLS;
+    bool again = !is_final && (is_unsent || (is_unknown && is_repeatable(call)));
     if (again && !is_late && !call->has_data && !call->is_cancelled && !call->client->is_closing) {
         try_again(call);
     } else {
@@ -429,6 +437,7 @@ int tt_api_call_start(struct tt_api_client *client, struct tt_api_call *call, st
     call->http = (struct tt_http_call){0};
     tt_buf_init(&call->error_body, ERROR_BODY_MAX);
     tt_err_init(&call->err);
+    tt_err_init(&call->refusal);
     tt_list_init(&call->link);
     try_now(call);
     return 0;

@@ -2,11 +2,13 @@
  *
  * A request goes to the endpoint in use; when nothing reached it (refused, TLS failure, connection
  * lost before the request left) the next endpoint is tried at once, then all again with back-off
- * until the call's deadline. A request whose outcome is unknown is repeated only when that is safe:
- * reads always, writes only with a request key. 429 and 503 answers are repeated after Retry-After.
- * Ownership: a call is the caller's until done. Thread: that of the loop. Errors: done's err
- * carries the code that the Status reason names (NotFound → TT_ENOTFOUND …) and the server's
- * message; transport errors as in api/http/client.h. */
+ * until the call's deadline; but when TLS failed with one of them (a refused certificate will not
+ * become a better one), one round over all of them ends the call with TT_ETLS. A request whose
+ * outcome is unknown is repeated only when that is safe: reads always, writes only with a request
+ * key. 429 and 503 answers are repeated after Retry-After. Ownership: a call is the caller's until
+ * done. Thread: that of the loop. Errors: done's err carries the code that the Status reason names
+ * (NotFound → TT_ENOTFOUND …) and the server's message; transport errors as in api/http/client.h.
+ */
 #ifndef API_CLIENT_API_CLIENT_H
 #define API_CLIENT_API_CLIENT_H
 
@@ -47,6 +49,7 @@ struct tt_api_call {
     struct tt_http_header headers[6];
     struct tt_buf error_body; /* of a streamed call's error */
     struct tt_err err;        /* why the last try failed */
+    struct tt_err refusal;    /* the first failure of TLS; code 0: none */
     uint64_t deadline_ms;     /* monotonic; UINT64_MAX: none */
     uint64_t wake_ms;         /* sleeping: when to try again */
     uint64_t backoff_ms;      /* of the next round */

@@ -3,7 +3,8 @@
  * connecting → open → leaving (GOAWAY or idle: no new calls) → closing → gone.
  * As in the server nothing is written or closed inside a callback: the turn's end flushes. A call
  * ends when its stream closes; when the connection goes first, a call whose headers had not left
- * ends as TT_EUNAVAILABLE (safe to repeat), the others as TT_ECLOSED. */
+ * ends as TT_EUNAVAILABLE (safe to repeat), the others as TT_ECLOSED; TLS itself failing (a refused
+ * certificate) is TT_ETLS for all. */
 #include "api/http/client_internal.h"
 
 #include <stdio.h>
@@ -374,7 +375,10 @@ static void end_call_of_gone(struct tt_http_call *call, const struct http_client
         tt_err_format(err, why, sizeof why);
     }
     const char *peer = conn->client->authority;
-    if (call->is_sent) {
+    if (err &&
+        err->code == TT_ETLS) { /* in TLS 1.3 a server refuses after the client's handshake */
+        (void)TT_FAIL(&end, TT_ETLS, "connection to %s lost: %s", peer, why);
+    } else if (call->is_sent) {
         (void)TT_FAIL(&end, TT_ECLOSED, "connection to %s lost%s%s", peer, err ? ": " : "", why);
     } else {
         (void)TT_FAIL(&end, TT_EUNAVAILABLE, "connection to %s lost before the request left%s%s",

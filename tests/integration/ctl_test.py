@@ -232,8 +232,33 @@ def check_identities(ctl, cluster):
     mallory.ok("pki", "renew", *pair)
     mallory.ok("get", "ns")
     ctl.ok("pki", "revoke", f"{cluster.pki}/mallory.crt")
-    quick = ["get", "ns", "--request-timeout", "2"]
+    quick = ["get", "ns"]
     wait_for("mallory is out", lambda: mallory.run(*quick).returncode == 4, 10, 0.2)
+    check_refusal(mallory, quick)
+    # A new certificate of hers would count: by her name, it does not.
+    cluster.issue("user", "mallory", "--groups", "tutti:admins")
+    mallory.ok(*quick)
+    assert "spiffe://tutti-test/user/mallory" in ctl.ok(
+        "pki", "revoke", f"{cluster.pki}/mallory.crt")
+    ctl.ok("pki", "revoke", "user/mallory")
+    wait_for("mallory is out again", lambda: mallory.run(*quick).returncode == 4, 10, 0.2)
+    ctl.fails(2, "pki", "revoke", "mallory/user")
+    # So would one that another authority gave her.
+    cluster.ctl("pki", "init", "--dir", f"{cluster.dir}/foreign", "--cluster", "tutti-test")
+    cluster.issue("user", "mallory", "--groups", "tutti:admins", pki=f"{cluster.dir}/foreign")
+    for end in ("crt", "key"):
+        shutil.copy(f"{cluster.dir}/foreign/mallory.{end}", f"{cluster.pki}/mallory.{end}")
+    check_refusal(mallory, quick)
+
+
+def check_refusal(ctl, words):
+    """Refused credentials end a command at once, with what happened and the next step."""
+    began = time.monotonic()
+    done = ctl.run(*words)
+    assert time.monotonic() - began < 3, done.stderr
+    assert done.returncode == 4, done.stderr
+    for text in ("does not accept these credentials", "alert", "tuttictl pki"):
+        assert text in done.stderr, done.stderr
 
 
 def check_restore(ctl, cluster):

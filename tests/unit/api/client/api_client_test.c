@@ -115,6 +115,60 @@ static void dead_endpoint_is_passed_over(void **state)
     web_down(&web);
 }
 
+/* Two servers, neither of which takes the certificate: no time is spent on asking again. */
+static void refused_credentials_end_at_once(void **state)
+{
+    (void)state;
+    struct web web;
+    struct caller caller = {.done = 0};
+    web_up(&web, NULL);
+    uint16_t port = tt_http_server_port(web.server);
+    struct tt_api_client *client = client_of(&web, (const uint16_t[]){port, port}, 2);
+    const struct tt_revocation revoked = {.id = TT_STR("user.alice"), .wall_ms = UINT64_MAX};
+    tt_tls_context_revoke(web.server_tls, "", &revoked, 1);
+    uint64_t from_ms = tt_clock_ms(tt_clock_real());
+    ask(&web, client, &caller, "GET", "/echo");
+    assert_int_equal(caller.code, TT_ETLS);
+    assert_non_null(strstr(caller.message, "alert"));
+    assert_true(tt_clock_ms(tt_clock_real()) - from_ms < 2000);
+    client_down(&web, client);
+    web_down(&web);
+}
+
+/* One server's own certificate is bad: the next one is asked. */
+static void a_server_that_cannot_be_trusted_is_passed_over(void **state)
+{
+    (void)state;
+    struct web web;
+    struct caller caller = {.done = 0};
+    web_up(&web, NULL);
+    uint16_t good = tt_http_server_port(web.server);
+    fixture_issue(&web.fixture, web.fixture.ca,
+                  &(struct tt_pki_subject){
+                      .role = TT_IDENTITY_SERVER, .name = "s2", .hosts = "elsewhere.example"},
+                  "elsewhere");
+    struct tt_tls_context *other = web_tls(&web.fixture, true, "elsewhere", "h2");
+    struct tt_http_server *server = NULL;
+    bool closed = false;
+    struct tt_http_server_config config = {.loop = web.fixture.loop,
+                                           .tls = other,
+                                           .host = "127.0.0.1",
+                                           .handler = {web_request, web_cancelled, &web}};
+    assert_int_equal(tt_http_server_new(&config, &server, NULL), 0);
+    const uint16_t ports[2] = {tt_http_server_port(server), good};
+    struct tt_api_client *client = client_of(&web, ports, 2);
+    caller.call.body = TT_STR("payload");
+    ask(&web, client, &caller, "POST", "/echo");
+    assert_int_equal(caller.code, 0);
+    assert_int_equal(caller.status, 200);
+    client_down(&web, client);
+    tt_http_server_stop(server, 0, set_true, &closed);
+    assert_true(fixture_turn_until(&web.fixture, is_true, &closed));
+    tt_http_server_free(server);
+    tt_tls_context_unref(other);
+    web_down(&web);
+}
+
 static void nobody_there_ends_at_the_deadline(void **state)
 {
     (void)state;
@@ -435,6 +489,8 @@ int main(void)
 #define INFORMER_TEST(f) cmocka_unit_test_setup_teardown(f, picture_up, picture_down)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dead_endpoint_is_passed_over),
+        cmocka_unit_test(refused_credentials_end_at_once),
+        cmocka_unit_test(a_server_that_cannot_be_trusted_is_passed_over),
         cmocka_unit_test(nobody_there_ends_at_the_deadline),
         cmocka_unit_test(status_becomes_the_error),
         cmocka_unit_test(busy_server_is_asked_again),
