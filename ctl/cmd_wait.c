@@ -84,6 +84,7 @@ static bool check(void *ctx, yyjson_val *object)
     }
     switch (waiting->goal) {
     case GOAL_CREATE:
+        see(waiting, TT_STR("there"));
         return true;
     case GOAL_CONDITION:
         return check_condition(waiting, object);
