@@ -104,11 +104,13 @@ containerd_shims() {
     done
 }
 
+# A process that has ended may stay a zombie until the system's first process reaps it.
 containerd_wait_gone() {
-    local pid=$1 i
-    for ((i = 0; i < 100; i++)); do
-        kill -0 "$pid" 2>/dev/null || return 0
-        sleep 0.1
+    local pid=$1 i state
+    for ((i = 0; i < 200; i++)); do
+        state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || return 0
+        [ -n "$state" ] && [ "$state" != Z ] || return 0
+        sleep 0.05
     done
     return 1
 }
