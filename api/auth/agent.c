@@ -25,6 +25,24 @@ static struct tt_str named(const struct tt_auth_request *request)
     return request->name.len > 0 ? request->name : request->selector_name;
 }
 
+/* A stored object, NULL when there is none or it cannot be read. */
+static yyjson_val *stored(struct tt_arena *arena, struct tt_version *version,
+                          const struct tt_object_ref *ref)
+{
+    yyjson_doc *doc = NULL;
+    TT_AUTO_BUF struct tt_buf key;
+    tt_buf_init(&key, TT_OBJECT_KEY_SIZE_MAX);
+    if (!version || ref->ns.len == 0 || ref->name.len == 0 || tt_key_object(&key, ref, NULL)) {
+        return NULL;
+    }
+    const struct tt_item *item = tt_version_get(version, tt_buf_view(&key));
+    if (!item || item->value.codec != TT_CODEC_JSON ||
+        tt_json_read(arena, item->value.bytes, &doc, NULL)) {
+        return NULL;
+    }
+    return yyjson_doc_get_root(doc);
+}
+
 static bool node_allowed(struct tt_str node, const struct tt_auth_request *request,
                          struct tt_auth_grant *grant)
 {
@@ -100,6 +118,28 @@ static bool needed_allowed(struct tt_str node, const struct tt_auth_request *req
     return tt_auth_node_needs(version, node, request->resource, request->ns, named(request));
 }
 
+/* An Event that this node reported before. */
+static bool reported_by(struct tt_version *version, const struct tt_auth_request *request,
+                        struct tt_str node)
+{
+    const struct tt_object_ref ref = {TT_STR(""), TT_STR("events"), request->ns, request->name};
+    TT_AUTO(tt_arena) arena = tt_arena_new(ARENA_CHUNK_SIZE, ARENA_SIZE_MAX);
+    yyjson_val *event = stored(arena, version, &ref);
+    return event != NULL && tt_str_eq(tt_json_iget_str(event, "source.host"), node);
+}
+
+/* Whatever is written must be about the node or its pods; what is changed must be its own. */
+static bool event_allowed(struct tt_str node, const struct tt_auth_request *request,
+                          struct tt_version *version, struct tt_auth_grant *grant)
+{
+    bool changes = request->verb == TT_VERB_UPDATE || request->verb == TT_VERB_PATCH;
+    if (request->subresource.len > 0 || (request->verb != TT_VERB_CREATE && !changes)) {
+        return false;
+    }
+    grant->event_node = node;
+    return !changes || reported_by(version, request, node);
+}
+
 bool auth_agent_allowed(struct tt_str node, const struct tt_auth_request *request,
                         struct tt_version *version, struct tt_auth_grant *ret_grant)
 {
@@ -117,35 +157,16 @@ bool auth_agent_allowed(struct tt_str node, const struct tt_auth_request *reques
         tt_str_eq_c(request->resource, "leases")) {
         return lease_allowed(node, request, ret_grant);
     }
-    if (is_core(request, "events") && request->verb == TT_VERB_CREATE) {
-        ret_grant->event_node = node;
-        return request->subresource.len == 0;
-    }
-    return false;
+    return is_core(request, "events") && event_allowed(node, request, version, ret_grant);
 }
 
 bool tt_auth_pod_on_node(struct tt_version *version, struct tt_str ns, struct tt_str name,
                          struct tt_str node)
 {
-    if (!version || ns.len == 0 || name.len == 0) {
-        return false;
-    }
-    TT_AUTO_BUF struct tt_buf key;
-    tt_buf_init(&key, TT_OBJECT_KEY_SIZE_MAX);
-    struct tt_object_ref ref = {TT_STR(""), TT_STR("pods"), ns, name};
-    if (tt_key_object(&key, &ref, NULL)) {
-        return false;
-    }
-    const struct tt_item *item = tt_version_get(version, tt_buf_view(&key));
-    if (!item || item->value.codec != TT_CODEC_JSON) {
-        return false;
-    }
+    const struct tt_object_ref ref = {TT_STR(""), TT_STR("pods"), ns, name};
     TT_AUTO(tt_arena) arena = tt_arena_new(ARENA_CHUNK_SIZE, ARENA_SIZE_MAX);
-    yyjson_doc *doc = NULL;
-    if (tt_json_read(arena, item->value.bytes, &doc, NULL)) {
-        return false;
-    }
-    return tt_str_eq(tt_json_iget_str(yyjson_doc_get_root(doc), "spec.nodeName"), node);
+    yyjson_val *pod = stored(arena, version, &ref);
+    return pod != NULL && tt_str_eq(tt_json_iget_str(pod, "spec.nodeName"), node);
 }
 
 static bool member_is(yyjson_val *object, const char *member, struct tt_str name)

@@ -55,6 +55,9 @@ static int admit_changed(struct api_request *rq, struct api_write *op, struct tt
     if (r == TT_OK) {
         r = tt_object_prepare_update(object, old, part_of(rq), err);
     }
+    if (r == TT_OK) {
+        r = tt_admit_grant(&op->admission, object, err);
+    }
     if (r == TT_OK && part_of(rq) == TT_PART_MAIN) {
         r = tt_admit_update(&op->admission, object, old, err);
     }

@@ -102,6 +102,10 @@ static int setup_pods(void **state)
                                 "proj\"}}]}}],\"containers\":[{\"env\":[{\"valueFrom\":{"
                                 "\"secretKeyRef\":{\"name\":\"s-env\"}}}],\"envFrom\":[{"
                                 "\"configMapRef\":{\"name\":\"c-env\"}}]}]"));
+    (void)store_fixture_put(fixture, "o/core/events/a/told",
+                            "{\"metadata\":{\"name\":\"told\"},\"source\":{\"host\":\"n1\"}}");
+    (void)store_fixture_put(fixture, "o/core/events/a/foreign",
+                            "{\"metadata\":{\"name\":\"foreign\"},\"source\":{\"host\":\"n2\"}}");
     (void)store_fixture_put(fixture, "o/core/pods/a/other",
                             POD("other", "n2",
                                 ",\"volumes\":[{\"secret\":{\"secretName\":\"s-n2\"}}],"
@@ -174,6 +178,16 @@ static void an_agent_writes_only_its_own_node_and_lease(void **state)
     assert_int_equal(agent_asks(state, lease), TT_EFORBIDDEN);
 }
 
+static void an_agent_changes_only_events_that_it_reported(void **state)
+{
+    assert_int_equal(agent_asks(state, on(TT_VERB_CREATE, "events", "a", "")), TT_OK);
+    assert_int_equal(agent_asks(state, on(TT_VERB_PATCH, "events", "a", "told")), TT_OK);
+    assert_int_equal(agent_asks(state, on(TT_VERB_PATCH, "events", "a", "foreign")), TT_EFORBIDDEN);
+    assert_int_equal(agent_asks(state, on(TT_VERB_PATCH, "events", "a", "gone")), TT_EFORBIDDEN);
+    assert_int_equal(agent_asks(state, on(TT_VERB_DELETE, "events", "a", "told")), TT_EFORBIDDEN);
+    assert_int_equal(agent_asks(state, on(TT_VERB_LIST, "events", "a", "")), TT_EFORBIDDEN);
+}
+
 static void creating_its_node_binds_the_name(void **state)
 {
     struct store_fixture *fixture = *state;
@@ -199,6 +213,7 @@ int main(void)
         TEST(an_agent_reads_only_what_its_pods_name),
         TEST(an_agent_touches_only_its_own_pods),
         TEST(an_agent_writes_only_its_own_node_and_lease),
+        TEST(an_agent_changes_only_events_that_it_reported),
         TEST(creating_its_node_binds_the_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
