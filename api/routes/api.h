@@ -39,6 +39,9 @@ struct tt_api_config {
     const char *ca_key_path;
     const char *version;      /* of this build, for /version and metrics */
     const char *cluster_name; /* the trust domain of identities */
+    /* Appends what other parts of the program count, for /metrics; on any worker; NULL: nothing. */
+    void (*write_metrics)(void *ctx, struct tt_buf *buf);
+    void *metrics_ctx;
 };
 struct tt_api *tt_api_new(const struct tt_api_config *config);
 void tt_api_free(struct tt_api *api); /* after its workers */

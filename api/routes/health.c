@@ -108,6 +108,9 @@ static void answer(struct gathering *gathering)
     api_metrics_write(buf, &gathering->sum);
     write_store(buf, config->store);
     write_raft(buf, config->cluster);
+    if (config->write_metrics != NULL) {
+        config->write_metrics(config->metrics_ctx, buf);
+    }
     write_gauge(buf, "process_resident_memory_bytes", "Resident memory.", resident_bytes());
     write_gauge(buf, "process_start_time_seconds", "Start of the API since the Unix epoch.",
                 rq->worker->api->started_ms / 1000);

@@ -161,6 +161,13 @@ static bool fill_spec(struct plan *plan, yyjson_mut_doc *doc, yyjson_mut_val *ro
            tt_json_put(doc, root, TT_STR("spec"), spec);
 }
 
+static void note_scaling(struct plan *plan, struct tt_str set, int64_t from, int64_t to)
+{
+    tt_pass_note(plan->pass, &plan->deployment, TT_NOTE_NORMAL, "ScalingReplicaSet",
+                 "Scaled %s replica set %.*s from %lld to %lld", to < from ? "down" : "up",
+                 TT_STR_ARG(set), (long long)from, (long long)to);
+}
+
 static int create_fresh(struct plan *plan, int64_t replicas, struct tt_err *err)
 {
     char hash[HASH_SIZE];
@@ -178,7 +185,11 @@ static int create_fresh(struct plan *plan, int64_t replicas, struct tt_err *err)
     const struct tt_kind *kind =
         tt_kinds_kind(plan->pass->kinds, TT_STR("apps/v1"), TT_STR("ReplicaSet"));
     TT_ASSERT(kind != NULL);
-    return tt_pass_create(plan->pass, kind, plan->deployment.ref.ns, doc, err);
+    int r = tt_pass_create(plan->pass, kind, plan->deployment.ref.ns, doc, err);
+    if (r == TT_OK) {
+        note_scaling(plan, tt_pass_written_name(plan->pass), 0, replicas);
+    }
+    return r;
 }
 
 /* Would the new set's name hit a set that is not ours or has another template? */
@@ -203,7 +214,8 @@ static int resize(struct plan *plan, const struct tt_view *set, int64_t replicas
                   struct tt_err *err)
 {
     bool newest = revision_of(set) == plan->revision_max;
-    if (tt_view_i64(set, "spec.replicas", 1) == replicas && (!is_fresh || newest)) {
+    int64_t replicas_now = tt_view_i64(set, "spec.replicas", 1);
+    if (replicas_now == replicas && (!is_fresh || newest)) {
         return TT_OK;
     }
     struct tt_object object;
@@ -222,6 +234,9 @@ static int resize(struct plan *plan, const struct tt_view *set, int64_t replicas
     }
     if (!ok) {
         return TT_FAIL(err, TT_ETOOLARGE, "no room to scale %.*s", TT_STR_ARG(set->ref.name));
+    }
+    if (replicas_now != replicas) {
+        note_scaling(plan, set->ref.name, replicas_now, replicas);
     }
     return tt_pass_update(plan->pass, set, &object, TT_PART_MAIN, err);
 }
@@ -486,6 +501,7 @@ struct tt_controller *tt_deployment_controller_new(void)
 {
     struct tt_controller *controller = TT_NEW(struct tt_controller);
     controller->name = "deployment";
+    controller->component = "deployment-controller";
     controller->observe = observe_deployment;
     controller->plan = plan_deployment;
     return controller;

@@ -136,6 +136,9 @@ static int mark_lost(struct plan *plan, struct tt_err *err)
         !object_set_condition(&object, &condition, plan->pass->now_ms, false)) {
         return TT_FAIL(err, TT_ETOOLARGE, "no room to mark the node");
     }
+    tt_pass_note(plan->pass, &plan->node, TT_NOTE_WARNING, "NodeNotReady",
+                 "Node %.*s status is now: NodeNotReady, its agent stopped renewing its lease",
+                 TT_STR_ARG(plan->name));
     return tt_pass_replace(plan->pass, &plan->node, &object, err);
 }
 
@@ -145,6 +148,8 @@ static int mark_back(struct plan *plan, struct tt_err *err)
     int r = tt_pass_edit(plan->pass, &plan->node, &object, err);
     if (r == TT_OK) {
         remove_taint(&object); /* Ready is the agent's to say */
+        tt_pass_note(plan->pass, &plan->node, TT_NOTE_NORMAL, "NodeReady",
+                     "Node %.*s is heard of again", TT_STR_ARG(plan->name));
         r = tt_pass_replace(plan->pass, &plan->node, &object, err);
     }
     return r;
@@ -191,6 +196,9 @@ static int evict(void *ctx, const struct tt_view *pod, struct tt_err *err)
         return TT_OK;
     }
     plan->evicted++;
+    tt_pass_note(plan->pass, pod, TT_NOTE_NORMAL, "TaintManagerEviction",
+                 "Marking for deletion Pod %.*s/%.*s", TT_STR_ARG(pod->ref.ns),
+                 TT_STR_ARG(pod->ref.name));
     return tt_pass_delete(plan->pass, pod, -1, err);
 }
 
@@ -280,6 +288,7 @@ struct tt_controller *tt_node_controller_new(void)
 {
     struct node_controller *self = TT_NEW(struct node_controller);
     self->base.name = "node";
+    self->base.component = "node-controller";
     self->base.reset = reset_node;
     self->base.observe = observe_node;
     self->base.plan = plan_node;

@@ -107,6 +107,17 @@ static bool copy_member(struct plan *plan, yyjson_mut_doc *doc, yyjson_mut_val *
     return copy != NULL && tt_json_put(doc, target, tt_str_c(name), copy);
 }
 
+static void note_creation(struct plan *plan, int r, const struct tt_err *err)
+{
+    if (r == TT_OK) {
+        tt_pass_note(plan->pass, &plan->set, TT_NOTE_NORMAL, "SuccessfulCreate",
+                     "Created pod: %.*s", TT_STR_ARG(tt_pass_written_name(plan->pass)));
+    } else if (r != TT_EBUSY) {
+        tt_pass_note(plan->pass, &plan->set, TT_NOTE_WARNING, "FailedCreate", "Error creating: %s",
+                     tt_err_cause(err));
+    }
+}
+
 static int create_pod(struct plan *plan, struct tt_err *err)
 {
     yyjson_mut_doc *doc = tt_json_new(plan->pass->arena);
@@ -132,7 +143,19 @@ static int create_pod(struct plan *plan, struct tt_err *err)
     }
     const struct tt_kind *pod_kind = tt_kinds_kind(plan->pass->kinds, TT_STR("v1"), TT_STR("Pod"));
     TT_ASSERT(pod_kind != NULL);
-    return tt_pass_create(plan->pass, pod_kind, plan->set.ref.ns, doc, err);
+    int r = tt_pass_create(plan->pass, pod_kind, plan->set.ref.ns, doc, err);
+    note_creation(plan, r, err);
+    return r;
+}
+
+static int delete_pod(struct plan *plan, const struct tt_view *pod, struct tt_err *err)
+{
+    int r = tt_pass_delete(plan->pass, pod, -1, err);
+    if (r == TT_OK) {
+        tt_pass_note(plan->pass, &plan->set, TT_NOTE_NORMAL, "SuccessfulDelete",
+                     "Deleted pod: %.*s", TT_STR_ARG(pod->ref.name));
+    }
+    return r;
 }
 
 /* Lower is deleted first: unassigned, not running, not ready; then the youngest. */
@@ -179,7 +202,7 @@ static int scale(struct plan *plan, struct tt_err *err)
         if (i == DELETE_MAX) {
             return TT_FAIL(err, TT_EBUSY, "more deletions follow in the next pass");
         }
-        r = tt_pass_delete(plan->pass, &plan->pods[i], -1, err);
+        r = delete_pod(plan, &plan->pods[i], err);
     }
     return r;
 }
@@ -259,6 +282,7 @@ struct tt_controller *tt_replicaset_controller_new(void)
 {
     struct tt_controller *controller = TT_NEW(struct tt_controller);
     controller->name = "replicaset";
+    controller->component = "replicaset-controller";
     controller->observe = observe_set;
     controller->plan = plan_set;
     return controller;

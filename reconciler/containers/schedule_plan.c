@@ -333,7 +333,15 @@ static int refuse(struct plan *plan, const struct tt_view *pod, const size_t cou
     if (r == TT_OK && !object_set_condition(&object, &condition, plan->pass->now_ms, false)) {
         r = TT_FAIL(err, TT_ETOOLARGE, "no room for the condition");
     }
-    return r != TT_OK ? r : tt_pass_update(plan->pass, pod, &object, TT_PART_STATUS, err);
+    size_t before = plan->pass->write_count;
+    if (r == TT_OK) {
+        r = tt_pass_update(plan->pass, pod, &object, TT_PART_STATUS, err);
+    }
+    if (r == TT_OK && plan->pass->write_count > before) { /* told once, not at every look */
+        tt_pass_note(plan->pass, pod, TT_NOTE_WARNING, "FailedScheduling", "%.*s",
+                     TT_STR_ARG(message));
+    }
+    return r;
 }
 
 static int bind(struct plan *plan, const struct tt_view *pod, struct node *node, struct tt_err *err)
@@ -350,6 +358,9 @@ static int bind(struct plan *plan, const struct tt_view *pod, struct node *node,
         return TT_FAIL(err, TT_ETOOLARGE, "no room to bind %.*s", TT_STR_ARG(pod->ref.name));
     }
     charge(node, pod);
+    tt_pass_note(plan->pass, pod, TT_NOTE_NORMAL, "Scheduled",
+                 "Successfully assigned %.*s/%.*s to %.*s", TT_STR_ARG(pod->ref.ns),
+                 TT_STR_ARG(pod->ref.name), TT_STR_ARG(node->view.ref.name));
     return tt_pass_replace(plan->pass, pod, &object, err);
 }
 
@@ -413,6 +424,7 @@ struct tt_controller *tt_scheduler_controller_new(void)
 {
     struct tt_controller *controller = TT_NEW(struct tt_controller);
     controller->name = "scheduler";
+    controller->component = "default-scheduler";
     controller->always_key = "all";
     controller->observe = observe_schedule;
     controller->plan = plan_schedule;

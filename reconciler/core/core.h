@@ -1,4 +1,5 @@
-/* The reconcilers of the object model itself: namespace deletion and the garbage collector.
+/* The reconcilers of the object model itself: namespace deletion, the garbage collector, and the
+ * end of old Events.
  *
  * Ownership: controllers are the caller's until tt_controller_free. Thread: the engine's loop. */
 #ifndef RECONCILER_CORE_CORE_H
@@ -8,5 +9,6 @@
 
 struct tt_controller *tt_namespace_controller_new(void);
 struct tt_controller *tt_gc_controller_new(void);
+struct tt_controller *tt_event_controller_new(void);
 
 #endif

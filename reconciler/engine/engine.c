@@ -14,6 +14,7 @@
 #include "base/loop.h"
 #include "base/poke.h"
 #include "reconciler/engine/observer.h"
+#include "reconciler/engine/recorder.h"
 
 enum {
     RUNS_MAX = 16,      /* commits out per controller */
@@ -45,14 +46,16 @@ struct run {
     size_t key_size;          /* bytes */
     uint64_t recheck_ms;      /* of the pass */
     bool again;               /* the plan was cut short: plan again after the commit */
+    struct tt_pass *noted;    /* owned: what to tell when it is committed; NULL: nothing */
 };
 
 struct tt_engine {
     struct tt_engine_config config;
     struct tt_loop *loop; /* owned */
     struct lane lanes[TT_ENGINE_CONTROLLERS_MAX];
-    struct tt_arena *scratch; /* owned, for observe */
-    struct tt_timer timer;    /* next delayed key */
+    struct tt_recorder *recorder; /* owned */
+    struct tt_arena *scratch;     /* owned, for observe */
+    struct tt_timer timer;        /* next delayed key */
     struct tt_store_listener store_listener;
     struct tt_leadership_listener leadership;
     struct tt_poke published;        /* by the store, on the core thread */
@@ -153,6 +156,7 @@ static void follow(struct tt_engine *engine)
 
 static void run_free(struct run *run)
 {
+    tt_pass_free(run->noted);
     tt_free(run->key);
     tt_free(run);
 }
@@ -193,14 +197,19 @@ static void committed(struct tt_propose_op *op)
         (void)TT_FAIL(&err, op->code, "commit: %s", tt_err_name(op->code));
         log_failure(run->lane, tt_str(run->key, run->key_size), &err);
     }
+    if (op->code == TT_OK && run->noted != NULL) {
+        tt_recorder_take(engine->recorder, run->noted);
+    }
     finish(engine, run->lane, tt_str(run->key, run->key_size), run, op->code);
     run_free(run);
     dispatch(engine);
 }
 
+/* Takes the pass over when there is something to tell after the commit. */
 static int submit(struct tt_engine *engine, struct lane *lane, struct tt_str key,
-                  const struct tt_pass *pass, bool again, struct tt_err *err)
+                  struct tt_pass **pass_ref, bool again, struct tt_err *err)
 {
+    const struct tt_pass *pass = *pass_ref;
     struct tt_bytes *command = NULL;
     int r = tt_pass_encode(pass, engine->config.actor, &command, err);
     if (r != TT_OK) {
@@ -222,6 +231,8 @@ static int submit(struct tt_engine *engine, struct lane *lane, struct tt_str key
         run_free(run);
         return TT_FAIL(err, r, "propose: %s", tt_err_name(r));
     }
+    run->noted =
+        pass->note_count > 0 ? TT_TAKE(*pass_ref) : NULL; /* done runs later, on this loop */
     engine->runs_out++;
     return TT_OK;
 }
@@ -236,20 +247,23 @@ static void run_key(struct tt_engine *engine, struct lane *lane, struct tt_str k
     TT_AUTO(tt_kinds) kinds = tt_registry_get(engine->config.registry);
     TT_AUTO(tt_pass)
     pass = tt_pass_new(version, kinds, engine->config.clock, tt_random_u64());
+    pass->component = lane->controller->component;
     int r = lane->controller->plan(lane->controller, pass, key, &err);
     bool cut_short = r == TT_EBUSY && pass->write_count > 0;
     if (r != TT_OK && !cut_short) {
         log_failure(lane, key, &err);
+        tt_recorder_take(engine->recorder, pass);
         finish(engine, lane, key, NULL, r);
         return;
     }
     if (pass->write_count == 0) {
+        tt_recorder_take(engine->recorder, pass);
         const struct run idle = {.recheck_ms = pass->recheck_ms};
         finish(engine, lane, key, &idle, TT_OK);
         return;
     }
     tt_err_init(&err);
-    r = submit(engine, lane, key, pass, cut_short, &err);
+    r = submit(engine, lane, key, &pass, cut_short, &err);
     if (r != TT_OK) {
         log_failure(lane, key, &err);
         finish(engine, lane, key, NULL, r);
@@ -359,6 +373,7 @@ static void loop_started(void *ctx)
 {
     struct tt_engine *engine = ctx;
     tt_timer_init(&engine->timer, engine->loop, timer_fired);
+    tt_recorder_start(engine->recorder);
 }
 
 static void loop_stopping(void *ctx)
@@ -366,6 +381,25 @@ static void loop_stopping(void *ctx)
     struct tt_engine *engine = ctx;
     engine->term = 0;
     tt_timer_close(&engine->timer, NULL);
+    tt_recorder_stop(engine->recorder);
+}
+
+static void open_recorder(struct tt_engine *engine)
+{
+    const struct tt_engine_config *config = &engine->config;
+    const struct tt_recorder_config recorder = {.loop = engine->loop,
+                                                .store = config->store,
+                                                .proposer = config->proposer,
+                                                .registry = config->registry,
+                                                .clock = config->clock,
+                                                .actor = config->actor,
+                                                .seed = tt_random_u64()};
+    engine->recorder = tt_recorder_new(&recorder);
+}
+
+struct tt_event_stats tt_engine_event_stats(const struct tt_engine *engine)
+{
+    return tt_recorder_stats(engine->recorder);
 }
 
 int tt_engine_new(const struct tt_engine_config *config, struct tt_engine **ret_engine,
@@ -389,6 +423,9 @@ int tt_engine_new(const struct tt_engine_config *config, struct tt_engine **ret_
                                                .on_stop = loop_stopping,
                                                .ctx = engine};
     engine->loop = tt_loop_new(&loop_config, err);
+    if (engine->loop != NULL) {
+        open_recorder(engine);
+    }
     int r = engine->loop == NULL ? TT_EINTERNAL : tt_loop_start(engine->loop, err);
     if (r != TT_OK) {
         tt_engine_free(engine);
@@ -410,6 +447,7 @@ void tt_engine_free(struct tt_engine *engine)
         return;
     }
     tt_loop_free(engine->loop);
+    tt_recorder_free(engine->recorder);
     for (size_t i = 0; i < engine->config.controller_count; i++) {
         tt_key_queue_free(engine->lanes[i].queue);
     }

@@ -24,6 +24,7 @@ struct tt_observer;
  * (never what it decided: decisions are read back from the store). */
 struct tt_controller {
     const char *name;       /* static, for logs and metrics */
+    const char *component;  /* static, how its Events name it; NULL: it has none */
     const char *always_key; /* added whenever everything is listed; NULL = none */
     /* Forgets all observations: everything will be observed anew. NULL when there are none. */
     void (*reset)(struct tt_controller *self);
@@ -67,6 +68,8 @@ struct tt_engine_config {
 };
 int tt_engine_new(const struct tt_engine_config *config, struct tt_engine **ret_engine,
                   struct tt_err *err) TT_MUST_USE;
+/* Of the Events that reconcilers wrote and dropped; any thread. */
+struct tt_event_stats tt_engine_event_stats(const struct tt_engine *engine);
 void tt_engine_free(struct tt_engine *engine); /* stops and joins; NULL is fine */
 
 #endif

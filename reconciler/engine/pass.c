@@ -304,6 +304,41 @@ int tt_pass_delete(struct tt_pass *pass, const struct tt_view *view, int64_t gra
     return plan_put(pass, view->item->key, view->item->mod_revision, &object, err);
 }
 
+void tt_pass_note(struct tt_pass *pass, const struct tt_view *about, enum tt_note_type type,
+                  const char *reason, const char *fmt, ...)
+{
+    const struct tt_kind *kind = tt_pass_kind(pass, &about->ref);
+    TT_AUTO_BUF struct tt_buf text;
+    tt_buf_init(&text, (size_t)4 * TT_EVENT_MESSAGE_MAX);
+    va_list args;
+    va_start(args, fmt);
+    tt_buf_vprintf(&text, fmt, args);
+    va_end(args);
+    const char *message = tt_arena_strndup(pass->arena, text.ptr ? text.ptr : "", text.len);
+    if (kind == NULL || message == NULL || pass->note_count == TT_PASS_NOTES_MAX) {
+        return; /* nobody depends on it */
+    }
+    pass->notes[pass->note_count++] = (struct tt_event_note){
+        .api_version = kind->api_version,
+        .kind = kind->kind,
+        .ns = about->ref.ns,
+        .name = about->ref.name,
+        .uid = tt_view_uid(about),
+        .component = pass->component != NULL ? pass->component : "tutti-server",
+        .warning = type == TT_NOTE_WARNING,
+        .reason = reason,
+        .message = tt_str(message, text.len)};
+}
+
+struct tt_str tt_pass_written_name(const struct tt_pass *pass)
+{
+    struct tt_object_ref ref;
+    TT_ASSERT(pass->write_count > 0);
+    bool parsed = tt_key_parse(pass->writes[pass->write_count - 1].key, &ref);
+    TT_ASSERT(parsed);
+    return ref.name;
+}
+
 int tt_pass_encode(const struct tt_pass *pass, struct tt_str actor, struct tt_bytes **ret_command,
                    struct tt_err *err)
 {

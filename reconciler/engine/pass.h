@@ -13,12 +13,17 @@
 #define RECONCILER_ENGINE_PASS_H
 
 #include "api/kinds/deletion.h"
+#include "api/kinds/event_book.h"
 #include "api/kinds/keys.h"
 #include "base/clock.h"
 #include "base/rng.h"
 #include "server/store/proposer.h"
 
-enum { TT_PASS_WRITES_MAX = TT_TXN_OPS_MAX, TT_PASS_ARENA_MAX = 64 << 20 };
+enum {
+    TT_PASS_WRITES_MAX = TT_TXN_OPS_MAX,
+    TT_PASS_ARENA_MAX = 64 << 20,
+    TT_PASS_NOTES_MAX = 128, /* what is beyond is not told */
+};
 
 /* A stored object as a plan reads it. */
 struct tt_view {
@@ -47,6 +52,10 @@ struct tt_pass {
     size_t write_count;
     struct tt_compare relied[TT_TXN_COMPARES_MAX - TT_PASS_WRITES_MAX]; /* rows only read */
     size_t relied_count;
+    const char *component; /* who plans, for Events; static */
+    struct tt_event_note
+        notes[TT_PASS_NOTES_MAX]; /* what the plan means, for people; in the arena */
+    size_t note_count;
 };
 
 /* refs version and kinds. */
@@ -92,6 +101,13 @@ int tt_pass_delete(struct tt_pass *pass, const struct tt_view *view, int64_t gra
 /* Takes the object out of the store, whatever it waits for: only after that was decided. */
 int tt_pass_remove(struct tt_pass *pass, const struct tt_view *view,
                    struct tt_err *err) TT_MUST_USE;
+/* Says what the plan does about an object: an Event once the plan is committed. A plan that fails
+ * has its notes told too. */
+enum tt_note_type { TT_NOTE_NORMAL, TT_NOTE_WARNING };
+void tt_pass_note(struct tt_pass *pass, const struct tt_view *about, enum tt_note_type type,
+                  const char *reason, const char *fmt, ...) TT_PRINTF(5, 6);
+/* Name of the object that the newest write is about (a create may have made it up). */
+struct tt_str tt_pass_written_name(const struct tt_pass *pass);
 /* The whole plan as one encoded Command. verb and actor are for audit. */
 int tt_pass_encode(const struct tt_pass *pass, struct tt_str actor, struct tt_bytes **ret_command,
                    struct tt_err *err) TT_MUST_USE;

@@ -8,6 +8,7 @@
  * cleanly, then the other loops end; memory is freed when no thread is left. */
 #include "server/main/server.h"
 
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@ enum {
     TICK_MS = 1000,
     TICK_FIRST_MS = 50, /* until the objects every cluster has are there */
     DRAIN_MS = 2000,
-    CONTROLLERS = 6,
+    CONTROLLERS = 7,
     EXIT_FATAL = 70, /* EX_SOFTWARE: restart me */
 };
 
@@ -220,6 +221,30 @@ static int open_thread(struct server *server, struct api_thread *thread, struct 
     return tt_api_worker_new(server->api, &worker, &thread->worker, err);
 }
 
+/* The reconcilers' part of /metrics. */
+static void write_metrics(void *ctx, struct tt_buf *buf)
+{
+    const struct server *server = ctx;
+    const struct tt_event_stats stats = tt_engine_event_stats(server->engine);
+    const struct {
+        const char *name;
+        const char *help;
+        uint64_t value;
+    } counters[] = {
+        {"written", "Writes of Events by this server's reconcilers.", stats.written},
+        {"dropped", "Events of this server's reconcilers that were not written.", stats.dropped},
+        {"quieted", "Repeated Events that were only counted, by the limit per object.",
+         stats.quieted},
+    };
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
+        tt_buf_printf(buf,
+                      "# HELP tutti_events_%s_total %s\n# TYPE tutti_events_%s_total counter\n"
+                      "tutti_events_%s_total %" PRIu64 "\n",
+                      counters[i].name, counters[i].help, counters[i].name, counters[i].name,
+                      counters[i].value);
+    }
+}
+
 static int open_api(struct server *server, struct tt_err *err)
 {
     const struct tt_api_config config = {.store = tt_replica_store(server->replica),
@@ -236,7 +261,9 @@ static int open_api(struct server *server, struct tt_err *err)
                                          .ca_key_path = server->options.ca_key,
                                          .client_tls = server->agent_tls,
                                          .version = TT_VERSION_TEXT,
-                                         .cluster_name = server->cluster};
+                                         .cluster_name = server->cluster,
+                                         .write_metrics = write_metrics,
+                                         .metrics_ctx = server};
     int r = tt_tls_port_check(server->options.api_host, server->options.api_port, err);
     if (r != TT_OK) {
         return TT_WRAP(err, r, "--api-listen %s", server->options.api_listen);
@@ -259,7 +286,8 @@ static int open_engine(struct server *server, struct tt_err *err)
     struct tt_controller *controllers[CONTROLLERS] = {
         tt_deployment_controller_new(), tt_replicaset_controller_new(),
         tt_scheduler_controller_new(),  tt_node_controller_new(),
-        tt_namespace_controller_new(),  tt_gc_controller_new()};
+        tt_namespace_controller_new(),  tt_gc_controller_new(),
+        tt_event_controller_new()};
     memcpy(server->controllers, controllers, sizeof controllers);
     server->controller_count = CONTROLLERS;
     struct tt_engine_config config = {.store = tt_replica_store(server->replica),

@@ -30,7 +30,8 @@ struct world {
     size_t controller_count;
     struct tt_history_cursor cursor;
     struct tt_arena *scratch;
-    size_t passes; /* since the last settle began */
+    size_t passes;       /* since the last settle began */
+    struct tt_buf notes; /* of all passes, "Kind/name Type Reason message\n" each */
 };
 
 static inline uint64_t world_ns(void *ctx)
@@ -51,6 +52,7 @@ static inline struct world *world_new(void)
     world->clock = (struct tt_clock){world_ns, world_wall, world};
     world->scratch = tt_arena_new(64 << 10, 16 << 20);
     world->cursor.next_revision = 1;
+    tt_buf_init(&world->notes, 1 << 20);
     assert_int_equal(tt_registry_new(&world->registry, NULL), 0);
     return world;
 }
@@ -75,6 +77,7 @@ static inline void world_free(struct world *world)
         tt_key_queue_free(world->queues[i]);
     }
     tt_arena_free(world->scratch);
+    tt_buf_fini(&world->notes);
     tt_registry_free(world->registry);
     tt_store_free(world->store);
     tt_free(world);
@@ -90,9 +93,20 @@ static inline struct tt_pass *world_pass(struct world *world)
     return pass;
 }
 
+static inline bool world_noted(const struct world *world, const char *line)
+{
+    return tt_str_find_str(tt_buf_view(&world->notes), tt_str_c(line)) >= 0;
+}
+
 /* Applies what a pass planned; frees the pass. */
 static inline void world_commit(struct world *world, struct tt_pass *pass)
 {
+    for (size_t i = 0; i < pass->note_count; i++) {
+        const struct tt_event_note *note = &pass->notes[i];
+        tt_buf_printf(&world->notes, "%.*s/%.*s %s %s %.*s\n", TT_STR_ARG(note->kind),
+                      TT_STR_ARG(note->name), note->warning ? "Warning" : "Normal", note->reason,
+                      TT_STR_ARG(note->message));
+    }
     if (pass->write_count > 0) {
         struct tt_bytes *command = NULL;
         struct tt_apply_result result;

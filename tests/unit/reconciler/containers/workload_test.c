@@ -165,6 +165,11 @@ static void a_deployment_gets_its_pods_placed_evenly(void **state)
     run_agents(world);
     assert_int_equal(deployment_number(world, "status.availableReplicas"), 3);
     assert_int_equal(deployment_number(world, "status.observedGeneration"), 1);
+    assert_true(
+        world_noted(world, "Deployment/web Normal ScalingReplicaSet Scaled up replica set web-"));
+    assert_true(world_noted(world, " from 0 to 3\n"));
+    assert_true(world_noted(world, " Normal SuccessfulCreate Created pod: web-"));
+    assert_true(world_noted(world, " Normal Scheduled Successfully assigned default/web-"));
 }
 
 static void a_deleted_pod_is_replaced(void **state)
@@ -212,6 +217,8 @@ static void a_new_template_rolls_out_without_losing_availability(void **state)
     run_agents(world);
     assert_int_equal(census(world, NULL, "i:2").ready, 3);
     assert_int_equal(census(world, NULL, "i:1").total, 0);
+    assert_true(world_noted(world, " Normal SuccessfulDelete Deleted pod: web-"));
+    assert_true(world_noted(world, "Normal ScalingReplicaSet Scaled down replica set web-"));
     assert_int_equal(deployment_number(world, "status.updatedReplicas"), 3);
 }
 
@@ -232,6 +239,12 @@ static void pods_of_a_lost_node_run_elsewhere(void **state)
     assert_int_equal(census(world, "n1", NULL).total, 0);
     assert_int_equal(census(world, "n2", NULL).total, 3);
     assert_int_equal(census(world, "n1", NULL).deleting, on_n1);
+    assert_true(world_noted(world, "Node/n1 Warning NodeNotReady "));
+    assert_true(
+        world_noted(world, " Normal TaintManagerEviction Marking for deletion Pod default/"));
+    world_edit(world, world_ref("coordination.k8s.io", "leases", "kube-node-lease", "n1"), renew);
+    world_settle(world);
+    assert_true(world_noted(world, "Node/n1 Normal NodeReady "));
 }
 
 static void a_pod_that_fits_nowhere_says_why(void **state)
@@ -249,6 +262,45 @@ static void a_pod_that_fits_nowhere_says_why(void **state)
     assert_string_equal(yyjson_get_str(yyjson_obj_get(condition, "message")),
                         "0/2 nodes are available: 2 had too little free cpu");
     tt_pass_free(pass);
+    const char line[] =
+        "Pod/big Warning FailedScheduling 0/2 nodes are available: 2 had too little";
+    assert_true(world_noted(world, line));
+    tt_buf_reset(&world->notes);
+    add_node(world, "n0"); /* the count of nodes changes, so it is told once more, and only once */
+    world_settle(world);
+    world_edit(world, world_ref("", "nodes", "", "n2"), make_ready); /* a reason to look again */
+    world_settle(world);
+    assert_true(world_noted(world, "FailedScheduling 0/3 nodes"));
+    ptrdiff_t first = tt_str_find_str(tt_buf_view(&world->notes), TT_STR("FailedScheduling 0/3"));
+    struct tt_str rest = tt_str_skip(tt_buf_view(&world->notes), (size_t)first + 1);
+    assert_true(tt_str_find_str(rest, TT_STR("FailedScheduling 0/3")) < 0);
+}
+
+static const char bad_set_json[] = "{\"metadata\":{\"name\":\"bad\"},\"spec\":{\"replicas\":1,"
+                                   "\"selector\":{\"matchLabels\":{\"app\":"
+                                   "\"bad\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":"
+                                   "\"bad\"}},\"spec\":{\"containers\":[{"
+                                   "\"name\":\"c\",\"image\":\"i\"}]}}}}";
+
+static void break_template(struct tt_object *object)
+{
+    assert_true(tt_json_remove_path(object->root, "spec.template.spec.containers"));
+}
+
+static void a_pod_that_cannot_be_made_is_told(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "apps/v1", "ReplicaSet", "default", bad_set_json);
+    world_edit(world, world_ref("apps", "replicasets", "default", "bad"), break_template);
+    struct tt_pass *pass = world_pass(world);
+    struct tt_err err;
+    tt_err_init(&err);
+    struct tt_controller *sets = world->controllers[1];
+    assert_int_equal(sets->plan(sets, pass, TT_STR("default/bad"), &err), TT_EINVALID);
+    assert_int_equal(pass->note_count, 1);
+    assert_string_equal(pass->notes[0].reason, "FailedCreate");
+    assert_true(pass->notes[0].warning);
+    tt_pass_free(pass);
 }
 
 int main(void)
@@ -260,6 +312,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(pods_of_a_lost_node_run_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pod_that_fits_nowhere_says_why, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_pod_that_cannot_be_made_is_told, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

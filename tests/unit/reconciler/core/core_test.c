@@ -8,6 +8,7 @@ static int setup(void **state)
     struct world *world = world_new();
     world_add(world, tt_namespace_controller_new());
     world_add(world, tt_gc_controller_new());
+    world_add(world, tt_event_controller_new());
     world_create(world, "v1", "Namespace", "", "{\"metadata\":{\"name\":\"shop\"}}");
     *state = world;
     return 0;
@@ -157,6 +158,51 @@ static void orphaned_dependents_stay(void **state)
     assert_true(exists(world, config_map("child")));
 }
 
+static struct tt_object_ref event(const char *name)
+{
+    return world_ref("", "events", "shop", name);
+}
+
+/* times: further members of the Event. */
+static void create_event(struct world *world, const char *name, const char *times)
+{
+    char json[512];
+    (void)snprintf(json, sizeof json,
+                   "{\"metadata\":{\"name\":\"%s\"},\"involvedObject\":{\"namespace\":\"shop\"}%s}",
+                   name, times);
+    world_create(world, "v1", "Event", "shop", json);
+}
+
+static void see_again(struct tt_object *object)
+{
+    /* 22:43:20, half an hour after the world began */
+    assert_true(tt_json_set_str(object->doc, object->root, "lastTimestamp",
+                                TT_STR("2023-11-14T22:43:20Z")));
+}
+
+static void events_go_an_hour_after_their_last_time(void **state)
+{
+    struct world *world = *state;
+    create_event(world, "once", "");
+    create_event(world, "again", "");
+    create_event(world, "future", ",\"lastTimestamp\":\"2033-01-01T00:00:00Z\"");
+    world_settle(world);
+    world->now_ms += 1800000;
+    world_edit(world, event("again"), see_again);
+    world_settle(world);
+    world->now_ms += 1799000;
+    world_settle(world);
+    assert_true(exists(world, event("once")));
+    world->now_ms += 2000;
+    world_settle(world);
+    assert_false(exists(world, event("once")));
+    assert_false(exists(world, event("future"))); /* nobody lives longer for a wrong clock */
+    assert_true(exists(world, event("again")));
+    world->now_ms += 1800000;
+    world_settle(world);
+    assert_false(exists(world, event("again")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +213,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(foreground_deletion_waits_for_the_dependents, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(orphaned_dependents_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(events_go_an_hour_after_their_last_time, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,7 @@ static int plan(struct tt_controller *self, struct tt_pass *pass, struct tt_str 
     }
     struct tt_str want = tt_view_str(&view, "metadata.labels.want");
     assert_true(tt_json_set_str(object.doc, object.root, "data.have", want));
+    tt_pass_note(pass, &view, TT_NOTE_NORMAL, "Copied", "Copied the value %.*s", TT_STR_ARG(want));
     return tt_pass_update(pass, &view, &object, TT_PART_MAIN, err);
 }
 
@@ -100,28 +101,32 @@ static int teardown(void **state)
     return 0;
 }
 
-static void put(struct fixture *f, const char *name, const char *want)
+static void put_json(struct fixture *f, const char *key, const char *json)
 {
-    char key[128];
-    char json[512];
-    (void)snprintf(key, sizeof key, "o/core/configmaps/default/%s", name);
-    int size =
-        snprintf(json, sizeof json,
-                 "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\","
-                 "\"namespace\":\"default\",\"uid\":\"u\",\"labels\":{\"want\":\"%s\"}}}",
-                 name, want);
     const char *at = strstr(json, "\"metadata\":{") + strlen("\"metadata\":{");
     const struct tt_txn_op op = {.kind = TT_OP_PUT,
                                  .key = tt_str_c(key),
                                  .value = {.codec = TT_CODEC_JSON,
                                            .splice = (uint32_t)(at - json),
-                                           .bytes = tt_str(json, (size_t)size)}};
+                                           .bytes = tt_str_c(json)}};
     const struct tt_txn txn = {.ops = &op, .op_count = 1, .actor = TT_STR("test")};
     struct tt_propose_op *propose = &f->ops[f->op_count++];
     *propose = (struct tt_propose_op){.reply = tt_loop_mailbox(f->loop), .done = ignore};
     assert_int_equal(tt_txn_encode(&txn, &propose->command, NULL), 0);
     struct tt_proposer *proposer = tt_direct_proposer(f->direct);
     assert_int_equal(proposer->propose(proposer, propose), 0);
+}
+
+static void put(struct fixture *f, const char *name, const char *want)
+{
+    char key[128];
+    char json[512];
+    (void)snprintf(key, sizeof key, "o/core/configmaps/default/%s", name);
+    (void)snprintf(json, sizeof json,
+                   "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\","
+                   "\"namespace\":\"default\",\"uid\":\"u\",\"labels\":{\"want\":\"%s\"}}}",
+                   name, want);
+    put_json(f, key, json);
 }
 
 static bool has(struct fixture *f, const char *name, const char *want)
@@ -187,6 +192,58 @@ static void a_failed_commit_is_tried_again(void **state)
     assert_true(comes(f, "c", "1"));
 }
 
+/* The only Event about a ConfigMap of this name, as it is stored; empty: there is none. */
+static struct tt_str event_about(struct tt_version *version, const char *name)
+{
+    struct tt_str found = TT_STR_NONE;
+    char text[64];
+    (void)snprintf(text, sizeof text, "o/core/events/default/%s.", name);
+    TT_AUTO(tt_scan) scan = NULL;
+    assert_int_equal(
+        tt_scan_new(version, tt_str_c(text), TT_STR("o/core/events/default0"), 0, &scan, NULL), 0);
+    const struct tt_item *item = tt_scan_next(scan);
+    if (item != NULL && tt_str_starts(item->key, tt_str_c(text))) {
+        found = item->value.bytes;
+    }
+    return found;
+}
+
+static bool event_says(struct fixture *f, const char *name, const char *text)
+{
+    uint64_t until = tt_clock_ms(tt_clock_real()) + 10000;
+    bool says = false;
+    while (!says && tt_clock_ms(tt_clock_real()) < until) {
+        TT_AUTO(tt_version) version = tt_store_version(f->store);
+        says = tt_str_find_str(event_about(version, name), tt_str_c(text)) >= 0;
+        (void)sched_yield();
+    }
+    return says;
+}
+
+static void what_a_committed_plan_notes_becomes_an_event(void **state)
+{
+    struct fixture *f = *state;
+    f->controller.component = "copier";
+    start(f);
+    put(f, "nowhere", "x"); /* its namespace is not there: the Event is dropped */
+    assert_true(comes(f, "nowhere", "x"));
+    uint64_t until = tt_clock_ms(tt_clock_real()) + 10000;
+    while (tt_engine_event_stats(f->engine).dropped == 0 && tt_clock_ms(tt_clock_real()) < until) {
+        (void)sched_yield();
+    }
+    assert_true(tt_engine_event_stats(f->engine).dropped > 0);
+    put_json(f, "o/core/namespaces//default",
+             "{\"kind\":\"Namespace\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"default\","
+             "\"uid\":\"u\"}}");
+    put(f, "a", "1");
+    assert_true(event_says(f, "a", "\"message\":\"Copied the value 1\""));
+    assert_true(event_says(f, "a", "\"source\":{\"component\":\"copier\"}"));
+    put(f, "a", "2"); /* to another value and back: the first Event counts on */
+    assert_true(comes(f, "a", "2"));
+    put(f, "a", "1");
+    assert_true(event_says(f, "a", "\"count\":2"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +252,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(changes_are_followed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_term_takes_up_the_work_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_commit_is_tried_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_committed_plan_notes_becomes_an_event, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
