@@ -2,13 +2,14 @@
  *
  * Start: certificates → contexts → driver and client → refs, sync → informer of the node's pods →
  * node object, log server. Nothing is removed from the runtime before the servers have told all
- * pods once. Stop: informer → node → sync (begins no step) → driver (ends running steps) → refs →
- * client. */
+ * pods once. Stop: informer → node → sync (begins no step) → driver (ends running steps) → events,
+ * refs → client. */
 #include "agent/agent.h"
 
 #include <stdio.h>
 
 #include "agent/cri_driver.h"
+#include "agent/events.h"
 #include "agent/identity.h"
 #include "agent/log_server.h"
 #include "agent/node.h"
@@ -20,6 +21,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/loop.h"
+#include "base/rng.h"
 #include "server/tls/context.h"
 #include "server/tls/pki.h"
 
@@ -33,6 +35,7 @@ struct agent {
     struct tt_api_client *client;
     struct rt_driver *driver;
     struct refs *refs;
+    struct events *events;
     struct sync *sync;
     struct node *node;
     struct log_server *logs;
@@ -236,9 +239,16 @@ static int open_parts(struct agent *agent, struct tt_err *err)
     identity_init(&agent->identity, o, agent->client);
     node_read_limits(&limits);
     agent->refs = refs_new(agent->loop, agent->client, refs_changed, agent);
+    const struct events_config recorder = {.loop = agent->loop,
+                                           .client = agent->client,
+                                           .clock = tt_clock_real(),
+                                           .node_name = o->name,
+                                           .seed = tt_random_u64()};
+    agent->events = events_new(&recorder);
     const struct sync_config sync = {.loop = agent->loop,
                                      .driver = agent->driver,
                                      .client = agent->client,
+                                     .events = agent->events,
                                      .refs = agent->refs,
                                      .clock = tt_clock_real(),
                                      .root = o->root,
@@ -259,6 +269,7 @@ static int open_parts(struct agent *agent, struct tt_err *err)
     }
     const struct node_config node = {.loop = agent->loop,
                                      .client = agent->client,
+                                     .events = agent->events,
                                      .clock = tt_clock_real(),
                                      .name = o->name,
                                      .address = o->address,
@@ -317,10 +328,21 @@ static void refs_closed(void *ctx)
     }
 }
 
+static void events_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->events = NULL;
+}
+
+/* No step runs any more that could tell something. */
 static void driver_closed(void *ctx)
 {
     struct agent *agent = ctx;
     agent->driver = NULL;
+    if (agent->events != NULL) {
+        events_close(agent->events, events_closed,
+                     agent); /* the client's close ends its requests */
+    }
     if (agent->refs != NULL) {
         refs_close(agent->refs, refs_closed, agent);
     } else {

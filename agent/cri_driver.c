@@ -234,6 +234,7 @@ static int start_exec(struct cri_op *op, struct tt_err *err)
 
 static void pulled(struct cri_op *op, const struct tt_err *err)
 {
+    op->call->pulled = err == NULL;
     cri_op_end(op, err);
 }
 

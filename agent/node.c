@@ -36,6 +36,7 @@ struct node {
     char os_image[128];
     char machine_id[64];
     char boot_id[64];
+    char uid[64]; /* of the object; "" while unknown */
     char runtime_version[96];
     char runtime_reason[256];
     bool runtime_ready;
@@ -401,6 +402,11 @@ static void node_changed(void *ctx, enum tt_informer_change change,
         return;
     }
     node->is_present = true;
+    if (node->uid[0] == '\0') {
+        (void)snprintf(node->uid, sizeof node->uid, "%.*s", TT_STR_ARG(object->uid));
+        events_node(node->config.events, node->uid, EVENTS_NORMAL, "Starting",
+                    "Starting the agent.");
+    }
     TT_AUTO(tt_arena) arena = tt_arena_new(8 << 10, 8 << 20);
     yyjson_doc *doc = NULL;
     if (tt_json_read(arena, object->json, &doc, NULL) == TT_OK &&
@@ -430,6 +436,12 @@ void node_runtime_condition(struct node *node, bool ready, const char *reason, c
 {
     if (ready != node->runtime_ready) {
         node->ready_since_ms = wall_ms(node);
+        if (node->uid[0] != '\0') {
+            events_node(node->config.events, node->uid, ready ? EVENTS_NORMAL : EVENTS_WARNING,
+                        ready ? "NodeReady" : "NodeNotReady",
+                        ready ? "The container runtime answers again."
+                              : "The container runtime does not answer.");
+        }
     }
     node->runtime_ready = ready;
     (void)snprintf(node->runtime_reason, sizeof node->runtime_reason, "%s", reason);

@@ -15,6 +15,7 @@ struct node;
 struct node_config {
     struct tt_loop *loop;         /* keeps */
     struct tt_api_client *client; /* keeps */
+    struct events *events;        /* keeps */
     const struct tt_clock *clock; /* keeps */
     const char *name;             /* all strings are kept */
     const char *address;          /* other machines reach it there */

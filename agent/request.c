@@ -8,6 +8,7 @@ const struct tt_api_resource request_nodes = {"", "v1", "nodes"};
 const struct tt_api_resource request_leases = {"coordination.k8s.io", "v1", "leases"};
 const struct tt_api_resource request_configmaps = {"", "v1", "configmaps"};
 const struct tt_api_resource request_secrets = {"", "v1", "secrets"};
+const struct tt_api_resource request_events = {"", "v1", "events"};
 
 struct running {
     struct tt_api_call call;

@@ -25,7 +25,7 @@ struct request {
     void *ctx;
 };
 extern const struct tt_api_resource request_pods, request_nodes, request_leases, request_configmaps,
-    request_secrets;
+    request_secrets, request_events;
 
 /* Failure: done is not called. */
 int request_send(struct tt_api_client *client, const struct request *request,

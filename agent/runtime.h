@@ -76,6 +76,7 @@ struct rt_call {
     /* Answer. */
     char new_id[RT_ID_SIZE];      /* RT_PREPARE, RT_START */
     struct rt_snapshot *snapshot; /* RT_RECOVER: taken by the caller */
+    bool pulled;                  /* RT_IMAGE: it was fetched for this call */
     int exit_code;                /* RT_EXEC */
     char output[512];             /* RT_EXEC: the end of what it printed, NUL-terminated */
     void *driver_op;              /* the driver's, while it runs */

@@ -309,6 +309,8 @@ static void refuse(struct sync_pod *sp, const char *reason, const char *what, in
                    (long long)wanted, (long long)left);
     TT_LOG(TT_LOG_WARN, "sync", "a pod is refused", TT_F_C("namespace", sp->pod->namespace),
            TT_F_C("name", sp->pod->name), TT_F_C("err", sp->refused_message));
+    events_pod(sp->sync->config.events, (struct events_about){sp->pod, SIZE_MAX}, EVENTS_WARNING,
+               reason, "%s", sp->refused_message);
 }
 
 /* Does it fit beside those that were taken before it? Asked once; what runs already stays. */
@@ -380,6 +382,27 @@ static void project_again(struct sync_pod *sp)
     }
 }
 
+/* Once for each ended instance whose restart waits. */
+static void tell_backoff(struct sync_pod *sp, uint64_t now_ms)
+{
+    const struct pod *pod = sp->pod;
+    const struct rt_pod seen = sync_seen(sp->sync, sp);
+    for (size_t i = 0; i < pod->container_count && !pod->is_deleting; i++) {
+        const struct rt_container *newest =
+            rt_pod_container(&seen, tt_str_c(pod->containers[i].name), 0);
+        struct sync_slot *slot = &sp->containers[i];
+        if (newest == NULL || newest->state != RT_EXITED ||
+            (uint64_t)newest->finished_ms + plan_restart_delay_ms(newest) <= now_ms ||
+            pod->restart == POD_RESTART_NEVER || strcmp(slot->backoff_id, newest->id) == 0) {
+            continue;
+        }
+        (void)snprintf(slot->backoff_id, sizeof slot->backoff_id, "%s", newest->id);
+        events_pod(sp->sync->config.events, (struct events_about){pod, i}, EVENTS_WARNING,
+                   "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)",
+                   pod->containers[i].name, pod->name, pod->namespace, pod->uid);
+    }
+}
+
 static void plan_one(struct sync *sync, struct sync_pod *sp)
 {
     struct plan_record records[POD_CONTAINERS_MAX];
@@ -411,6 +434,7 @@ static void plan_one(struct sync *sync, struct sync_pod *sp)
     }
     tt_free(plan);
     if (sp->pod != NULL) {
+        tell_backoff(sp, input.now_ms);
         sync_report(sp);
     }
 }

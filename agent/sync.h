@@ -9,6 +9,7 @@
 #ifndef AGENT_SYNC_H
 #define AGENT_SYNC_H
 
+#include "agent/events.h"
 #include "agent/refs.h"
 #include "agent/runtime.h"
 #include "base/loop.h"
@@ -23,6 +24,7 @@ struct sync_config {
     struct tt_loop *loop;         /* keeps */
     struct rt_driver *driver;     /* keeps */
     struct tt_api_client *client; /* keeps; NULL: nothing is reported (tests) */
+    struct events *events;        /* keeps; NULL: nobody is told (tests) */
     struct refs *refs;            /* keeps; NULL: source is used (tests) */
     struct ref_source source;
     const struct tt_clock *clock; /* keeps */

@@ -42,6 +42,14 @@ static uint64_t number(yyjson_val *spec, const char *name, int64_t fallback)
 
 /* ---- results ---- */
 
+static void tell_failure(const struct sync_pod *sp, const struct check_run *run,
+                         const char *message)
+{
+    static const char *const titles[SYNC_CHECKS] = {"Startup", "Liveness", "Readiness"};
+    events_pod(sp->sync->config.events, (struct events_about){run->pod, run->index}, EVENTS_WARNING,
+               "Unhealthy", "%s probe failed: %s", titles[run->kind], message);
+}
+
 static void unhealthy(struct sync_pod *sp, size_t index, const char *why, const char *message)
 {
     struct sync_slot *slot = &sp->containers[index];
@@ -59,6 +67,9 @@ static void count(struct sync_pod *sp, const struct check_run *run, bool ok, con
     yyjson_val *spec = spec_of(run->pod, run->index, run->kind);
     check->successes = ok ? check->successes + 1 : 0;
     check->failures = ok ? 0 : check->failures + 1;
+    if (!ok) {
+        tell_failure(sp, run, message);
+    }
     bool up = check->successes >= number(spec, "successThreshold", 1);
     bool down = check->failures >= number(spec, "failureThreshold", 3);
     switch (run->kind) {

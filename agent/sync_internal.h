@@ -36,6 +36,7 @@ struct sync_slot {
     bool ready;                    /* passes its readiness check, or has none */
     bool started;                  /* passed its start-up check, or has none */
     char unhealthy_id[RT_ID_SIZE]; /* instance that failed its liveness check; "" */
+    char backoff_id[RT_ID_SIZE];   /* ended instance whose back-off was told; "" */
 };
 struct sync_pod {
     struct sync *sync;

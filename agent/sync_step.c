@@ -117,15 +117,80 @@ static void start_call(struct step *step, const char *reason)
     }
 }
 
+/* ---- Events ---- */
+
+static struct events_about about(const struct step *step)
+{
+    return (struct events_about){step->pod, step->action.index};
+}
+
+/* What failed for good (not what is waited for, nor what the end of the agent interrupts). */
+static void tell_failure(const struct step *step, const char *reason, const char *what,
+                         const struct tt_err *err)
+{
+    char text[512];
+    if (err->code != TT_ECANCELED && err->code != TT_EBUSY && err->code != TT_EEXISTS) {
+        (void)tt_err_format(err, text, sizeof text); /* cut is fine */
+        events_pod(step->sp->sync->config.events, about(step), EVENTS_WARNING, reason, "%s%s", what,
+                   text);
+    }
+}
+
+static const char *container_name(const struct step *step)
+{
+    return step->pod->containers[step->action.index].name;
+}
+
+static void tell_image(const struct step *step, const struct rt_call *call,
+                       const struct tt_err *err)
+{
+    struct events *events = step->sp->sync->config.events;
+    if (err == NULL) {
+        events_pod(events, about(step), EVENTS_NORMAL, "Pulled",
+                   call->pulled ? "Successfully pulled image \"%s\""
+                                : "Container image \"%s\" already present on machine",
+                   call->image);
+    } else if (call->policy == RT_IMAGE_NEVER) {
+        tell_failure(step, "ErrImageNeverPull", "", err);
+    } else {
+        char what[320];
+        (void)snprintf(what, sizeof what, "Failed to pull image \"%.256s\": ", call->image);
+        tell_failure(step, "Failed", what, err);
+    }
+}
+
+static void tell_stop(const struct step *step)
+{
+    struct events *events = step->sp->sync->config.events;
+    size_t index = step->action.index;
+    if (step->pod == NULL || index >= step->pod->container_count) {
+        return; /* nobody's container */
+    }
+    const struct sync_slot *slot = &step->sp->containers[index];
+    bool is_unhealthy = !step->pod->is_deleting && strcmp(slot->unhealthy_id, step->id) == 0;
+    events_pod(events, about(step), EVENTS_NORMAL, "Killing",
+               is_unhealthy ? "Container %s failed its probe, will be restarted"
+                            : "Stopping container %s",
+               container_name(step));
+}
+
 /* ---- start ---- */
 
 static void container_started(struct rt_call *call, const struct tt_err *err)
 {
     struct step *step = call->ctx;
+    struct events *events = step->sp->sync->config.events;
+    bool made = call->new_id[0] != '\0';
+    if (made) {
+        events_pod(events, about(step), EVENTS_NORMAL, "Created", "Created container: %s",
+                   container_name(step));
+    }
     if (err != NULL) {
-        bool made = call->new_id[0] != '\0';
+        tell_failure(step, "Failed", "Error: ", err);
         step_failed(step, made ? "RunContainerError" : "CreateContainerError", err);
     } else {
+        events_pod(events, about(step), EVENTS_NORMAL, "Started", "Started container %s",
+                   container_name(step));
         step_succeeded(step);
     }
 }
@@ -155,6 +220,7 @@ static void start_container(struct step *step)
                              step->log_directory, &err);
     }
     if (r != TT_OK) {
+        tell_failure(step, "Failed", "Error: ", &err);
         step_failed(step, SYNC_REASON_CONFIG, &err);
         return;
     }
@@ -166,6 +232,7 @@ static void start_container(struct step *step)
 static void image_there(struct rt_call *call, const struct tt_err *err)
 {
     struct step *step = call->ctx;
+    tell_image(step, call, err);
     if (err == NULL && !step->sp->sync->closing) {
         start_container(step);
         return;
@@ -216,6 +283,7 @@ static void prepared(struct rt_call *call, const struct tt_err *err)
 {
     struct step *step = call->ctx;
     if (err != NULL) {
+        tell_failure(step, "FailedCreatePodSandBox", "Failed to create pod sandbox: ", err);
         step_failed(step, "CreatePodSandboxError", err);
     } else {
         step_succeeded(step);
@@ -235,6 +303,7 @@ static void begin_prepare(struct step *step)
                              step->log_directory, &err);
     }
     if (r != TT_OK) {
+        tell_failure(step, "FailedMount", "MountVolume.SetUp failed for ", &err);
         step_failed(step, SYNC_REASON_MOUNT, &err);
         return;
     }
@@ -282,6 +351,8 @@ static void begin_simple(struct step *step, enum rt_verb verb)
 {
     if (verb == RT_REMOVE_CONTAINER) {
         remove_log(step);
+    } else if (verb == RT_STOP) {
+        tell_stop(step);
     }
     step->call = (struct rt_call){.verb = verb,
                                   .id = step->id,
