@@ -91,6 +91,18 @@ static int system_sync(struct tt_disk_file *file, struct tt_err *err)
     return TT_OK;
 }
 
+static int system_drain(struct tt_disk_file *file, uint64_t offset, uint64_t size,
+                        struct tt_err *err)
+{
+    struct system_file *self = system_of(file);
+    const unsigned how =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    if (sync_file_range(self->fd, (off_t)offset, (off_t)size, how) != 0) {
+        return TT_FAIL_ERRNO(err, errno, "write back %s", self->path);
+    }
+    return TT_OK;
+}
+
 static int system_size(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *err)
 {
     struct system_file *self = system_of(file);
@@ -107,6 +119,7 @@ static const struct tt_disk_file_ops system_file_ops = {
     .read = system_read,
     .write = system_write,
     .sync = system_sync,
+    .drain = system_drain,
     .size = system_size,
 };
 
@@ -251,6 +264,11 @@ int tt_disk_write(struct tt_disk_file *file, uint64_t offset, const void *bytes,
 int tt_disk_sync(struct tt_disk_file *file, struct tt_err *err)
 {
     return file->ops->sync(file, err);
+}
+
+int tt_disk_drain(struct tt_disk_file *file, uint64_t offset, uint64_t size, struct tt_err *err)
+{
+    return file->ops->drain(file, offset, size, err);
 }
 
 int tt_disk_size(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *err)

@@ -40,6 +40,7 @@ struct tt_disk_file_ops {
     int (*write)(struct tt_disk_file *file, uint64_t offset, const void *bytes, size_t size,
                  struct tt_err *err);
     int (*sync)(struct tt_disk_file *file, struct tt_err *err); /* data and size */
+    int (*drain)(struct tt_disk_file *file, uint64_t offset, uint64_t size, struct tt_err *err);
     int (*size)(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *err);
 };
 
@@ -74,6 +75,10 @@ int tt_disk_read(struct tt_disk_file *file, uint64_t offset, void *out, size_t s
 int tt_disk_write(struct tt_disk_file *file, uint64_t offset, const void *bytes, size_t size,
                   struct tt_err *err) TT_MUST_USE;
 int tt_disk_sync(struct tt_disk_file *file, struct tt_err *err) TT_MUST_USE;
+/* Waits until the range has left memory, without making it durable: no metadata, no flush of the
+ * device. So a long file does not pile up a queue of pages that somebody else's sync waits for. */
+int tt_disk_drain(struct tt_disk_file *file, uint64_t offset, uint64_t size,
+                  struct tt_err *err) TT_MUST_USE;
 int tt_disk_size(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *err) TT_MUST_USE;
 int tt_disk_rename(const struct tt_disk *disk, const char *from, const char *to,
                    struct tt_err *err) TT_MUST_USE;

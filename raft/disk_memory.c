@@ -282,6 +282,16 @@ static int memory_sync(struct tt_disk_file *file, struct tt_err *err)
     return TT_OK;
 }
 
+/* Nothing becomes durable by it, but the device may fail. */
+static int memory_drain(struct tt_disk_file *file, uint64_t offset, uint64_t size,
+                        struct tt_err *err)
+{
+    struct memory_file *self = TT_CONTAINER_OF(file, struct memory_file, file);
+    bool now = false;
+    (void)offset, (void)size;
+    return op_fails(self->memory, &now) ? op_failed(self->memory, err) : TT_OK;
+}
+
 static int memory_size(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *err)
 {
     struct memory_file *self = TT_CONTAINER_OF(file, struct memory_file, file);
@@ -311,6 +321,7 @@ static int memory_open(void *ctx, const char *path, enum tt_disk_open how,
         .read = memory_read,
         .write = memory_write,
         .sync = memory_sync,
+        .drain = memory_drain,
         .size = memory_size,
     };
     struct tt_disk_memory *memory = ctx;

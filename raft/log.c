@@ -460,10 +460,10 @@ void tt_wal_prepare_done(struct tt_wal *wal, struct tt_wal_prepare *job, int res
     job->dir = NULL;
 }
 
-/* Zeros in pieces, each synced, so that the disk's queue stays short for the log's own writes. */
+/* Zeros in pieces, each drained, so that the disk's queue stays short for the log's own writes. */
 int tt_wal_prepare_run(const struct tt_wal_prepare *job, struct tt_err *err)
 {
-    enum { PIECE = 4 << 20 };
+    enum { PIECE = 1 << 20 };
     TT_AUTO_FREE char *path = log_segment_path(job->dir, job->number);
     TT_AUTO_FREE char *temporary = tt_xasprintf("%s.tmp", path);
     struct tt_disk_file *file = NULL;
@@ -472,10 +472,14 @@ int tt_wal_prepare_run(const struct tt_wal_prepare *job, struct tt_err *err)
         return r;
     }
     for (uint64_t at = 0; r == 0 && at < job->size; at += PIECE) {
-        r = tt_disk_fill_zero(file, at, tt_u64_min(PIECE, job->size - at), err);
+        uint64_t size = tt_u64_min(PIECE, job->size - at);
+        r = tt_disk_fill_zero(file, at, size, err);
         if (r == 0) {
-            r = tt_disk_sync(file, err);
+            r = tt_disk_drain(file, at, size, err);
         }
+    }
+    if (r == 0) {
+        r = tt_disk_sync(file, err);
     }
     tt_disk_close(file);
     if (r == 0) {

@@ -10,8 +10,9 @@
  * Happy path: append fills a chunk, compresses and writes it; commit writes the end and the
  * trailer, syncs, renames and syncs the directory. Failure modes: an interrupted writer leaves a
  * .tmp, an interrupted receiver a .part, neither of which is ever listed. A damaged byte is found
- * by the chunk's CRC or at the latest by the hash. While writing, the file is synced every few
- * megabytes, so that the log's own syncs never wait behind a long queue of dirty pages. */
+ * by the chunk's CRC or at the latest by the hash. While writing, every megabyte is
+ * drained from memory, so that the log's own syncs never wait behind a long queue of dirty pages.
+ */
 #include "raft/snapshot_file.h"
 
 #include <inttypes.h>
@@ -124,7 +125,7 @@ struct tt_snapshot_file_writer {
     char *path;                 /* final; owned */
     struct tt_disk_file *file;  /* owned; NULL after commit */
     uint64_t offset;            /* bytes written */
-    uint64_t synced;            /* of them */
+    uint64_t drained;           /* of them */
     uint64_t index;
     uint64_t term;
     EVP_MD_CTX *hash;  /* of all written; owned */
@@ -145,9 +146,9 @@ static int writer_put(struct tt_snapshot_file_writer *writer, const void *bytes,
     }
     snapshot_hash_add(writer->hash, bytes, size);
     writer->offset += size;
-    if (writer->offset - writer->synced >= SNAPSHOT_SYNC_EVERY) {
-        r = tt_disk_sync(writer->file, err);
-        writer->synced = writer->offset;
+    if (writer->offset - writer->drained >= SNAPSHOT_DRAIN_EVERY) {
+        r = tt_disk_drain(writer->file, writer->drained, writer->offset - writer->drained, err);
+        writer->drained = writer->offset;
     }
     return r;
 }
@@ -287,7 +288,7 @@ struct tt_snapshot_file_receiver {
     struct tt_disk_file *file;  /* owned */
     struct tt_snapshot_handle handle;
     uint64_t offset;  /* bytes received */
-    uint64_t synced;  /* of them */
+    uint64_t drained; /* of them */
     EVP_MD_CTX *hash; /* of the bytes before the trailer; owned */
     bool committed;
 };
@@ -334,9 +335,10 @@ int tt_snapshot_file_receiver_append(struct tt_snapshot_file_receiver *receiver,
                           (size_t)tt_u64_min(piece.len, hashed - receiver->offset));
     }
     receiver->offset += piece.len;
-    if (receiver->offset - receiver->synced >= SNAPSHOT_SYNC_EVERY) {
-        r = tt_disk_sync(receiver->file, err);
-        receiver->synced = receiver->offset;
+    if (receiver->offset - receiver->drained >= SNAPSHOT_DRAIN_EVERY) {
+        r = tt_disk_drain(receiver->file, receiver->drained, receiver->offset - receiver->drained,
+                          err);
+        receiver->drained = receiver->offset;
     }
     return r;
 }
