@@ -386,18 +386,18 @@ int log_mark_write(struct tt_wal *wal, struct tt_err *err)
     return TT_OK;
 }
 
-static int remove_segments(struct tt_wal *wal, struct tt_err *err)
+/* One at a time: freeing the blocks of dozens of segments takes longer than a write may wait. One
+ * that comes back with a crash is below the watermark, and recovery removes it. */
+static int remove_oldest(struct tt_wal *wal, struct tt_err *err)
 {
     TT_ASSERT(wal->mark.first_segment <= wal->segment);
-    for (; wal->oldest < wal->mark.first_segment; wal->oldest++) {
-        TT_AUTO_FREE char *path = log_segment_path(wal->dir, wal->oldest);
-        int r = tt_disk_unlink(wal->disk, path, err);
-        if (r != 0 && r != TT_ENOTFOUND) {
-            return log_dead(wal, r, err, "remove a segment");
-        }
+    TT_AUTO_FREE char *path = log_segment_path(wal->dir, wal->oldest);
+    int r = tt_disk_unlink(wal->disk, path, err);
+    if (r != 0 && r != TT_ENOTFOUND) {
+        return log_dead(wal, r, err, "remove a segment");
     }
-    int r = tt_disk_sync_dir(wal->disk, wal->dir, err);
-    return r != 0 ? log_dead(wal, r, err, "remove segments") : TT_OK;
+    wal->oldest++;
+    return TT_OK;
 }
 
 int tt_wal_watermark(struct tt_wal *wal, struct tt_err *err)
@@ -408,11 +408,9 @@ int tt_wal_watermark(struct tt_wal *wal, struct tt_err *err)
     if (!tt_wal_watermark_due(wal)) {
         return TT_OK;
     }
-    int r = log_mark_write(wal, err);
-    if (r == 0 && wal->oldest < wal->mark.first_segment) {
-        r = remove_segments(wal, err);
-    }
-    return r;
+    bool moved = wal->mark.end != wal->synced.end || wal->mark.first_segment != wal->needed;
+    int r = moved ? log_mark_write(wal, err) : TT_OK;
+    return r == 0 && wal->oldest < wal->mark.first_segment ? remove_oldest(wal, err) : r;
 }
 
 int tt_wal_stop(struct tt_wal *wal, struct tt_err *err)

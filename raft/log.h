@@ -107,7 +107,8 @@ int tt_wal_write(struct tt_wal *log, struct tt_err *err) TT_MUST_USE;
 int tt_wal_sync(struct tt_wal *log, struct tt_err *err) TT_MUST_USE;
 
 /* The end of the log as recovery must find it at least. Off the acknowledgement path: at most 100
- * ms after a sync. Also removes segments that a durable snapshot made superfluous. */
+ * ms after a sync. Also removes a segment that a durable snapshot made superfluous: one with each
+ * call. */
 bool tt_wal_watermark_due(const struct tt_wal *log); /* something to write or remove */
 int tt_wal_watermark(struct tt_wal *log, struct tt_err *err) TT_MUST_USE;
 
