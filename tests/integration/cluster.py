@@ -43,8 +43,8 @@ def seed_from(arguments):
     return seed
 
 
-def free_ports(count):
-    """That many ports next to nobody's listener."""
+def free_ports(count, given=set()):
+    """That many ports next to nobody's listener, none of them given before."""
     first = random.randrange(*PORTS)
     found = []
     for offset in range(PORTS[1] - PORTS[0]):
@@ -54,6 +54,9 @@ def free_ports(count):
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        if port in given:
+            continue
+        given.add(port)
         found.append(port)
         if len(found) == count:
             return found
