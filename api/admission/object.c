@@ -98,7 +98,7 @@ int tt_admit_grant(const struct tt_admission *admission, const struct tt_object 
                        "%s is forbidden: node \"%.*s\" may only report about itself and its pods",
                        title(object, admission->arena), TT_STR_ARG(admission->grant.event_node));
     }
-    return TT_OK;
+    return tt_admit_own_node_create(admission, object, err);
 }
 
 static bool set_name_label(struct tt_object *object)
@@ -150,8 +150,9 @@ int tt_admit_update(struct tt_admission *admission, struct tt_object *object,
     if (is_namespace_kind(object->kind) && !set_name_label(object)) {
         return TT_FAIL(err, TT_ETOOLARGE, "the request is too large");
     }
-    if (!tt_object_is_deleting(old)) {
-        return TT_OK;
+    int r = tt_admit_own_node_update(admission, object, old, err);
+    if (r || !tt_object_is_deleting(old)) {
+        return r;
     }
     yyjson_mut_val *before = tt_json_get(old->root, "metadata.finalizers");
     yyjson_mut_val *element;
@@ -168,6 +169,5 @@ int tt_admit_update(struct tt_admission *admission, struct tt_object *object,
                            TT_STR_ARG(name));
         }
     }
-    (void)admission;
     return TT_OK;
 }

@@ -26,15 +26,23 @@ struct tt_admission {
 /* The Namespace of a new object exists and is not being deleted; its row becomes a compare. */
 int tt_admit_namespace(struct tt_admission *admission, const struct tt_object *object,
                        struct tt_str ns, struct tt_err *err) TT_MUST_USE;
-/* What a grant demands of a new object's body (agents: own name, events about own things). */
+/* What a grant demands of a new object's body (agents: own name, events about own things, labels
+ * of its Node). */
 int tt_admit_grant(const struct tt_admission *admission, const struct tt_object *object,
                    struct tt_err *err) TT_MUST_USE;
 /* Kind-specific parts of a create: Namespaces get their finalizer, phase and name label. */
 int tt_admit_create(struct tt_admission *admission, struct tt_object *object,
                     struct tt_err *err) TT_MUST_USE;
-/* Of an update, main part: the name label stays, no finalizer is added while deleting. */
+/* Of an update, main part: the name label stays, no finalizer is added while deleting, an agent
+ * leaves of its Node what is not its own. */
 int tt_admit_update(struct tt_admission *admission, struct tt_object *object,
                     const struct tt_object *old, struct tt_err *err) TT_MUST_USE;
+/* What a node agent may write on its own Node (node.c); others and other kinds pass. tt_admit_grant
+ * and tt_admit_update call them. */
+int tt_admit_own_node_create(const struct tt_admission *admission, const struct tt_object *object,
+                             struct tt_err *err) TT_MUST_USE;
+int tt_admit_own_node_update(const struct tt_admission *admission, const struct tt_object *object,
+                             const struct tt_object *old, struct tt_err *err) TT_MUST_USE;
 struct tt_delete_options {
     struct tt_str uid; /* precondition; "" none */
     uint64_t revision; /* precondition; 0 none */

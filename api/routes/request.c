@@ -453,6 +453,7 @@ void api_on_request(void *ctx, struct tt_http_exchange *ex)
     }
     memset(rq, 0, sizeof *rq);
     tt_list_init(&rq->link);
+    tt_list_init(&rq->guard);
     rq->worker = worker;
     rq->ex = ex;
     rq->http = tt_http_request(ex);
@@ -485,6 +486,7 @@ void api_request_end(struct api_request *rq, int http_status)
         rq->cleanup(rq);
     }
     tt_list_remove(&rq->link);
+    tt_list_remove(&rq->guard);
     if (rq->proposal) {
         ((struct api_proposal *)rq->proposal)->rq = NULL;
         rq->proposal = NULL;

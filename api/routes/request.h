@@ -31,8 +31,10 @@ enum api_state {
 enum api_format { API_FORMAT_JSON, API_FORMAT_TABLE, API_FORMAT_METADATA };
 
 struct api_request {
-    struct tt_sm sm;     /* enum api_state */
-    struct tt_list link; /* in a read batch, the barrier list or the waiters; self otherwise */
+    struct tt_sm sm;      /* enum api_state */
+    struct tt_list link;  /* in a read batch, the barrier list or the waiters; self otherwise */
+    struct tt_list guard; /* in worker->guards while its watch is guarded; self otherwise */
+    bool guard_due;       /* its right must be looked at again */
     struct tt_api_worker *worker;
     struct tt_http_exchange *ex;        /* NULL once the client went away */
     const struct tt_http_request *http; /* borrowed from ex */

@@ -38,6 +38,17 @@ static void watch_cleanup(struct api_request *rq)
     }
 }
 
+void api_watch_end(struct api_request *rq)
+{
+    struct tt_watch *watch = rq->op;
+    TT_ASSERT(tt_sm_state(&rq->sm) == API_STREAMING);
+    rq->op = NULL;
+    if (watch) {
+        tt_watch_cancel(watch);
+    }
+    api_stream_end(rq);
+}
+
 static void on_drain(void *ctx, struct tt_http_exchange *ex)
 {
     (void)ctx;
@@ -116,6 +127,9 @@ static int watch_from(struct api_request *rq, struct tt_version *version, struct
     rq->op = watch;
     rq->cleanup = watch_cleanup;
     rq->worker->metrics.watches++;
+    if (api_guard_needed(rq)) {
+        api_guard_add(rq);
+    }
     api_stream_begin(rq, "application/json", on_drain);
     tt_watch_run(watch);
     return TT_OK;

@@ -350,6 +350,7 @@ static void on_tick(uv_timer_t *handle)
     tt_watch_hub_publish(worker->hub, version); /* also when nobody watches: stays near the end */
     check_waiting(worker, version, true);
     api_revocations_refresh(worker, version);
+    api_guards_tick(worker, version);
     tt_version_unref(version);
     api_agents_tick(worker);
 }
@@ -428,6 +429,7 @@ int tt_api_worker_new(struct tt_api *api, const struct tt_api_worker_config *con
     tt_list_init(&worker->free_batches);
     tt_list_init(&worker->free_proposals);
     tt_list_init(&worker->agents);
+    tt_list_init(&worker->guards.requests);
     worker->scratch = tt_arena_new(API_SCRATCH_CHUNK_SIZE, API_SCRATCH_SIZE_MAX);
     tt_buf_init(&worker->key, TT_OBJECT_KEY_SIZE_MAX);
     tt_buf_init(&worker->text, API_SCRATCH_SIZE_MAX);

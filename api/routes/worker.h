@@ -50,6 +50,11 @@ struct api_revocations {
     uint64_t count;      /* rows seen at the last look */
     uint64_t checked_ms; /* monotonic: when */
 };
+/* Watches whose right may end before they do (guard.c). */
+struct api_guards {
+    struct tt_list requests; /* struct api_request, by guard */
+    uint64_t revision;       /* changes up to it have been looked through */
+};
 /* A cached document: discovery and OpenAPI, by registry generation. */
 struct api_document {
     struct tt_bytes *bytes; /* NULL: not built */
@@ -85,6 +90,7 @@ struct tt_api_worker {
     struct api_openapi_entry openapi[API_OPENAPI_CACHE_MAX];
     uint64_t openapi_uses;
     struct api_revocations revocations;
+    struct api_guards guards;
     bool caught_up; /* a read index has been reached since the start: who is revoked is known */
     struct tt_pki_ca *ca;  /* NULL: this server does not sign */
     struct tt_list agents; /* struct api_agent: clients of nodes, for logs */
@@ -119,6 +125,13 @@ bool api_is_revoked(struct tt_version *version, const char *cluster_id,
                     const struct tt_peer_identity *peer);
 /* Revision of the identity's revocation; 0: there is none. */
 uint64_t api_revoked_at(struct tt_version *version, enum tt_role role, const char *name);
+/* guard.c: does the right to this watch rest on stored objects; then it is guarded until its
+ * request ends (unlink rq->guard). The tick ends those that have lost it. */
+bool api_guard_needed(const struct api_request *rq);
+void api_guard_add(struct api_request *rq);
+void api_guards_tick(struct tt_api_worker *worker, struct tt_version *version);
+/* watch.c: ends the stream of a running watch. */
+void api_watch_end(struct api_request *rq);
 /* log.c: closes the clients of nodes; *pending falls as they end. */
 void api_agents_close(struct tt_api_worker *worker);
 void api_agents_tick(struct tt_api_worker *worker);

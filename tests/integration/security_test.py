@@ -48,6 +48,34 @@ def openssl(*args, stdin=None):
     return done.stdout.decode()
 
 
+class Watch:
+    """A watch that is followed until it ends."""
+
+    def __init__(self, test, user, server, path):
+        self.server = server
+        self.ended = False
+        self.lines = 0
+        self.connection = test.cluster.client(server, user, timeout_s=60).open()
+        self.connection.request("GET", f"{path}&watch=1&allowWatchBookmarks=1")
+        self.response = self.connection.getresponse()
+        test.assertEqual(self.response.status, 200)
+        assert self.response.readline()  # it is open
+        self.follower = threading.Thread(target=self.follow)
+        self.follower.start()
+
+    def follow(self):
+        try:
+            while self.response.readline().endswith(b"\n"):
+                self.lines += 1
+        except (OSError, http.client.HTTPException):
+            pass
+        self.ended = True
+
+    def close(self):
+        self.follower.join(30)
+        self.connection.close()
+
+
 class SecurityTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -162,10 +190,54 @@ class Agents(SecurityTest):
         self.assertEqual(self.code("n1", "PUT", f"{PODS}/on-n2/status", foreign), 403)
         self.assertEqual(self.code("n1", "POST", PODS, pod("forged", "n1", "of-n2")), 403)
         self.assertEqual(self.code("n1", "POST", "/tutti/v1/tokens", {"role": "agent"}), 403)
-        # A pod that goes takes the right to its secret along.
+        # A pod that goes takes the right to its secret along, and what still streams it.
+        watches = [Watch(self, "n1", server, f"{SECRETS}?fieldSelector=metadata.name=of-n1")
+                   for server in self.cluster.servers]  # fmt: skip
+        self.must("admin", "POST", PODS, pod("beside", "n1", "of-other"))
+        self.must("admin", "DELETE", f"{PODS}/beside?gracePeriodSeconds=0")
+        for watch in watches:  # bookmarks go on
+            wait_for("it goes on", lambda w=watch, n=watch.lines + 2: w.ended or w.lines >= n)
+            self.assertFalse(watch.ended, watch.server)
         self.must("admin", "DELETE", f"{PODS}/on-n1?gracePeriodSeconds=0")
         for server in self.cluster.servers:
             self.assertEqual(self.code("n1", "GET", f"{SECRETS}/of-n1", server=server), 403)
+        for watch in watches:
+            wait_for(f"the watch of {watch.server} ends", lambda w=watch: w.ended, REVOKE_S)
+            watch.close()
+
+    def test_an_agent_does_not_steer_pods_to_its_node(self):
+        nodes = "/api/v1/nodes"
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n3", "labels": {
+            "kubernetes.io/hostname": "n3", "node-restriction.kubernetes.io/pci": "yes"}}}
+        self.cluster.issue("agent", "n3")
+        answer = self.call("n3", "POST", nodes, node)
+        self.assertEqual(answer.code, 403, answer.text)
+        self.assertIn("not allowed to set the following labels", answer.json["message"])
+        del node["metadata"]["labels"]["node-restriction.kubernetes.io/pci"]
+        self.must("n3", "POST", nodes, node)
+        merge = {"Content-Type": "application/merge-patch+json"}
+        for change, word in (
+            ({"metadata": {"labels": {"rack": "1"}}}, "labels"),
+            ({"metadata": {"labels": {"kubernetes.io/hostname": None}}}, "labels"),
+            ({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}, "taints"),
+            ({"spec": {"unschedulable": True}}, "spec"),
+            ({"metadata": {"finalizers": ["example.com/x"]}}, "finalizers"),
+        ):
+            with self.cluster.client("s1", "n3") as client:
+                answer = client.call("PATCH", f"{nodes}/n3", change, merge)
+            self.assertEqual(answer.code, 403, change)
+            self.assertIn('node "n3" is not allowed to modify', answer.json["message"])
+            self.assertIn(word, answer.json["message"])
+        for path, change in (
+            (f"{nodes}/n3", {"metadata": {"annotations": {"a": "b"}}}),
+            (f"{nodes}/n3/status", {"status": {"conditions": [{"type": "Ready", "status": "True"}]},
+                                    "metadata": {"labels": {"rack": "1"}}}),
+        ):  # fmt: skip
+            with self.cluster.client("s1", "n3") as client:
+                answer = client.call("PATCH", path, change, merge)
+            self.assertEqual(answer.code, 200, answer.text)
+        labels = self.must("admin", "GET", f"{nodes}/n3").json["metadata"]["labels"]
+        self.assertEqual(labels, {"kubernetes.io/hostname": "n3"})
 
 
 class Revocation(SecurityTest):

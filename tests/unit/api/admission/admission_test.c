@@ -125,6 +125,74 @@ static void events_are_about_own_things_only(void **state)
     }
 }
 
+#define NODE(labels, spec)                                                                         \
+    "{\"metadata\":{\"name\":\"n1\",\"labels\":{" labels "}},\"spec\":{" spec "}}"
+
+static void an_agent_registers_with_labels_that_are_its_own(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        const char *labels;
+        int expected;
+    } cases[] = {
+        {"\"kubernetes.io/hostname\":\"n1\",\"rack\":\"7\"", TT_OK},
+        {"\"example.com/team\":\"a\",\"notkubernetes.io/x\":\"a\"", TT_OK},
+        {"\"kubelet.kubernetes.io/x\":\"a\",\"topology.kubernetes.io/zone\":\"a\"", TT_OK},
+        {"\"node-restriction.kubernetes.io/fips\":\"a\"", TT_EFORBIDDEN},
+        {"\"x.node-restriction.kubernetes.io/fips\":\"a\"", TT_EFORBIDDEN},
+        {"\"node-role.kubernetes.io/control-plane\":\"\"", TT_EFORBIDDEN},
+        {"\"kubernetes.io/other\":\"a\"", TT_EFORBIDDEN},
+        {"\"a.k8s.io/other\":\"a\"", TT_EFORBIDDEN},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *json = tt_arena_printf(b->arena,
+                                     "{\"metadata\":{\"name\":\"n1\",\"labels\":{%s}},"
+                                     "\"spec\":{\"taints\":[{\"key\":\"a\"}]}}",
+                                     cases[i].labels);
+        struct tt_object node = object(b, "nodes", json);
+        b->subject.kind = TT_SUBJECT_AGENT;
+        b->admission.grant.only_name = TT_STR("n1");
+        assert_int_equal(tt_admit_grant(&b->admission, &node, NULL), cases[i].expected);
+        b->subject.kind = TT_SUBJECT_ADMIN;
+        assert_int_equal(tt_admit_grant(&b->admission, &node, NULL), TT_OK);
+    }
+}
+
+static void an_agent_changes_of_its_node_what_is_its_own(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        const char *json;
+        const char *refusal; /* NULL: allowed */
+    } cases[] = {
+        {NODE("\"a\":\"1\"", "\"taints\":[{\"key\":\"a\"}]"), NULL},
+        {"{\"metadata\":{\"name\":\"n1\",\"labels\":{\"a\":\"1\"},\"finalizers\":[],"
+         "\"annotations\":{\"x\":\"y\"}},\"spec\":{\"taints\":[{\"key\":\"a\"}]}}",
+         NULL},
+        {NODE("\"a\":\"2\"", "\"taints\":[{\"key\":\"a\"}]"), "modify labels"},
+        {NODE("", "\"taints\":[{\"key\":\"a\"}]"), "modify labels"},
+        {NODE("\"a\":\"1\"", ""), "modify taints"},
+        {NODE("\"a\":\"1\"", "\"taints\":[{\"key\":\"b\"}]"), "modify taints"},
+        {NODE("\"a\":\"1\"", "\"taints\":[{\"key\":\"a\"}],\"unschedulable\":true"),
+         "modify its spec"},
+        {"{\"metadata\":{\"name\":\"n1\",\"labels\":{\"a\":\"1\"},\"finalizers\":[\"x/y\"]},"
+         "\"spec\":{\"taints\":[{\"key\":\"a\"}]}}",
+         "modify finalizers"},
+    };
+    struct tt_object old = object(b, "nodes", cases[0].json);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct tt_object node = object(b, "nodes", cases[i].json);
+        struct tt_err err;
+        tt_err_init(&err);
+        b->subject.kind = TT_SUBJECT_AGENT;
+        assert_int_equal(tt_admit_update(&b->admission, &node, &old, &err),
+                         cases[i].refusal ? TT_EFORBIDDEN : TT_OK);
+        assert_true(!cases[i].refusal || strstr(tt_err_cause(&err), cases[i].refusal));
+        b->subject.kind = TT_SUBJECT_ADMIN;
+        assert_int_equal(tt_admit_update(&b->admission, &node, &old, NULL), TT_OK);
+    }
+}
+
 static int read_options(struct bench *b, const char *json, struct tt_delete_options *ret)
 {
     yyjson_mut_doc *doc = NULL;
@@ -196,6 +264,8 @@ int main(void)
         TEST(absent_and_dying_namespaces_take_nothing),
         TEST(a_granted_name_binds),
         TEST(events_are_about_own_things_only),
+        TEST(an_agent_registers_with_labels_that_are_its_own),
+        TEST(an_agent_changes_of_its_node_what_is_its_own),
         TEST(delete_options_are_read_or_refused),
         TEST(preconditions_and_protection_come_first),
         TEST(secrets_are_never_stored_plain),
