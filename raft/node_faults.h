@@ -23,6 +23,9 @@ struct tt_node_faults {
     bool ack_before_commit;
     bool read_without_probe;
     bool probe_ignores_term;
+    bool ack_other_term;      /* the entry at a batch's index is taken for the batch */
+    bool read_before_applied; /* a confirmed read does not wait for its index */
+    bool proposals_dropped;   /* at the loss of leadership */
 };
 #define NODE_FAULT(node, name) ((node)->faults.name)
 #else

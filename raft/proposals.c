@@ -417,7 +417,8 @@ struct proposal_batch *proposals_batch_at(struct tt_node *node, uint64_t index, 
     for (struct tt_list *link = batches->next, *next; link != batches; link = next) {
         next = link->next;
         struct proposal_batch *batch = batch_of(link);
-        if (batch->index == index && batch->term == term) {
+        bool same_term = batch->term == term || NODE_FAULT(node, ack_other_term);
+        if (batch->index == index && same_term) {
             found = batch;
         } else if (batch->index <= index) {
             finish(node, batch, TT_EUNAVAILABLE); /* another entry is committed in its place */
@@ -466,6 +467,9 @@ void proposals_leadership_lost(struct tt_node *node)
 {
     struct proposals *proposals = &node->proposals;
     proposals->in_flight = 0;
+    if (NODE_FAULT(node, proposals_dropped)) {
+        free_list(&proposals->queue);
+    }
     for (struct tt_list *link = proposals->queue.next, *next; link != &proposals->queue;
          link = next) {
         next = link->next;

@@ -268,7 +268,7 @@ void read_index_published(struct tt_node *node)
     for (struct tt_list *link = applying->next, *next; link != applying; link = next) {
         next = link->next;
         struct read_wait *wait = wait_of(link);
-        if (wait->index <= node->published_index) {
+        if (wait->index <= node->published_index || NODE_FAULT(node, read_before_applied)) {
             tt_list_remove(link);
             finish(node, wait, 0);
         }

@@ -5,23 +5,25 @@
  *   and types of the entries behind it
  * Corruption of log or snapshot: the member directory goes to quarantine with the reason beside it,
  * and start-up fails with TT_ECORRUPT; nothing is ever cut off to make a directory usable. */
-#include "base/file.h"
 #include "base/log.h"
 #include "base/rng.h"
-#include "raft/replica_internal.h"
+#include "raft/replica_core.h"
 
 #include <raft.h>
 
-static int bootstrap(struct tt_replica *replica, struct tt_err *err)
+static int bootstrap(struct replica_core *core, struct tt_err *err)
 {
-    const struct tt_replica_config *config = &replica->config;
+    const struct tt_replica_config *config = &core->config;
     if (config->member_id == 0) {
         return TT_FAIL(err, TT_EINVAL,
                        "%s is empty: start a first cluster with --bootstrap or enter one with "
                        "--join",
                        config->data_dir);
     }
-    struct tt_datadir_bootstrap bootstrap = {.identity.member_id = config->member_id};
+    struct tt_datadir_bootstrap bootstrap = {.identity.member_id = config->member_id,
+                                             .identity.incarnation = core->env.log_id,
+                                             .segment_size = core->env.log_segment_size,
+                                             .log_id = core->env.log_id};
     (void)snprintf(bootstrap.identity.cluster_id, sizeof bootstrap.identity.cluster_id, "%s",
                    config->cluster_id);
     (void)snprintf(bootstrap.identity.name, sizeof bootstrap.identity.name, "%s", config->name);
@@ -38,15 +40,15 @@ static int bootstrap(struct tt_replica *replica, struct tt_err *err)
         bootstrap.count = 1;
     }
     if (r == TT_OK) {
-        r = tt_datadir_bootstrap(replica->datadir, &bootstrap, err);
+        r = tt_datadir_bootstrap(core->datadir, &bootstrap, err);
     }
     tt_bytes_unref(first.payload);
     return r != TT_OK ? TT_WRAP(err, r, "make a new member in %s", config->data_dir) : TT_OK;
 }
 
-static int feed_store(struct tt_replica *replica, struct tt_snapshot_file *file, struct tt_err *err)
+static int feed_store(struct replica_core *core, struct tt_snapshot_file *file, struct tt_err *err)
 {
-    TT_AUTO(tt_snapshot_reader) reader = tt_snapshot_reader_new(replica->store);
+    TT_AUTO(tt_snapshot_reader) reader = tt_snapshot_reader_new(core->store);
     for (;;) {
         struct tt_str chunk;
         int r = tt_snapshot_file_next(file, &chunk, err);
@@ -63,14 +65,14 @@ static int feed_store(struct tt_replica *replica, struct tt_snapshot_file *file,
     }
 }
 
-static int load_snapshot(struct tt_replica *replica, const struct tt_wal_snapshot *named,
+static int load_snapshot(struct replica_core *core, const struct tt_wal_snapshot *named,
                          struct tt_node_snapshot *snapshot, struct tt_err *err)
 {
     if (named->index == 0) {
         return TT_OK;
     }
     TT_AUTO(tt_snapshot_file) file = NULL;
-    int r = tt_snapshot_file_open(tt_disk_system(), tt_datadir_snapshot_dir(replica->datadir),
+    int r = tt_snapshot_file_open(core->env.disk, tt_datadir_snapshot_dir(core->datadir),
                                   named->index, named->term, &file, err);
     if (r == TT_ENOTFOUND) {
         return TT_FAIL(err, TT_ECORRUPT, "the log names snapshot %llu, but its file is not there",
@@ -91,56 +93,56 @@ static int load_snapshot(struct tt_replica *replica, const struct tt_wal_snapsho
     memcpy(snapshot->config, meta->configuration.ptr, meta->configuration.len);
     snapshot->file_size = handle.size;
     memcpy(snapshot->sha256, handle.hash, sizeof snapshot->sha256);
-    r = feed_store(replica, file, err);
+    r = feed_store(core, file, err);
     return r != TT_OK ? TT_WRAP(err, r, "restore snapshot %llu", (unsigned long long)named->index)
                       : TT_OK;
 }
 
 /* Renames the member aside; the error keeps TT_ECORRUPT and says where it is and what to do. */
-static int quarantine(struct tt_replica *replica, struct tt_err *err)
+static int quarantine(struct replica_core *core, struct tt_err *err)
 {
     char reason[512];
     char *path = NULL;
     struct tt_err why;
     tt_err_init(&why);
     (void)tt_err_format(err, reason, sizeof reason);
-    tt_wal_free(TT_TAKE(replica->wal));
-    if (tt_datadir_quarantine(replica->datadir, reason, &path, &why) != TT_OK) {
+    tt_wal_free(TT_TAKE(core->wal));
+    if (tt_datadir_quarantine(core->datadir, reason, &path, &why) != TT_OK) {
         TT_LOG(TT_LOG_ERROR, "raft", "the damaged member could not be put into quarantine",
                TT_F_ERR(&why));
     }
     int r = TT_WRAP(err, TT_ECORRUPT,
                     "this member's data is damaged and was kept in %s; remove the member from "
                     "the cluster and let the server join again (docs/ops/recovery.md)",
-                    path != NULL ? path : replica->config.data_dir);
+                    path != NULL ? path : core->config.data_dir);
     tt_free(path);
     return r;
 }
 
 /* Who this is, and by which directories it knows the others. */
-static int open_identity(struct tt_replica *replica, struct tt_err *err)
+static int open_identity(struct replica_core *core, struct tt_err *err)
 {
-    struct tt_datadir_identity *identity = &replica->identity;
-    int r = tt_datadir_identity(replica->datadir, identity, err);
+    struct tt_datadir_identity *identity = &core->identity;
+    int r = tt_datadir_identity(core->datadir, identity, err);
     if (r == TT_OK && identity->incarnation == 0) { /* made by an older build */
         while (identity->incarnation == 0) {
             identity->incarnation = tt_random_u64();
         }
-        r = tt_datadir_set_identity(replica->datadir, identity, err);
+        r = tt_datadir_set_identity(core->datadir, identity, err);
     }
     return r != TT_OK ? r
-                      : tt_peer_book_open(tt_disk_system(), tt_datadir_member_dir(replica->datadir),
-                                          identity->cluster_id, &replica->book, err);
+                      : tt_peer_book_open(core->env.disk, tt_datadir_member_dir(core->datadir),
+                                          identity->cluster_id, &core->book, err);
 }
 
-static int open_member(struct tt_replica *replica, struct tt_err *err)
+static int open_member(struct replica_core *core, struct tt_err *err)
 {
     struct tt_wal_recovered recovered;
-    const struct tt_wal_config wal = {.disk = tt_disk_system(),
-                                      .dir = tt_datadir_log_dir(replica->datadir)};
-    int r = open_identity(replica, err);
+    const struct tt_wal_config wal = {.disk = core->env.disk,
+                                      .dir = tt_datadir_log_dir(core->datadir)};
+    int r = open_identity(core, err);
     if (r == TT_OK) {
-        r = tt_wal_open(&wal, &replica->wal, &recovered, err);
+        r = tt_wal_open(&wal, &core->wal, &recovered, err);
     }
     if (r != TT_OK) {
         return r;
@@ -151,36 +153,33 @@ static int open_member(struct tt_replica *replica, struct tt_err *err)
     }
     const struct tt_snapshot_name recorded = {.index = recovered.snapshot.index,
                                               .term = recovered.snapshot.term};
-    r = tt_snapshot_file_settle(tt_disk_system(), tt_datadir_snapshot_dir(replica->datadir),
-                                &recorded, err);
+    r = tt_snapshot_file_settle(core->env.disk, tt_datadir_snapshot_dir(core->datadir), &recorded,
+                                err);
     if (r != TT_OK) {
         return r;
     }
     struct tt_node_snapshot snapshot = {.index = 0};
-    r = load_snapshot(replica, &recovered.snapshot, &snapshot, err);
-    return r != TT_OK ? r : tt_node_load(replica->wal, &snapshot, &replica->disk, err);
+    r = load_snapshot(core, &recovered.snapshot, &snapshot, err);
+    return r != TT_OK ? r : tt_node_load(core->wal, &snapshot, &core->disk, err);
 }
 
-int replica_disk_open(struct tt_replica *replica, struct tt_err *err)
+int replica_core_open(struct replica_core *core, struct tt_err *err)
 {
-    int r = tt_dir_make(replica->config.data_dir, 0700, err);
-    if (r == TT_OK) {
-        r = tt_datadir_open(tt_disk_system(), replica->config.data_dir, true, &replica->datadir,
-                            err);
-    }
-    if (r == TT_OK && !tt_datadir_has_member(replica->datadir)) {
-        r = bootstrap(replica, err);
+    int r =
+        tt_datadir_open(core->env.disk, core->config.data_dir, core->env.lock, &core->datadir, err);
+    if (r == TT_OK && !tt_datadir_has_member(core->datadir)) {
+        r = bootstrap(core, err);
     }
     if (r == TT_OK) {
-        r = open_member(replica, err);
+        r = open_member(core, err);
     }
     if (r == TT_ECORRUPT) {
-        return quarantine(replica, err);
+        return quarantine(core, err);
     }
     if (r == TT_OK) {
-        const struct tt_snapshot_retention retention = {
-            .keep = 2, .pinned_index = replica->disk.snapshot.index};
-        r = tt_snapshot_file_retain(tt_disk_system(), tt_datadir_snapshot_dir(replica->datadir),
+        const struct tt_snapshot_retention retention = {.keep = 2,
+                                                        .pinned_index = core->disk.snapshot.index};
+        r = tt_snapshot_file_retain(core->env.disk, tt_datadir_snapshot_dir(core->datadir),
                                     &retention, err);
     }
     return r;

@@ -8,15 +8,17 @@
  * An install is cut into chunks so that the core thread goes on answering peers meanwhile.
  *
  * Each job is one allocation that holds all it needs; while the replica stops, completions still
- * arrive (jobs_out counts them) and are only freed. */
+ * arrive and are only freed. */
+#include "base/intmath.h"
 #include "base/log.h"
-#include "raft/replica_internal.h"
+#include "raft/replica_core.h"
 
 enum { ENCODE_PIECE = 64 << 10, KEEP_SNAPSHOTS = 2 };
 
 struct job {
     struct tt_work work;
-    struct tt_replica *replica;
+    struct tt_list link; /* core.jobs, while it is out */
+    struct replica_core *replica;
     struct tt_node_snapshot meta;
     struct tt_version *version;        /* take: pinned */
     uint64_t recorded_index;           /* take: the snapshot that the log names meanwhile */
@@ -30,19 +32,26 @@ struct job {
     struct tt_err err;
 };
 
+static uint32_t piece_size(const struct job *job, uint32_t usual)
+{
+    uint32_t size = job->replica->env.snapshot_piece_size;
+    return size != 0 ? size : usual;
+}
+
 static const char *snapshot_dir(const struct job *job)
 {
     return tt_datadir_snapshot_dir(job->replica->datadir);
 }
 
-static struct job *job_new(struct tt_replica *replica, const struct tt_node_snapshot *meta)
+static struct job *job_new(struct replica_core *replica, const struct tt_node_snapshot *meta)
 {
     struct job *job = TT_NEW(struct job);
     job->replica = replica;
     if (meta != NULL) {
         job->meta = *meta;
     }
-    job->work.reply = tt_loop_mailbox(replica->loop);
+    job->work.reply = replica->env.box;
+    tt_list_init(&job->link);
     tt_err_init(&job->err);
     return job;
 }
@@ -59,13 +68,15 @@ static void job_free(struct job *job)
 /* The completion arrived: true when the node still wants it. */
 static bool job_back(struct job *job)
 {
-    TT_ASSERT(job->replica->jobs_out > 0);
-    job->replica->jobs_out--;
+    TT_ASSERT(!tt_list_empty(&job->link));
+    tt_list_remove(&job->link);
     if (job->code != TT_OK && job->code != TT_ECANCELED) {
         TT_LOG(TT_LOG_WARN, "raft", "a snapshot job failed", TT_F_U64("index", job->meta.index),
                TT_F_ERR(&job->err));
     }
-    replica_end_when_idle(job->replica);
+    if (job->replica->stopping) {
+        job->replica->env.idle(job->replica->env.ctx);
+    }
     return !job->replica->stopping;
 }
 
@@ -75,18 +86,32 @@ static void job_refused(struct tt_msg *msg)
     work->done(work);
 }
 
-static void job_submit(struct job *job, struct tt_pool *pool, void (*work)(struct tt_work *),
+/* A pool that is full: an install cannot be given up (rule 5), so it waits; the node asks again for
+ * all else. */
+static void job_not_taken(struct job *job, int code)
+{
+    tt_list_remove(&job->link);
+    if (job->reader != NULL) {
+        tt_list_push_back(&job->replica->parked, &job->link);
+        return;
+    }
+    tt_list_push_back(&job->replica->jobs, &job->link);
+    job->code = TT_FAIL(&job->err, code, "the pool is full");
+    job->work.msg.run = job_refused; /* later: the node must not be called back from here */
+    int r = tt_mailbox_post_answer(job->work.reply, &job->work.msg);
+    TT_ASSERT(r == TT_OK); /* the core mailbox is open while the node runs */
+}
+
+static void job_submit(struct job *job, bool slow, void (*work)(struct tt_work *),
                        void (*done)(struct tt_work *))
 {
+    struct replica_core *replica = job->replica;
     job->work.work = work;
     job->work.done = done;
-    job->replica->jobs_out++;
-    int r = tt_pool_submit(pool, &job->work);
+    tt_list_push_back(&replica->jobs, &job->link);
+    int r = replica->env.run(replica->env.ctx, &job->work, slow);
     if (r != TT_OK) {
-        job->code = TT_FAIL(&job->err, r, "the pool is full");
-        job->work.msg.run = job_refused; /* later: the node must not be called back from here */
-        r = tt_mailbox_post_answer(job->work.reply, &job->work.msg);
-        TT_ASSERT(r == TT_OK); /* the core mailbox is open while the node runs */
+        job_not_taken(job, r);
     }
 }
 
@@ -118,21 +143,27 @@ static int write_file(struct job *job)
         .revision = tt_version_revision(job->version),
         .configuration = tt_str((const char *)job->meta.config, job->meta.config_size)};
     TT_AUTO(tt_snapshot_file_writer) file = NULL;
-    int r = tt_snapshot_file_create(tt_disk_system(), snapshot_dir(job), &meta, &file, &job->err);
+    int r =
+        tt_snapshot_file_create(job->replica->env.disk, snapshot_dir(job), &meta, &file, &job->err);
     if (r != TT_OK) {
         return r;
     }
     TT_AUTO(tt_snapshot_writer) writer = tt_snapshot_writer_new(job->version);
     TT_AUTO_BUF struct tt_buf piece;
     tt_buf_init(&piece, TT_VALUE_SIZE_MAX + 2 * ENCODE_PIECE);
+    struct tt_pace *pace = job->replica->env.pace;
+    if (pace != NULL) {
+        tt_pace_begin(pace);
+    }
     bool done = false;
     while (r == TT_OK && !done) {
         tt_buf_reset(&piece);
-        r = tt_snapshot_writer_next(writer, ENCODE_PIECE, &piece, &done, &job->err);
+        r = tt_snapshot_writer_next(writer, piece_size(job, ENCODE_PIECE), &piece, &done,
+                                    &job->err);
         if (r == TT_OK) {
             r = tt_snapshot_file_append(file, tt_buf_view(&piece), &job->err);
         }
-        if (r == TT_OK && !tt_pace_rest(job->replica->pace)) {
+        if (r == TT_OK && pace != NULL && !tt_pace_rest(pace)) {
             r = TT_FAIL(&job->err, TT_ECANCELED, "the server stops");
         }
     }
@@ -146,7 +177,8 @@ static int write_file(struct job *job)
         /* The new one is not in the log yet: after a crash the log asks for the one before. */
         const struct tt_snapshot_retention retention = {.keep = KEEP_SNAPSHOTS,
                                                         .pinned_index = job->recorded_index};
-        r = tt_snapshot_file_retain(tt_disk_system(), snapshot_dir(job), &retention, &job->err);
+        r = tt_snapshot_file_retain(job->replica->env.disk, snapshot_dir(job), &retention,
+                                    &job->err);
     }
     return r;
 }
@@ -154,7 +186,10 @@ static int write_file(struct job *job)
 static void take_work(struct tt_work *work)
 {
     struct job *job = TT_CONTAINER_OF(work, struct job, work);
-    tt_pace_begin(job->replica->pace);
+    if (REPLICA_FAULT(job->replica, pin_late)) {
+        tt_version_unref(job->version);
+        job->version = tt_store_version(job->replica->store);
+    }
     job->code = write_file(job);
 }
 
@@ -169,14 +204,14 @@ static void take_done(struct tt_work *work)
 
 static void snapshot_take(void *ctx, const struct tt_node_snapshot *meta)
 {
-    struct tt_replica *replica = ctx;
+    struct replica_core *replica = ctx;
     struct job *job = job_new(replica, meta);
     struct tt_node_view view;
     tt_node_view(replica->node, &view);
     job->recorded_index = view.snapshot_index;
     job->version = tt_store_version(replica->store);
     TT_ASSERT(tt_node_store_index(tt_version_index(job->version)) <= meta->index);
-    job_submit(job, replica->config.slow_pool, take_work, take_done);
+    job_submit(job, true, take_work, take_done);
 }
 
 /* read */
@@ -185,7 +220,8 @@ static int read_piece(struct job *job)
 {
     struct tt_snapshot_name names[TT_SNAPSHOT_LIST_MAX];
     size_t count;
-    int r = tt_snapshot_file_list(tt_disk_system(), snapshot_dir(job), names, &count, &job->err);
+    int r =
+        tt_snapshot_file_list(job->replica->env.disk, snapshot_dir(job), names, &count, &job->err);
     if (r != TT_OK) {
         return r;
     }
@@ -198,14 +234,15 @@ static int read_piece(struct job *job)
                        (unsigned long long)job->meta.index);
     }
     TT_AUTO(tt_snapshot_file) file = NULL;
-    r = tt_snapshot_file_open(tt_disk_system(), snapshot_dir(job), names[i].index, names[i].term,
-                              &file, &job->err);
+    r = tt_snapshot_file_open(job->replica->env.disk, snapshot_dir(job), names[i].index,
+                              names[i].term, &file, &job->err);
     if (r != TT_OK) {
         return r;
     }
     TT_AUTO_BUF struct tt_buf buf;
     tt_buf_init(&buf, TT_SNAPSHOT_PIECE_SIZE_MAX);
-    r = tt_snapshot_file_piece(file, job->offset, TT_NODE_SNAPSHOT_PIECE_SIZE, &buf, &job->err);
+    r = tt_snapshot_file_piece(file, job->offset, piece_size(job, TT_NODE_SNAPSHOT_PIECE_SIZE),
+                               &buf, &job->err);
     if (r == TT_OK) {
         job->piece = tt_bytes_new(buf.ptr, buf.len);
     }
@@ -230,12 +267,12 @@ static void read_done(struct tt_work *work)
 
 static void snapshot_read(void *ctx, uint64_t peer_id, uint64_t index, uint64_t offset)
 {
-    struct tt_replica *replica = ctx;
+    struct replica_core *replica = ctx;
     struct job *job = job_new(replica, NULL);
     job->meta.index = index;
     job->peer_id = peer_id;
     job->offset = offset;
-    job_submit(job, replica->config.pool, read_work, read_done);
+    job_submit(job, false, read_work, read_done);
 }
 
 /* stage */
@@ -248,7 +285,7 @@ static int stage_piece(struct job *job)
             .index = job->meta.index, .term = job->meta.term, .size = job->meta.file_size};
         memcpy(handle.hash, job->meta.sha256, sizeof handle.hash);
         tt_snapshot_file_receiver_free(TT_TAKE(stage->receiver));
-        int r = tt_snapshot_file_receive(tt_disk_system(), snapshot_dir(job), &handle,
+        int r = tt_snapshot_file_receive(job->replica->env.disk, snapshot_dir(job), &handle,
                                          &stage->receiver, &job->err);
         if (r != TT_OK) {
             return r;
@@ -276,9 +313,12 @@ static void stage_work(struct tt_work *work)
 static void stage_done(struct tt_work *work)
 {
     struct job *job = TT_CONTAINER_OF(work, struct job, work);
+    uint64_t end = job->offset + job->piece->size;
+    if (REPLICA_FAULT(job->replica, staged_begin)) {
+        end = job->offset;
+    }
     if (job_back(job)) {
-        tt_node_snapshot_staged(job->replica->node, job->meta.index, job->offset + job->piece->size,
-                                job->code);
+        tt_node_snapshot_staged(job->replica->node, job->meta.index, end, job->code);
     }
     job_free(job);
 }
@@ -286,11 +326,11 @@ static void stage_done(struct tt_work *work)
 static void snapshot_stage(void *ctx, const struct tt_node_snapshot *meta, uint64_t offset,
                            struct tt_bytes *piece)
 {
-    struct tt_replica *replica = ctx;
+    struct replica_core *replica = ctx;
     struct job *job = job_new(replica, meta);
     job->offset = offset;
     job->piece = piece;
-    job_submit(job, replica->config.pool, stage_work, stage_done);
+    job_submit(job, false, stage_work, stage_done);
 }
 
 /* install */
@@ -300,8 +340,8 @@ static void install_work(struct tt_work *work)
     struct job *job = TT_CONTAINER_OF(work, struct job, work);
     job->code = TT_OK;
     if (job->file == NULL) {
-        job->code = tt_snapshot_file_open(tt_disk_system(), snapshot_dir(job), job->meta.index,
-                                          job->meta.term, &job->file, &job->err);
+        job->code = tt_snapshot_file_open(job->replica->env.disk, snapshot_dir(job),
+                                          job->meta.index, job->meta.term, &job->file, &job->err);
     }
     if (job->code == TT_OK) {
         job->code = tt_snapshot_file_next(job->file, &job->chunk, &job->err);
@@ -310,7 +350,7 @@ static void install_work(struct tt_work *work)
 
 static void install_finish(struct job *job)
 {
-    struct tt_replica *replica = job->replica;
+    struct replica_core *replica = job->replica;
     uint64_t index = job->meta.index;
     int code = job->code;
     if (code != TT_OK) {
@@ -339,19 +379,22 @@ static void install_next_done(struct tt_work *work)
         install_finish(job);
         return;
     }
-    job_submit(job, job->replica->config.pool, install_work, install_next_done);
+    job_submit(job, false, install_work, install_next_done);
 }
 
 static void snapshot_install(void *ctx, const struct tt_node_snapshot *meta)
 {
-    struct tt_replica *replica = ctx;
+    struct replica_core *replica = ctx;
     struct job *job = job_new(replica, meta);
+    struct tt_version *version = tt_store_version(replica->store);
+    replica->revision_floor = tt_u64_max(replica->revision_floor, tt_version_revision(version));
+    tt_version_unref(version);
     tt_store_clear(replica->store);
     job->reader = tt_snapshot_reader_new(replica->store);
-    job_submit(job, replica->config.pool, install_work, install_next_done);
+    job_submit(job, false, install_work, install_next_done);
 }
 
-struct tt_node_snapshots replica_snapshots(struct tt_replica *replica)
+struct tt_node_snapshots replica_snapshots(struct replica_core *replica)
 {
     return (struct tt_node_snapshots){.take = snapshot_take,
                                       .read = snapshot_read,
@@ -360,18 +403,41 @@ struct tt_node_snapshots replica_snapshots(struct tt_replica *replica)
                                       .ctx = replica};
 }
 
-void replica_snapshots_pace(struct tt_replica *replica)
+void replica_snapshots_pace(struct replica_core *replica)
 {
     struct tt_node_view view;
     tt_node_view(replica->node, &view);
-    if (view.snapshot_due_size > 0) {
-        tt_pace_set_share(replica->pace,
+    if (view.snapshot_due_size > 0 && replica->env.pace != NULL) {
+        tt_pace_set_share(replica->env.pace,
                           tt_replica_snapshot_share(view.log_size, view.snapshot_due_size));
     }
 }
 
-void replica_snapshots_fini(struct tt_replica *replica)
+void replica_snapshots_resume(struct replica_core *replica)
 {
-    TT_ASSERT(replica->jobs_out == 0);
+    struct tt_list parked;
+    tt_list_init(&parked);
+    struct tt_list *link;
+    while ((link = tt_list_pop_front(&replica->parked)) != NULL) {
+        tt_list_push_back(&parked, link); /* may be parked again */
+    }
+    while ((link = tt_list_pop_front(&parked)) != NULL) {
+        struct job *job = TT_CONTAINER_OF(link, struct job, link);
+        job_submit(job, false, job->work.work, job->work.done);
+    }
+}
+
+static void jobs_free(struct tt_list *jobs)
+{
+    struct tt_list *link;
+    while ((link = tt_list_pop_front(jobs)) != NULL) {
+        job_free(TT_CONTAINER_OF(link, struct job, link));
+    }
+}
+
+void replica_snapshots_fini(struct replica_core *replica)
+{
+    jobs_free(&replica->jobs); /* only after a crash */
+    jobs_free(&replica->parked);
     tt_snapshot_file_receiver_free(TT_TAKE(replica->stage.receiver));
 }

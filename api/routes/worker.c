@@ -67,13 +67,12 @@ static void move_all(struct tt_list *to, struct tt_list *from)
     }
 }
 
-static void resume_all(struct tt_api_worker *worker, struct tt_list *requests, int code)
+/* version: NULL when code is not 0. */
+static void resume_all(struct tt_list *requests, struct tt_version *version, int code)
 {
-    struct tt_version *version = code == TT_OK ? tt_store_version(worker->api->config.store) : NULL;
     while (!tt_list_empty(requests)) {
         api_resume(TT_CONTAINER_OF(requests->next, struct api_request, link), version, code);
     }
-    tt_version_unref(version);
 }
 
 /* ---- linearizable reads ---- */
@@ -85,13 +84,20 @@ void api_barrier(struct api_request *rq,
     park(rq, &rq->worker->barrier, API_BARRIER, resume);
 }
 
-/* The store holds what was committed when this server started: who is revoked is known now. */
-static void catch_up(struct tt_api_worker *worker)
+/* What the answer promised, or NULL while a snapshot is being installed. */
+static struct tt_version *promised_version(struct tt_api_worker *worker,
+                                           const struct tt_read_op *op)
 {
     struct tt_version *version = tt_store_version(worker->api->config.store);
-    api_revocations_refresh(worker, version);
-    tt_version_unref(version);
-    worker->caught_up = true;
+    if (tt_version_revision(version) < op->revision) {
+        tt_version_unref(version);
+        return NULL;
+    }
+    if (!worker->caught_up) { /* all that was committed when this server started is here now */
+        api_revocations_refresh(worker, version);
+        worker->caught_up = true;
+    }
+    return version;
 }
 
 static void batch_done(struct tt_read_op *op)
@@ -100,10 +106,12 @@ static void batch_done(struct tt_read_op *op)
     struct tt_api_worker *worker = batch->worker;
     worker->ops_out--;
     tt_loop_mark(worker->loop, "api reads");
-    if (op->code == TT_OK && !worker->caught_up) {
-        catch_up(worker);
+    struct tt_version *version = op->code == TT_OK ? promised_version(worker, op) : NULL;
+    if (op->code == TT_OK && version == NULL) {
+        move_all(&worker->barrier, &batch->requests); /* again in the next turn */
     }
-    resume_all(worker, &batch->requests, op->code);
+    resume_all(&batch->requests, version, op->code);
+    tt_version_unref(version);
     tt_list_push_back(&worker->free_batches, &batch->link);
 }
 
@@ -133,7 +141,7 @@ static void submit_barrier(struct tt_api_worker *worker)
     worker->metrics.read_index++;
     int r = cluster->read_index(cluster, &batch->op);
     if (r) {
-        resume_all(worker, &batch->requests, r);
+        resume_all(&batch->requests, NULL, r);
         tt_list_push_back(&worker->free_batches, &batch->link);
         return;
     }

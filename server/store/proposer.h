@@ -34,7 +34,8 @@ struct tt_proposer {
 };
 
 /* A linearizable read: after done with code 0 the newest published local version holds everything
- * committed before submit. */
+ * committed before submit. Unless it is behind `revision`: then a snapshot is being installed since
+ * the answer left, and a new read waits for its end. */
 struct tt_read_op {
     struct tt_msg msg;
     uint64_t deadline_ms;
@@ -42,6 +43,7 @@ struct tt_read_op {
     void (*done)(struct tt_read_op *op);
     void *ctx;
     int code;
+    uint64_t revision; /* with code 0: the version to read has at least this one */
     void *door;        /* the proposer's: whom the op was given to */
     void *internal[6]; /* the proposer's */
 };

@@ -1,10 +1,10 @@
-/* The deterministic simulator: production node, log engine, snapshot files and store over a
- * simulated disk and network, a virtual clock and one seed. Same seed, same run.
+/* The deterministic simulator: the production replica but for its threads (replica core, node, log
+ * engine, snapshot files, store) over a simulated disk and network, a virtual clock and one seed.
+ * Same seed, same run.
  *
  *   sim_world.c     events in virtual time, servers' timers
- *   sim_server.c    one server: start, crash, what the node asks of it
+ *   sim_server.c    one server: start, crash; sim_env.c what its replica core asks for
  *   sim_disk.c      the log's executor over a disk that crashes; lying disks
- *   sim_snapshot.c  snapshot files
  *   sim_net.c       frames: dropped, delayed, duplicated, reordered, cut
  *   sim_client.c    writers and readers; sim_admin.c membership changes
  *   sim_check.c     what must always hold
@@ -19,8 +19,7 @@
 #include "base/rng.h"
 #include "raft/disk_memory.h"
 #include "raft/node_parts.h"
-#include "raft/node_store.h"
-#include "raft/snapshot_file.h"
+#include "raft/replica_core.h"
 #include "tests/sim/sim_bugs.h"
 
 enum {
@@ -85,9 +84,10 @@ struct sim_server {
     char name[TT_NAME_SIZE];
     bool used;
     bool running;
-    bool removed;         /* from the cluster: never started again */
-    uint32_t incarnation; /* raised by each start */
-    struct tt_node *node;
+    bool removed;                      /* from the cluster: never started again */
+    uint32_t incarnation;              /* raised by each start */
+    const struct tt_membership *first; /* while it is made: the first members */
+    struct tt_node *node;              /* core.node */
     struct tt_clock clock;
     uint64_t clock_offset_ms;
     uint64_t timer_us; /* UINT64_MAX: none */
@@ -107,19 +107,20 @@ struct sim_server {
     struct sim_shadow durable;
     struct sim_shadow memory_log; /* as appended, durable or not */
 
-    struct tt_node_store store;
-    struct tt_snapshot_file_receiver *receiver;
-    struct tt_version *pinned; /* for the snapshot being taken */
-    struct tt_node_snapshot taking;
-    uint64_t recorded; /* the snapshot that the log named when it was pinned */
-    struct tt_node_snapshot staging;
+    struct replica_core core;
+    struct tt_mailbox *core_box;        /* of the core thread */
+    struct tt_mailbox *api_box;         /* of a thread that asks */
+    struct tt_fsm fsm;                  /* the store as production wires it */
+    struct tt_node_snapshots snapshots; /* likewise */
+    struct tt_leadership_listener leadership;
+    uint64_t told_term;     /* of leadership; 0 = none */
+    uint64_t installs_seen; /* snapshots installed by this incarnation */
 
     size_t applied_position; /* in sim.applied */
     uint64_t rolling;        /* hash of all that was applied */
     uint64_t watched;        /* revision up to which its history was compared */
     uint64_t commit_checked;
     bool fault_expected; /* a disk failure was ordered */
-    bool stopping;
 };
 
 struct sim_applied {
@@ -216,17 +217,17 @@ struct tt_wal_queue sim_disk_queue(struct sim_server *server);
 bool sim_disk_has_shadow(const struct sim_shadow *shadow, uint64_t index, uint64_t term);
 void sim_shadow_load(struct sim_shadow *shadow, const struct tt_node_disk *disk);
 
-/* sim_snapshot.c */
-struct tt_node_snapshots sim_snapshots(struct sim_server *server);
-bool sim_snapshot_load(struct sim_server *server, const struct tt_wal_snapshot *named,
-                       struct tt_node_snapshot *ret);
-void sim_snapshot_close(struct sim_server *server);
+/* sim_env.c */
+struct replica_env sim_env(struct sim_server *server);
+void sim_env_open(struct sim_server *server);  /* mailboxes, before the core */
+void sim_env_close(struct sim_server *server); /* behind a crash: nothing is answered */
 
 /* sim_check.c */
 void sim_check_append(struct sim_server *server, const struct tt_wal_req *req);
 void sim_check_apply(struct sim_server *server, uint64_t index, uint32_t position,
                      struct tt_str command);
 void sim_check_published(struct sim_server *server);
+void sim_check_installed(struct sim_server *server);
 void sim_check_turn(struct sim_server *server);
 void sim_check_frame(struct sim_server *from, uint64_t to_id, const struct tt_bytes *frame);
 void sim_check_restart(struct sim_server *server, const struct tt_node_disk *disk);

@@ -21,11 +21,17 @@ static uint64_t deadline_ms(const struct sim_server *server)
     return server->sim->now_us / SIM_MS + server->clock_offset_ms + ADMIN_TIMEOUT_MS;
 }
 
+static void change_done(struct tt_change_op *op);
+
 static void submit(struct sim_server *server, struct tt_change_op *op)
 {
+    struct tt_cluster *door = &server->core.cluster;
     op->deadline_ms = deadline_ms(server);
-    server->dirty = true;
-    tt_node_change(server->node, op);
+    op->reply = server->api_box;
+    op->done = change_done;
+    op->ctx = server;
+    int r = door->change(door, op);
+    TT_ASSERT(r == 0); /* there are two at most */
 }
 
 static int free_slot(const struct sim *sim)
@@ -49,10 +55,13 @@ static void remove_event(struct sim *sim, struct sim_event *event)
     }
 }
 
-void sim_admin_done(void *ctx, struct tt_change_op *op)
+static void change_done(struct tt_change_op *op)
 {
-    struct sim_server *server = ctx;
+    struct sim_server *server = op->ctx;
     struct sim *sim = server->sim;
+    if (!server->running) {
+        return; /* its process ended with the answer */
+    }
     struct sim_admin *admin = sim->admin;
     char text[256];
     (void)tt_err_format(&op->err, text, sizeof text);

@@ -9,11 +9,13 @@
 #include <stdint.h>
 
 #include "raft/node_faults.h"
+#include "raft/replica_faults.h"
 
 struct sim_bug {
     const char *name;
     const char *what;
     struct tt_node_faults node;
+    struct replica_faults replica;
     bool skip_sync;        /* the disk says synced and is not */
     bool lose_vote;        /* hard states are acknowledged, not written */
     bool drop_watch_event; /* a server's history lacks a change */

@@ -182,7 +182,7 @@ static bool event_dropped(struct sim_server *server)
 
 void sim_check_published(struct sim_server *server)
 {
-    struct tt_version *version = tt_store_version(server->store.store);
+    struct tt_version *version = tt_store_version(server->core.store);
     struct tt_history_cursor cursor;
     uint64_t compacted = tt_version_compacted(version);
     if (server->watched < compacted) {
@@ -281,8 +281,18 @@ static void check_core(struct sim_server *server)
     }
 }
 
+void sim_check_installed(struct sim_server *server)
+{
+    uint64_t count = server->node->stats.snapshot_installed_count;
+    if (count != server->installs_seen) {
+        server->installs_seen = count;
+        sim_check_restored(server, server->node->snapshot->index);
+    }
+}
+
 void sim_check_turn(struct sim_server *server)
 {
+    sim_check_installed(server);
     if (node_alive(server->node) && server->node->raft_open) {
         check_leader(server);
         check_commit(server);

@@ -9,14 +9,17 @@
 #include <stdio.h>
 
 enum { OPS_PER_BURST = 64, TRIES_MAX = 4, WRITE_TIMEOUT_MS = 3000 };
+enum { ANSWER_CHECK_MS = 5000, ANSWER_MS_MAX = 60000 };
 
 enum op_use { USE_FREE, USE_WRITE, USE_READ, USE_COMPACT };
 
 struct sim_op {
+    struct sim *sim;
     struct tt_propose_op propose;
     struct tt_read_op read;
     enum op_use use;
-    int server;              /* slot it was given to */
+    int server;              /* slot it was given to; -1: to none at present */
+    uint64_t given_us;       /* when */
     int client;              /* -1: of a burst */
     uint64_t floor_revision; /* confirmed before it began */
     uint64_t value;          /* number of the unique value */
@@ -82,16 +85,27 @@ static uint64_t local_deadline_ms(const struct sim_server *server)
     return server->sim->now_us / SIM_MS + server->clock_offset_ms + WRITE_TIMEOUT_MS;
 }
 
+static void propose_done(struct tt_propose_op *propose);
+
+/* By the door that production's API threads use. */
+static void propose(struct sim_server *server, struct sim_op *op)
+{
+    struct tt_proposer *door = &server->core.proposer;
+    op->propose.deadline_ms = local_deadline_ms(server);
+    op->propose.reply = server->api_box;
+    op->propose.done = propose_done;
+    op->propose.ctx = op;
+    int r = door->propose(door, &op->propose);
+    TT_ASSERT(r == 0); /* the mailbox takes more than there are ops */
+}
+
 static void write_arrives(struct sim *sim, struct sim_event *event)
 {
     struct sim_server *server = &sim->servers[event->server];
     struct sim_op *op = &sim->clients->ops[event->a];
     memset(&op->propose, 0, sizeof op->propose);
     op->propose.command = encode(sim, op);
-    op->propose.deadline_ms = local_deadline_ms(server);
-    op->propose.ctx = op;
-    server->dirty = true;
-    tt_node_propose(server->node, &op->propose);
+    propose(server, op);
 }
 
 /* Requests travel: a server that is paused finds them when it goes on. */
@@ -99,6 +113,7 @@ static void send_to(struct sim *sim, struct sim_op *op, struct sim_server *serve
                     void (*arrives)(struct sim *sim, struct sim_event *event))
 {
     op->server = server->slot;
+    op->given_us = sim->now_us;
     struct sim_event event = {
         .run = arrives, .server = server->slot, .a = (uint64_t)(op - sim->clients->ops)};
     sim_schedule(sim, sim_between(sim, 20, 500), event);
@@ -116,15 +131,20 @@ static void begin_write(struct sim *sim, struct sim_op *op, struct sim_server *s
     send_to(sim, op, server, write_arrives);
 }
 
+static void read_done(struct tt_read_op *read);
+
 static void read_arrives(struct sim *sim, struct sim_event *event)
 {
     struct sim_server *server = &sim->servers[event->server];
     struct sim_op *op = &sim->clients->ops[event->a];
     memset(&op->read, 0, sizeof op->read);
     op->read.deadline_ms = local_deadline_ms(server);
+    op->read.reply = server->api_box;
+    op->read.done = read_done;
     op->read.ctx = op;
-    server->dirty = true;
-    tt_node_read(server->node, &op->read);
+    struct tt_cluster *door = &server->core.cluster;
+    int r = door->read_index(door, &op->read);
+    TT_ASSERT(r == 0); /* the mailbox takes more than there are ops */
 }
 
 static void begin_read(struct sim *sim, struct sim_op *op, struct sim_server *server)
@@ -207,11 +227,14 @@ static void unknown(struct sim *sim, struct sim_op *op)
     op_free(sim, op);
 }
 
-void sim_client_propose_done(void *ctx, struct tt_propose_op *propose)
+static void propose_done(struct tt_propose_op *propose)
 {
-    struct sim_server *server = ctx;
-    struct sim *sim = server->sim;
     struct sim_op *op = propose->ctx;
+    struct sim *sim = op->sim;
+    struct sim_server *server = &sim->servers[op->server];
+    if (!server->running) {
+        return; /* its process ended with the answer */
+    }
     TT_ASSERT(op->use == USE_WRITE || op->use == USE_COMPACT);
     if (propose->code == 0 && op->use == USE_WRITE) {
         check_written(sim, op);
@@ -225,26 +248,52 @@ void sim_client_propose_done(void *ctx, struct tt_propose_op *propose)
     op_free(sim, op);
 }
 
-void sim_client_read_done(void *ctx, struct tt_read_op *read)
+/* What the API does with the answer: it looks into the newest version there is now. */
+static void read_done(struct tt_read_op *read)
 {
-    struct sim_server *server = ctx;
-    struct sim *sim = server->sim;
     struct sim_op *op = read->ctx;
-    TT_ASSERT(op->use == USE_READ);
-    if (read->code == 0) {
-        struct tt_version *version = tt_store_version(server->store.store);
-        uint64_t revision = tt_version_revision(version);
-        tt_version_unref(version);
-        if (revision < op->floor_revision) {
-            sim_fail(sim,
-                     "%s gave a stale read: revision %" PRIu64 ", but %" PRIu64
-                     " was confirmed before it began",
-                     server->name, revision, op->floor_revision);
-        }
-        complete(sim, revision);
-        sim->read_count++;
+    struct sim *sim = op->sim;
+    struct sim_server *server = &sim->servers[op->server];
+    if (!server->running) {
+        return; /* its process ended with the answer */
     }
+    TT_ASSERT(op->use == USE_READ);
+    if (read->code != 0) {
+        op_free(sim, op);
+        return;
+    }
+    struct tt_version *version = tt_store_version(server->core.store);
+    uint64_t revision = tt_version_revision(version);
+    tt_version_unref(version);
+    if (revision < read->revision) {
+        send_to(sim, op, server, read_arrives); /* a snapshot is being installed: again */
+        return;
+    }
+    if (revision < op->floor_revision) {
+        sim_fail(sim,
+                 "%s gave a stale read: revision %" PRIu64 ", but %" PRIu64
+                 " was confirmed before it began",
+                 server->name, revision, op->floor_revision);
+    }
+    complete(sim, revision);
+    sim->read_count++;
     op_free(sim, op);
+}
+
+/* Whatever happens, whoever asked is answered: at the deadline at the latest, or as soon as a
+ * paused server goes on. */
+static void check_answered(struct sim *sim, struct sim_event *event)
+{
+    for (size_t i = 0; i < OPS_MAX; i++) {
+        const struct sim_op *op = &sim->clients->ops[i];
+        if (op->use != USE_FREE && op->server >= 0 &&
+            sim->now_us - op->given_us > ANSWER_MS_MAX * SIM_MS) {
+            sim_fail(sim, "%s does not answer a %s for %" PRIu64 " s",
+                     sim->servers[op->server].name, op->use == USE_READ ? "read" : "write",
+                     (sim->now_us - op->given_us) / 1000000);
+        }
+    }
+    sim_schedule(sim, ANSWER_CHECK_MS * SIM_MS, *event);
 }
 
 void sim_client_server_gone(struct sim_server *server)
@@ -279,16 +328,14 @@ void sim_client_compact(struct sim *sim, struct sim_server *server)
         if (op->use != USE_FREE || sim->completed_revision < 10) {
             continue;
         }
-        memset(op, 0, sizeof *op);
+        memset(&op->propose, 0, sizeof op->propose);
         op->use = USE_COMPACT;
         op->client = -1;
         op->server = server->slot;
         op->propose.command =
             tt_command_compact(sim->completed_revision - tt_rng_below(&sim->rng, 10));
-        op->propose.deadline_ms = local_deadline_ms(server);
-        op->propose.ctx = op;
-        server->dirty = true;
-        tt_node_propose(server->node, &op->propose);
+        op->given_us = sim->now_us;
+        propose(server, op);
         return;
     }
 }
@@ -322,6 +369,11 @@ void sim_clients_init(struct sim *sim)
     sim->clients = TT_NEW(struct sim_client);
     size_t count = (size_t)sim_between(sim, 2, SIM_CLIENTS_MAX);
     sim->clients->think_ms = sim_between(sim, 10, 1000);
+    for (size_t i = 0; i < OPS_MAX; i++) {
+        sim->clients->ops[i].sim = sim;
+    }
+    struct sim_event event = {.run = check_answered, .server = -1};
+    sim_schedule(sim, ANSWER_CHECK_MS * SIM_MS, event);
     for (size_t i = 0; i < count; i++) {
         next_step(sim, (int)i, think_us(sim));
     }

@@ -11,9 +11,7 @@
 
 void sim_clients_init(struct sim *sim);
 void sim_clients_fini(struct sim *sim);
-void sim_clients_calm(struct sim *sim); /* for the end: only a little load */
-void sim_client_propose_done(void *ctx, struct tt_propose_op *op);
-void sim_client_read_done(void *ctx, struct tt_read_op *op);
+void sim_clients_calm(struct sim *sim);                 /* for the end: only a little load */
 void sim_client_server_gone(struct sim_server *server); /* its ops will not be answered */
 void sim_client_burst(struct sim *sim, struct sim_server *server);
 void sim_client_compact(struct sim *sim, struct sim_server *server);
@@ -22,7 +20,6 @@ bool sim_client_write_through_ok(const struct sim *sim, const struct sim_server 
 
 void sim_admin_init(struct sim *sim);
 void sim_admin_fini(struct sim *sim);
-void sim_admin_done(void *ctx, struct tt_change_op *op);
 void sim_admin_change(struct sim *sim); /* add, promote or remove */
 void sim_admin_transfer(struct sim *sim);
 void sim_admin_snapshot(struct sim *sim);

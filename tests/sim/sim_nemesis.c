@@ -8,6 +8,7 @@
 
 #include "tests/sim/sim_client.h"
 
+#define SIM_SPACE (UINT64_C(1) << 40)
 enum { SETTLE_MS = 30000, SETTLE_STEP_MS = 500 };
 
 static void cut(struct sim *sim, size_t from, size_t to, uint64_t for_ms)
@@ -64,22 +65,6 @@ static void one_way_cut(struct sim *sim)
     }
 }
 
-static void isolate_leader(struct sim *sim)
-{
-    const struct sim_server *leader = sim_leader(sim);
-    if (!leader) {
-        return;
-    }
-    sim->faults[SIM_ISOLATE_LEADER]++;
-    uint64_t for_ms = sim_between(sim, 200, 5000);
-    for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
-        cut(sim, (size_t)leader->slot, i, for_ms);
-        if (tt_rng_chance(&sim->rng, 0.8)) {
-            cut(sim, i, (size_t)leader->slot, for_ms);
-        }
-    }
-}
-
 static void pause_one(struct sim *sim, struct sim_server *server)
 {
     const struct sim_server *leader = sim_leader(sim);
@@ -95,6 +80,27 @@ static void slow_disk(struct sim *sim, struct sim_server *server)
 {
     sim->faults[SIM_SLOW_DISK]++;
     server->sync_us = sim_between(sim, 1, tt_rng_chance(&sim->rng, 0.5) ? 10 : 600) * SIM_MS;
+}
+
+/* With writes under way that others will replace. */
+static void isolate_leader(struct sim *sim)
+{
+    struct sim_server *leader = sim_leader(sim);
+    if (!leader) {
+        return;
+    }
+    sim->faults[SIM_ISOLATE_LEADER]++;
+    uint64_t for_ms = sim_between(sim, 200, 5000);
+    if (tt_rng_chance(&sim->rng, 0.5)) {
+        slow_disk(sim, leader);
+        sim_client_burst(sim, leader);
+    }
+    for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
+        cut(sim, (size_t)leader->slot, i, for_ms);
+        if (tt_rng_chance(&sim->rng, 0.8)) {
+            cut(sim, i, (size_t)leader->slot, for_ms);
+        }
+    }
 }
 
 static void disk_failure(struct sim *sim, struct sim_server *server)
@@ -133,11 +139,17 @@ static void lag(struct sim *sim, const struct sim_server *server)
     }
 }
 
+static void space_back(struct sim *sim, struct sim_event *event)
+{
+    tt_disk_memory_set_free_space(sim->servers[event->a].memory, SIM_SPACE);
+}
+
 static void disk_full(struct sim *sim, struct sim_server *server)
 {
     sim->faults[SIM_DISK_FULL]++;
-    tt_node_disk_free(server->node,
-                      tt_rng_chance(&sim->rng, 0.5) ? UINT64_MAX : sim_between(sim, 0, 300) << 20);
+    tt_disk_memory_set_free_space(server->memory, sim_between(sim, 0, 300) << 20);
+    struct sim_event event = {.run = space_back, .server = -1, .a = (uint64_t)server->slot};
+    sim_schedule(sim, sim_between(sim, 1, 10000) * SIM_MS, event);
 }
 
 static void hit_server(struct sim *sim, uint64_t dice, struct sim_server *server)
@@ -225,9 +237,11 @@ static void end_faults(struct sim *sim)
         struct sim_server *server = &sim->servers[i];
         server->sync_us = 2 * SIM_MS;
         server->paused_until_us = 0;
+        if (server->used) {
+            tt_disk_memory_set_free_space(server->memory, SIM_SPACE);
+        }
         if (server->used && server->running) {
             tt_disk_memory_fail_at(server->memory, 0, 0);
-            tt_node_disk_free(server->node, UINT64_MAX);
         }
         if (server->used && server->running && server->fault_expected) {
             sim_server_crash(server, 100); /* its disk may be dead without its log knowing */

@@ -48,12 +48,11 @@ static void collect(const struct sim *sim, struct sim_report *ret)
 
 static void destroy(struct sim *sim)
 {
-    /* Ops of clients are not answered any more: the clients go first. */
+    for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
+        sim_server_fini(&sim->servers[i]); /* may still hold ops of the clients */
+    }
     sim_admin_fini(sim);
     sim_clients_fini(sim);
-    for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
-        sim_server_fini(&sim->servers[i]);
-    }
     for (size_t i = 0; i < sim->heap_count; i++) {
         tt_bytes_unref(sim->heap[i].bytes);
     }
