@@ -21,7 +21,7 @@ static bool invariant(const struct tt_sm *sm, uint32_t state)
 
 #define FROM_WAITING                                                                               \
     (TT_SM_BIT(CHANGE_IDLE) | TT_SM_BIT(CHANGE_PROBING) | TT_SM_BIT(CHANGE_APPENDED) |             \
-     TT_SM_BIT(CHANGE_CATCHING_UP) | TT_SM_BIT(CHANGE_TRANSFERRING))
+     TT_SM_BIT(CHANGE_CATCHING_UP) | TT_SM_BIT(CHANGE_DRAINING))
 static const struct tt_sm_state STATES[] = {
     [CHANGE_IDLE] = {"idle", TT_SM_BIT(CHANGE_WAITING), true},
     [CHANGE_WAITING] = {"waiting", FROM_WAITING, true},
@@ -29,7 +29,9 @@ static const struct tt_sm_state STATES[] = {
     [CHANGE_APPENDED] = {"appended", TT_SM_BIT(CHANGE_IDLE) | TT_SM_BIT(CHANGE_CATCHING_UP), true},
     [CHANGE_CATCHING_UP] = {"catching up", TT_SM_BIT(CHANGE_IDLE) | TT_SM_BIT(CHANGE_APPENDED),
                             true},
-    [CHANGE_TRANSFERRING] = {"transferring", TT_SM_BIT(CHANGE_IDLE), true},
+    [CHANGE_DRAINING] = {"draining", TT_SM_BIT(CHANGE_IDLE) | TT_SM_BIT(CHANGE_TRANSFERRING), true},
+    [CHANGE_TRANSFERRING] = {"transferring", TT_SM_BIT(CHANGE_IDLE) | TT_SM_BIT(CHANGE_DRAINING),
+                             true},
 };
 static const struct tt_sm_def SM = {"membership change", STATES, sizeof STATES / sizeof STATES[0],
                                     invariant};
@@ -47,6 +49,12 @@ bool membership_op_busy(const struct membership_op *change)
         busy = busy || change->forwarded[i].op != NULL;
     }
     return busy;
+}
+
+bool membership_op_holds(const struct membership_op *change)
+{
+    uint32_t state = tt_sm_state(&change->sm);
+    return state == CHANGE_TRANSFERRING || (state == CHANGE_DRAINING && change->held_ms != 0);
 }
 
 static void send_reply(struct tt_node *node, uint64_t peer_id, uint64_t request, uint64_t id,
@@ -174,15 +182,75 @@ static void promote(struct tt_node *node)
     }
 }
 
-static void transfer(struct tt_node *node, uint64_t to)
+static uint64_t match_of(struct tt_node *node, uint64_t id)
 {
-    struct membership_op *change = &node->change;
+    raft_index match = 0;
+    return raft_match_index(&node->raft, id, &match) == 0 ? match : 0;
+}
+
+static uint64_t furthest_voter(struct tt_node *node)
+{
+    uint64_t best = 0;
+    for (size_t i = 0; i < node->membership.count; i++) {
+        const struct tt_member *member = &node->membership.members[i];
+        bool possible = member->role == TT_ROLE_VOTER && member->id != node->config.id &&
+                        node_peer_recent(node, member->id);
+        if (possible && (best == 0 || match_of(node, member->id) > match_of(node, best))) {
+            best = member->id;
+        }
+    }
+    return best;
+}
+
+static void hand_over(struct tt_node *node, uint64_t to)
+{
     struct raft_event event = {.type = RAFT_TRANSFER};
     event.transfer.server_id = to;
     int refusal = 0;
-    tt_sm_move(&change->sm, CHANGE_TRANSFERRING);
+    node->change.tries++;
+    tt_sm_move(&node->change.sm, CHANGE_TRANSFERRING);
     if (!node_step(node, &event, &refusal) && node_alive(node)) {
         end_with(node, TT_EUNAVAILABLE, raft_strerror(refusal));
+    }
+}
+
+static void draining_turn(struct tt_node *node)
+{
+    struct membership_op *change = &node->change;
+    uint64_t to = change->transfer_to != 0 ? change->transfer_to : furthest_voter(node);
+    if (to == 0 || !node_peer_recent(node, to)) {
+        end_with(node, TT_EUNAVAILABLE, "no server that could take over is heard of");
+        return;
+    }
+    uint64_t match = match_of(node, to);
+    if (match >= node->last_index) {
+        hand_over(node, to);
+    } else if (change->held_ms == 0 && node->last_index - match <= CHANGE_TRANSFER_LAG) {
+        change->held_ms = node->now_ms;
+    } else if (change->held_ms != 0 &&
+               node->now_ms - change->held_ms >= node->config.election_timeout_ms) {
+        end_with(node, TT_EUNAVAILABLE, "the other server stores too slowly to take over");
+    }
+}
+
+static void transfer(struct tt_node *node, uint64_t to)
+{
+    node->change.transfer_to = to;
+    node->change.held_ms = 0;
+    tt_sm_move(&node->change.sm, CHANGE_DRAINING);
+    draining_turn(node);
+}
+
+static void begin_transfer(struct tt_node *node)
+{
+    uint64_t to = node->change.member.id;
+    node->change.tries = 0;
+    if (to == node->config.id) {
+        end_with(node, 0, "");
+    } else if (to != 0 && !tt_membership_is_voter(&node->membership, to)) {
+        end_with(node, TT_ECONFLICT, "only a voter can lead");
+    } else {
+        transfer(node, to);
     }
 }
 
@@ -204,21 +272,10 @@ static void remove_member(struct tt_node *node)
     } else if (id == node->config.id) {
         /* A leader that is no member by its own log, uncommitted, could neither lead again nor vote
          * for one with less: somebody else has to remove it. */
+        node->change.tries = 0;
         transfer(node, 0);
     } else {
         (void)append(node, &next);
-    }
-}
-
-static void begin_transfer(struct tt_node *node)
-{
-    uint64_t to = node->change.member.id;
-    if (to == node->config.id) {
-        end_with(node, 0, "");
-    } else if (to != 0 && !tt_membership_is_voter(&node->membership, to)) {
-        end_with(node, TT_ECONFLICT, "only a voter can lead");
-    } else {
-        transfer(node, to);
     }
 }
 
@@ -385,8 +442,14 @@ static void catching_up_turn(struct tt_node *node)
 
 static void transferring_turn(struct tt_node *node)
 {
-    /* The core gives up by itself after an election timeout and leads on. */
-    if (raft_transferee(&node->raft) == 0) {
+    struct membership_op *change = &node->change;
+    if (raft_transferee(&node->raft) != 0) {
+        return;
+    }
+    /* The core gave up after an election timeout and leads on. */
+    if (change->tries < CHANGE_TRANSFER_TRIES) {
+        transfer(node, change->transfer_to);
+    } else {
         end_with(node, TT_EUNAVAILABLE, "the other server did not take over in time");
     }
 }
@@ -421,6 +484,9 @@ void membership_op_turn(struct tt_node *node)
             break;
         case CHANGE_CATCHING_UP:
             catching_up_turn(node);
+            break;
+        case CHANGE_DRAINING:
+            draining_turn(node);
             break;
         case CHANGE_TRANSFERRING:
             transferring_turn(node);
@@ -474,6 +540,7 @@ void membership_op_leadership_lost(struct tt_node *node)
     case CHANGE_WAITING:
     case CHANGE_PROBING:
     case CHANGE_CATCHING_UP:
+    case CHANGE_DRAINING:
         end_with(node, TT_ENOTLEADER, "leadership was lost");
         break;
     }

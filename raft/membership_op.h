@@ -2,12 +2,19 @@
  *
  *   ADD       spare appended → committed → done
  *   PROMOTE   probed → (standby appended → committed →) caught up → voter appended → committed →
- * done REMOVE    appended → committed → done TRANSFER  asked of the core → another server leads →
- * done SNAPSHOT  answered by the server that was asked
+ *             done
+ *   REMOVE    appended → committed → done
+ *   TRANSFER  drained → asked of the core → another server leads → done
+ *   SNAPSHOT  answered by the server that was asked
  *
  * One change at a time; they wait for the leader's own barrier. Catching up is measured here (match
  * index within one election timeout of the leader's last index, at most ROUNDS_MAX rounds) because
  * the core's own rounds never end on an idle cluster (rule 9).
+ *
+ * Draining: the core tells the other server to take over at its next answer, and that one declines
+ * while it has anything left to store; under load that is always, and every attempt would stop all
+ * writes for an election timeout. So writes queue here until the other one has stored all there is,
+ * which takes one sync, and only then the core is asked.
  * Ownership: embedded in the node; the op is the caller's. Thread: core. Errors: op->code, op->err;
  * a lost leadership leaves what was appended unknown (TT_ETIMEOUT). */
 #ifndef RAFT_MEMBERSHIP_OP_H
@@ -23,7 +30,9 @@ enum {
     CHANGE_DEADLINE_MS_DEFAULT = 30000,
     CHANGE_ROUNDS_MAX = 10,
     CHANGE_FORWARDED_MAX = 4,
-    CHANGE_FIRST_ID = 1000, /* ids given by the leader: this + the index of the entry */
+    CHANGE_TRANSFER_TRIES = 3,
+    CHANGE_TRANSFER_LAG = 8, /* entries: writes begin to queue when no more are missing */
+    CHANGE_FIRST_ID = 1000,  /* ids given by the leader: this + the index of the entry */
 };
 
 enum change_state {
@@ -32,7 +41,8 @@ enum change_state {
     CHANGE_PROBING,  /* for MemberInfo */
     CHANGE_APPENDED, /* for the entry at `index` */
     CHANGE_CATCHING_UP,
-    CHANGE_TRANSFERRING,
+    CHANGE_DRAINING,     /* for the next leader to have stored everything */
+    CHANGE_TRANSFERRING, /* for it to lead */
 };
 struct membership_op {
     struct tt_sm sm;         /* enum change_state */
@@ -47,6 +57,9 @@ struct membership_op {
     uint64_t round_index; /* CHANGE_CATCHING_UP: target of the round */
     uint64_t round_start_ms;
     uint32_t round;
+    uint64_t transfer_to; /* CHANGE_DRAINING: 0 = whoever has most */
+    uint64_t held_ms;     /* CHANGE_DRAINING: since when writes queue; 0 = they do not */
+    uint32_t tries;       /* of a transfer */
     struct {
         struct tt_change_op *op; /* NULL: free */
         uint64_t request;
@@ -64,5 +77,7 @@ void membership_op_applied(struct tt_node *node, uint64_t index, uint64_t term);
 void membership_op_leadership_lost(struct tt_node *node);
 void membership_op_stop(struct tt_node *node);
 bool membership_op_busy(const struct membership_op *change);
+/* Nothing may be appended now: it would keep leadership from being handed over. */
+bool membership_op_holds(const struct membership_op *change);
 
 #endif

@@ -152,6 +152,14 @@ static struct raft_server *standby_self(struct tt_node *node)
     return NULL;
 }
 
+/* A standby's core never forgets a leader, as its timer starts no election. Whoever asks for votes
+ * does not lead; and one that was not heard for so long does not either. */
+static bool leader_gone(struct tt_node *node, uint64_t candidate_id)
+{
+    uint64_t leader = node_leader(node);
+    return leader == candidate_id || !node_peer_recent(node, leader);
+}
+
 /* A candidate may know that we are a voter before we do: its log has the promotion, ours not yet.
  * By the algorithm a server votes whatever its own configuration says (dissertation, 4.1); the core
  * refuses, and a sole voter that fell while promoting its first companion could never lead again.
@@ -170,6 +178,7 @@ static void receive_request_vote(struct tt_node *node, uint64_t peer_id,
     message.request_vote.pre_vote = wire->pre_vote;
     if (standby) {
         standby->role = RAFT_VOTER;
+        message.request_vote.disrupt_leader = wire->disrupt_leader || leader_gone(node, peer_id);
     }
     (void)feed_message(node, &message);
     if (standby) {

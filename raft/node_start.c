@@ -7,6 +7,10 @@
 
 #include <inttypes.h>
 
+/* A stream that broke off is not told to the core, which asks again after this; what it asks for
+ * while one runs is dropped (rule 5). */
+enum { SNAPSHOT_ASK_MS = 2000 };
+
 static const struct tt_wal_entry *entry_at(const struct tt_node_disk *disk, uint64_t index)
 {
     if (index < disk->first_index || index - disk->first_index >= disk->entry_count) {
@@ -138,6 +142,7 @@ void node_open_core(struct tt_node *node)
     raft_seed(&node->raft, node->config.seed);
     raft_set_election_timeout(&node->raft, node->config.election_timeout_ms);
     raft_set_heartbeat_timeout(&node->raft, node->config.heartbeat_ms);
+    raft_set_install_snapshot_timeout(&node->raft, SNAPSHOT_ASK_MS);
     raft_set_pre_vote(&node->raft, true);
     if (NODE_FAULT(node, space_by_core)) {
         raft_set_capacity_threshold(&node->raft, 200);

@@ -7,8 +7,9 @@
  *          ←──────────────────────────────   want {offset + size} … want {done}
  *
  * One stream per peer; what the core asks for again meanwhile is dropped. The follower drives:
- * every frame may be lost, the leader repeats what was not answered for a second and gives up after
- * ten; the core then asks again. While the follower installs it answers offers with want {size}. */
+ * every frame may be lost, the leader offers again what was not answered for a second and gives up
+ * after ten; the core then asks again. While the follower installs it answers offers with want
+ * {size}. */
 #include "raft/node_parts.h"
 
 void node_stream_reset(struct node_peer *peer)
@@ -109,11 +110,9 @@ static void stream_turn(struct tt_node *node, struct node_peer *peer)
     }
     switch (stream->state) {
     case STREAM_OFFERED:
+    case STREAM_WAITING: /* the answer says how far it is: from the start, if it started anew */
     case STREAM_DONE:
         offer(node, peer);
-        break;
-    case STREAM_WAITING:
-        read_piece(node, peer, stream->offset);
         break;
     case STREAM_IDLE:
     case STREAM_READING:

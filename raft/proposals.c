@@ -338,6 +338,7 @@ void proposals_turn(struct tt_node *node)
         leader_changed(node);
     }
     while (node->lead_term != 0 && !tt_list_empty(&proposals->queue) &&
+           !membership_op_holds(&node->change) &&
            proposals->in_flight < TT_NODE_ENTRIES_IN_FLIGHT_MAX && submit_one(node)) {
     }
     if (node->lead_term == 0 && leader != 0 && leader != node->config.id) {
