@@ -71,6 +71,7 @@ static struct allowance *allowance_new(struct tt_event_book *book, struct tt_str
 {
     if (tt_map_count(book->objects) == OBJECTS_MAX) {
         struct tt_list *oldest = tt_list_pop_front(&book->objects_by_age);
+        TT_ASSERT(oldest != NULL); /* each counted one is in it */
         struct allowance *gone = TT_CONTAINER_OF(oldest, struct allowance, age);
         (void)tt_map_remove(book->objects, tt_str(gone->key, gone->key_size));
     }
