@@ -57,7 +57,7 @@ static int owner_state(struct tt_pass *pass, const struct tt_view *dependent, yy
     }
     *ret_exists =
         owner.item != NULL &&
-        (owner.root == NULL /* sealed: opaque here, so it counts as the one meant */ ||
+        (owner.root == NULL /* it does not open: it counts as the one meant */ ||
          tt_str_eq(tt_view_uid(&owner), tt_json_istr_of(yyjson_obj_get(reference, "uid"))));
     if (*ret_exists && owner.root != NULL && tt_view_is_deleting(&owner)) {
         size_t i;
@@ -263,13 +263,6 @@ static void enqueue_dependent(void *ctx, struct tt_str key)
     tt_observe_add(ctx, key, 0);
 }
 
-/* Cheap tests on the text first: most objects have neither owners nor finalizers. */
-static bool mentions(const struct tt_item *item, const char *word)
-{
-    return item != NULL && item->value.codec == TT_CODEC_JSON &&
-           tt_str_find_str(item->value.bytes, tt_str_c(word)) >= 0;
-}
-
 static void observe_gone(struct gc_controller *self, const struct tt_item *prev,
                          struct tt_observer *observer)
 {
@@ -285,8 +278,9 @@ static void observe_gc(struct tt_controller *base, const struct tt_change *chang
     (void)ref; /* every kind can own and be owned */
     struct gc_controller *self = TT_CONTAINER_OF(base, struct gc_controller, base);
     struct tt_view view;
-    bool had = mentions(change->prev, "\"ownerReferences\"");
-    bool has = mentions(change->item, "\"ownerReferences\"");
+    /* Cheap tests on the text first: most objects have neither owners nor finalizers. */
+    bool had = tt_observe_mentions(observer, change->prev, "\"ownerReferences\"");
+    bool has = tt_observe_mentions(observer, change->item, "\"ownerReferences\"");
     if (had && tt_observe_view(observer, change->prev, &view)) {
         index_references(self, &view, false);
     }
@@ -296,8 +290,8 @@ static void observe_gc(struct tt_controller *base, const struct tt_change *chang
     }
     if (change->item == NULL && change->prev != NULL) {
         observe_gone(self, change->prev, observer);
-    } else if (mentions(change->item, "\"" TT_FINALIZER_FOREGROUND "\"") ||
-               mentions(change->item, "\"" TT_FINALIZER_ORPHAN "\"")) {
+    } else if (tt_observe_mentions(observer, change->item, "\"" TT_FINALIZER_FOREGROUND "\"") ||
+               tt_observe_mentions(observer, change->item, "\"" TT_FINALIZER_ORPHAN "\"")) {
         tt_observe_add(observer, change->item->key, 0);
     }
 }

@@ -82,8 +82,10 @@ static void observe(struct tt_engine *engine, const struct tt_change *change, ui
         return;
     }
     for (size_t i = 0; i < engine->config.controller_count; i++) {
-        struct tt_observer observer = {
-            .queue = engine->lanes[i].queue, .arena = engine->scratch, .now_ms = now};
+        struct tt_observer observer = {.queue = engine->lanes[i].queue,
+                                       .arena = engine->scratch,
+                                       .seal = engine->config.seal,
+                                       .now_ms = now};
         struct tt_controller *controller = engine->lanes[i].controller;
         controller->observe(controller, change, &ref, &observer);
         if (observer.overflow) {
@@ -248,6 +250,7 @@ static void run_key(struct tt_engine *engine, struct lane *lane, struct tt_str k
     TT_AUTO(tt_pass)
     pass = tt_pass_new(version, kinds, engine->config.clock, tt_random_u64());
     pass->component = lane->controller->component;
+    pass->seal = engine->config.seal;
     int r = lane->controller->plan(lane->controller, pass, key, &err);
     bool cut_short = r == TT_EBUSY && pass->write_count > 0;
     if (r != TT_OK && !cut_short) {

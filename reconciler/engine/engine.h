@@ -43,8 +43,12 @@ void tt_controller_free(struct tt_controller *controller); /* NULL is fine */
 void tt_observe_add(struct tt_observer *observer, struct tt_str key, uint64_t delay_ms);
 /* Adds "<namespace>/<name>", the usual key of an object. */
 void tt_observe_object(struct tt_observer *observer, struct tt_str ns, struct tt_str name);
-/* Parses a stored object for observing; false when item is NULL, sealed or no object. The view is
- * valid until the next call of any tt_observe_ function that parses. */
+/* Does the text of a stored object hold this word? A cheap test before it is parsed; false when
+ * item is NULL or does not open. */
+bool tt_observe_mentions(struct tt_observer *observer, const struct tt_item *item,
+                         const char *word);
+/* Parses a stored object for observing; false when item is NULL, no object or does not open. The
+ * view is valid until the next call of any tt_observe_ function that parses. */
 bool tt_observe_view(struct tt_observer *observer, const struct tt_item *item,
                      struct tt_view *ret_view);
 /* Adds the value of one field of a stored object, when it has it; parses the item. */
@@ -57,12 +61,13 @@ bool tt_object_key_split(struct tt_str key, struct tt_str *ret_ns, struct tt_str
 
 enum { TT_ENGINE_CONTROLLERS_MAX = 16 };
 struct tt_engine_config {
-    struct tt_store *store;       /* keeps */
-    struct tt_proposer *proposer; /* keeps */
-    struct tt_cluster *cluster;   /* keeps; its leadership drives the engine */
-    struct tt_registry *registry; /* keeps */
-    const struct tt_clock *clock; /* keeps */
-    struct tt_str actor;          /* SPIFFE identity that commits; keeps the bytes */
+    struct tt_store *store;          /* keeps */
+    struct tt_proposer *proposer;    /* keeps */
+    struct tt_cluster *cluster;      /* keeps; its leadership drives the engine */
+    struct tt_registry *registry;    /* keeps */
+    const struct tt_clock *clock;    /* keeps */
+    struct tt_str actor;             /* SPIFFE identity that commits; keeps the bytes */
+    const struct tt_pass_seal *seal; /* keeps; NULL: sealed objects stay opaque */
     struct tt_controller *controllers[TT_ENGINE_CONTROLLERS_MAX]; /* keeps */
     size_t controller_count;
 };

@@ -25,18 +25,25 @@ void tt_observe_object(struct tt_observer *observer, struct tt_str ns, struct tt
 bool tt_observe_view(struct tt_observer *observer, const struct tt_item *item,
                      struct tt_view *ret_view)
 {
-    if (item == NULL || item->value.codec != TT_CODEC_JSON) {
-        return false;
-    }
     yyjson_doc *doc;
-    ret_view->item = item;
+    struct tt_str text;
     tt_arena_reset(observer->arena);
-    if (!tt_key_parse(item->key, &ret_view->ref) ||
-        tt_json_read(observer->arena, item->value.bytes, &doc, NULL) != TT_OK) {
+    if (!tt_item_json(observer->seal, item, observer->arena, &text) ||
+        !tt_key_parse(item->key, &ret_view->ref) ||
+        tt_json_read(observer->arena, text, &doc, NULL) != TT_OK) {
         return false;
     }
+    ret_view->item = item;
     ret_view->root = yyjson_doc_get_root(doc);
     return true;
+}
+
+bool tt_observe_mentions(struct tt_observer *observer, const struct tt_item *item, const char *word)
+{
+    struct tt_str text;
+    tt_arena_reset(observer->arena);
+    return tt_item_json(observer->seal, item, observer->arena, &text) &&
+           tt_str_find_str(text, tt_str_c(word)) >= 0;
 }
 
 void tt_observe_field(struct tt_observer *observer, const struct tt_item *item, const char *dotted)

@@ -8,11 +8,13 @@
 #include "base/mem.h"
 #include "reconciler/engine/key_queue.h"
 
+struct tt_pass_seal;
 struct tt_observer {
-    struct tt_key_queue *queue; /* of the controller that observes */
-    struct tt_arena *arena;     /* scratch, reset at each use */
-    uint64_t now_ms;            /* monotonic */
-    bool overflow;              /* a key was refused */
+    struct tt_key_queue *queue;      /* of the controller that observes */
+    struct tt_arena *arena;          /* scratch, reset at each use */
+    const struct tt_pass_seal *seal; /* NULL: sealed objects are opaque */
+    uint64_t now_ms;                 /* monotonic */
+    bool overflow;                   /* a key was refused */
 };
 
 #endif

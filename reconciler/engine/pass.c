@@ -31,6 +31,17 @@ void tt_pass_free(struct tt_pass *pass)
     tt_free(pass);
 }
 
+bool tt_item_json(const struct tt_pass_seal *seal, const struct tt_item *item,
+                  struct tt_arena *arena, struct tt_str *ret_text)
+{
+    if (item != NULL && item->value.codec == TT_CODEC_JSON) {
+        *ret_text = item->value.bytes;
+        return true;
+    }
+    return item != NULL && item->value.codec == TT_CODEC_SEALED && seal != NULL &&
+           seal->open(seal, item, arena, ret_text, NULL) == TT_OK;
+}
+
 static int no_room(struct tt_err *err)
 {
     return TT_FAIL(err, TT_ETOOLARGE, "the pass needs more than %d MiB", TT_PASS_ARENA_MAX >> 20);
@@ -61,12 +72,12 @@ int tt_pass_view(struct tt_pass *pass, const struct tt_item *item, struct tt_vie
     struct tt_view view = {.item = item, .root = NULL};
     bool is_object = tt_key_parse(item->key, &view.ref);
     TT_ASSERT(is_object);
-    if (item->value.codec != TT_CODEC_JSON) {
-        /* Sealed objects are opaque here: plans see their key and revision only. */
-        *ret_view = view;
+    struct tt_str text;
+    if (!tt_item_json(pass->seal, item, pass->arena, &text)) {
+        *ret_view = view; /* sealed: plans see its key and revision only */
         return TT_OK;
     }
-    int r = tt_json_read(pass->arena, item->value.bytes, &doc, err);
+    int r = tt_json_read(pass->arena, text, &doc, err);
     if (r != TT_OK) {
         return TT_WRAP(err, r, "read stored %.*s", TT_STR_ARG(item->key));
     }
@@ -155,11 +166,12 @@ int tt_pass_edit(struct tt_pass *pass, const struct tt_view *view, struct tt_obj
 {
     TT_ASSERT(view->item != NULL);
     const struct tt_kind *kind = tt_pass_kind(pass, &view->ref);
-    if (kind == NULL || view->item->value.codec != TT_CODEC_JSON) {
+    struct tt_str text;
+    if (kind == NULL || !tt_item_json(pass->seal, view->item, pass->arena, &text)) {
         return TT_FAIL(err, TT_EINVALID, "%.*s cannot be edited: its kind is unknown or sealed",
                        TT_STR_ARG(view->item->key));
     }
-    return tt_object_stored(kind, pass->arena, view->item->value.bytes, 0, ret_object, err);
+    return tt_object_stored(kind, pass->arena, text, 0, ret_object, err);
 }
 
 static int plan_write(struct tt_pass *pass, const struct tt_pass_write *write, struct tt_err *err)
@@ -282,8 +294,8 @@ int tt_pass_delete(struct tt_pass *pass, const struct tt_view *view, int64_t gra
                    struct tt_err *err)
 {
     TT_ASSERT(view->item != NULL);
-    if (view->item->value.codec != TT_CODEC_JSON) {
-        return tt_pass_remove(pass, view, err); /* sealed kinds have no finalizers to read here */
+    if (view->root == NULL) {
+        return tt_pass_remove(pass, view, err); /* it cannot be read, so nobody can wait for it */
     }
     struct tt_object object;
     enum tt_deletion deletion;
@@ -339,6 +351,12 @@ struct tt_str tt_pass_written_name(const struct tt_pass *pass)
     return ref.name;
 }
 
+static int close_value(const struct tt_pass *pass, struct tt_str key, struct tt_value *value,
+                       struct tt_err *err)
+{
+    return pass->seal != NULL ? pass->seal->close(pass->seal, key, value, pass->arena, err) : TT_OK;
+}
+
 int tt_pass_encode(const struct tt_pass *pass, struct tt_str actor, struct tt_bytes **ret_command,
                    struct tt_err *err)
 {
@@ -353,6 +371,10 @@ int tt_pass_encode(const struct tt_pass *pass, struct tt_str actor, struct tt_by
         if (write->kind == TT_OP_PUT) {
             ops[i].value = (struct tt_value){
                 .codec = TT_CODEC_JSON, .splice = write->splice, .bytes = write->json};
+            int r = close_value(pass, write->key, &ops[i].value, err);
+            if (r != TT_OK) {
+                return r;
+            }
         }
     }
     for (size_t i = 0; i < pass->relied_count; i++) {

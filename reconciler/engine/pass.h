@@ -25,10 +25,26 @@ enum {
     TT_PASS_NOTES_MAX = 128, /* what is beyond is not told */
 };
 
+/* How objects that are stored sealed (Secrets) are read and written back: wired by the composition
+ * root to the key ring, so that their owners and finalizers count as those of all others do. */
+struct tt_pass_seal {
+    /* The JSON text of a sealed item, in the arena. */
+    int (*open)(const struct tt_pass_seal *seal, const struct tt_item *item, struct tt_arena *arena,
+                struct tt_str *ret_text, struct tt_err *err) TT_MUST_USE;
+    /* Seals the plain JSON value of a put in place when what lies under its key is secret. */
+    int (*close)(const struct tt_pass_seal *seal, struct tt_str key, struct tt_value *value,
+                 struct tt_arena *arena, struct tt_err *err) TT_MUST_USE;
+    void *ctx;
+};
+/* The text of a stored object: its own bytes, or opened. False: there is none to be had (no item,
+ * no object, no seal, or it does not open). */
+bool tt_item_json(const struct tt_pass_seal *seal, const struct tt_item *item,
+                  struct tt_arena *arena, struct tt_str *ret_text);
+
 /* A stored object as a plan reads it. */
 struct tt_view {
     const struct tt_item *item; /* borrowed from the version; NULL = there is none */
-    yyjson_val *root;           /* parsed, in the arena */
+    yyjson_val *root;           /* parsed, in the arena; NULL when it is sealed and does not open */
     struct tt_object_ref ref;   /* parts of item->key */
 };
 
@@ -41,13 +57,14 @@ struct tt_pass_write {
 };
 
 struct tt_pass {
-    struct tt_version *version; /* referenced */
-    struct tt_kinds *kinds;     /* referenced snapshot */
-    struct tt_arena *arena;     /* owned */
-    uint64_t now_ms;            /* wall clock at the start of the pass */
-    uint64_t monotonic_ms;      /* the same moment, for measuring how long something lasts */
-    struct tt_rng rng;          /* for names */
-    uint64_t recheck_ms;        /* plan again after this long; 0 = only when something changes */
+    struct tt_version *version;      /* referenced */
+    struct tt_kinds *kinds;          /* referenced snapshot */
+    struct tt_arena *arena;          /* owned */
+    const struct tt_pass_seal *seal; /* kept; NULL: sealed objects are opaque */
+    uint64_t now_ms;                 /* wall clock at the start of the pass */
+    uint64_t monotonic_ms;           /* the same moment, for measuring how long something lasts */
+    struct tt_rng rng;               /* for names */
+    uint64_t recheck_ms; /* plan again after this long; 0 = only when something changes */
     struct tt_pass_write writes[TT_PASS_WRITES_MAX];
     size_t write_count;
     struct tt_compare relied[TT_TXN_COMPARES_MAX - TT_PASS_WRITES_MAX]; /* rows only read */

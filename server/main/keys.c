@@ -1,4 +1,5 @@
-/* The adapter from the vtable of api/admission to sealing (server/tls/seal.h). */
+/* The adapters from the vtables of api/admission and of reconcilers to sealing (server/tls/seal.h).
+ */
 #include "server/main/keys.h"
 
 #include <inttypes.h>
@@ -10,7 +11,8 @@ enum { PASSPHRASE_SIZE_MAX = 4096 };
 
 struct server_keys {
     struct tt_sealer sealer;
-    struct tt_seal_ring *ring; /* owned; NULL: no sealing */
+    struct tt_pass_seal pass_seal; /* the same for reconcilers */
+    struct tt_seal_ring *ring;     /* owned; NULL: no sealing */
 };
 
 static int read_secret(const char *path, size_t size_max, struct tt_secret **ret_secret,
@@ -54,6 +56,20 @@ static int open_ring(struct server_keys *keys, const struct server_options *opti
     return r != TT_OK ? TT_WRAP(err, r, "--seal-passphrase") : TT_OK;
 }
 
+static int open_item(const struct tt_pass_seal *seal, const struct tt_item *item,
+                     struct tt_arena *arena, struct tt_str *ret_text, struct tt_err *err)
+{
+    const struct server_keys *keys = seal->ctx;
+    return tt_item_text(item, &keys->sealer, arena, ret_text, err);
+}
+
+static int close_value(const struct tt_pass_seal *seal, struct tt_str key, struct tt_value *value,
+                       struct tt_arena *arena, struct tt_err *err)
+{
+    const struct server_keys *keys = seal->ctx;
+    return tt_value_seal(&keys->sealer, arena, key, value, err);
+}
+
 int server_keys_new(const struct server_options *options, struct server_keys **ret_keys,
                     struct tt_err *err)
 {
@@ -64,6 +80,7 @@ int server_keys_new(const struct server_options *options, struct server_keys **r
         return r;
     }
     tt_sealer_over_ring(&keys->sealer, keys->ring);
+    keys->pass_seal = (struct tt_pass_seal){open_item, close_value, keys};
     *ret_keys = keys;
     return TT_OK;
 }
@@ -80,4 +97,9 @@ void server_keys_free(struct server_keys *keys)
 const struct tt_sealer *server_keys_sealer(const struct server_keys *keys)
 {
     return keys->ring != NULL ? &keys->sealer : NULL;
+}
+
+const struct tt_pass_seal *server_keys_pass_seal(const struct server_keys *keys)
+{
+    return keys->ring != NULL ? &keys->pass_seal : NULL;
 }

@@ -6,6 +6,7 @@
 #define SERVER_MAIN_KEYS_H
 
 #include "api/admission/seal.h"
+#include "reconciler/engine/pass.h"
 #include "server/main/server_options.h"
 #include "server/tls/pki.h"
 #include "server/tls/seal.h"
@@ -15,5 +16,7 @@ int server_keys_new(const struct server_options *options, struct server_keys **r
                     struct tt_err *err) TT_MUST_USE;
 void server_keys_free(struct server_keys *keys);                            /* NULL is fine */
 const struct tt_sealer *server_keys_sealer(const struct server_keys *keys); /* NULL: no key */
+/* The same for reconcilers. */
+const struct tt_pass_seal *server_keys_pass_seal(const struct server_keys *keys);
 
 #endif

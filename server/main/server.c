@@ -296,6 +296,7 @@ static int open_engine(struct server *server, struct tt_err *err)
                                       .registry = server->registry,
                                       .clock = tt_clock_real(),
                                       .actor = tt_str_c(server->actor),
+                                      .seal = server_keys_pass_seal(server->keys),
                                       .controller_count = CONTROLLERS};
     memcpy(config.controllers, controllers, sizeof controllers);
     return tt_engine_new(&config, &server->engine, err);

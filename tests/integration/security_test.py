@@ -240,6 +240,43 @@ class Agents(SecurityTest):
         self.assertEqual(labels, {"kubernetes.io/hostname": "n3"})
 
 
+class SealedMetadata(SecurityTest):
+    def gone(self, path):
+        wait_for(f"{path} is gone", lambda: self.code("admin", "GET", path) == 404)
+
+    def test_secrets_have_owners_and_finalizers(self):
+        """What is sealed is garbage collected and held like everything else."""
+        owner = self.must("admin", "POST", PATH, configmap("owner", "1")).json
+        item = secret("owned", a="b")
+        item["metadata"]["ownerReferences"] = [{
+            "apiVersion": "v1", "kind": "ConfigMap", "name": "owner",
+            "uid": owner["metadata"]["uid"]}]  # fmt: skip
+        self.must("admin", "POST", SECRETS, item)
+        self.must("admin", "POST", SECRETS, secret("free", a="b"))
+        self.must("admin", "DELETE", f"{PATH}/owner")
+        self.gone(f"{SECRETS}/owned")
+        self.must("admin", "GET", f"{SECRETS}/free")
+        self.must("admin", "POST", "/api/v1/namespaces", {
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "leaving"}})  # fmt: skip
+        inside = "/api/v1/namespaces/leaving/secrets"
+        item = secret("held", a="b")
+        item["metadata"]["finalizers"] = ["example.com/wait"]
+        self.must("admin", "POST", inside, item)
+        self.must("admin", "POST", inside, secret("unheld", a="b"))
+        self.must("admin", "DELETE", "/api/v1/namespaces/leaving")
+        self.gone(f"{inside}/unheld")
+        held = self.must("admin", "GET", f"{inside}/held").json
+        self.assertIn("deletionTimestamp", held["metadata"])
+        self.assertEqual(held["data"], item["data"])
+        self.must("admin", "GET", "/api/v1/namespaces/leaving")
+        merge = {"Content-Type": "application/merge-patch+json"}
+        with self.cluster.client("s1") as client:
+            answer = client.call("PATCH", f"{inside}/held", {"metadata": {"finalizers": None}}, merge)
+        self.assertEqual(answer.code, 200, answer.text)
+        self.gone(f"{inside}/held")
+        self.gone("/api/v1/namespaces/leaving")
+
+
 class Revocation(SecurityTest):
     def test_revocation_cuts_an_open_watch(self):
         text = openssl("x509", "-noout", "-serial", "-in", f"{self.cluster.pki}/leaver.crt")

@@ -22,7 +22,8 @@ struct world {
     struct tt_store *store;
     struct tt_registry *registry;
     struct tt_clock clock;
-    uint64_t now_ms; /* both clocks */
+    uint64_t now_ms;                 /* both clocks */
+    const struct tt_pass_seal *seal; /* NULL: what is sealed is opaque */
     uint64_t index;
     uint64_t seed;
     struct tt_controller *controllers[WORLD_CONTROLLERS_MAX];
@@ -88,6 +89,7 @@ static inline struct tt_pass *world_pass(struct world *world)
     struct tt_version *version = tt_store_version(world->store);
     struct tt_kinds *kinds = tt_registry_get(world->registry);
     struct tt_pass *pass = tt_pass_new(version, kinds, &world->clock, ++world->seed);
+    pass->seal = world->seal;
     tt_version_unref(version);
     tt_kinds_unref(kinds);
     return pass;
@@ -184,8 +186,10 @@ static inline void world_observe(struct world *world)
         struct tt_str key = change.item != NULL ? change.item->key : change.prev->key;
         assert_true(tt_key_parse(key, &ref));
         for (size_t i = 0; i < world->controller_count; i++) {
-            struct tt_observer observer = {
-                .queue = world->queues[i], .arena = world->scratch, .now_ms = world->now_ms};
+            struct tt_observer observer = {.queue = world->queues[i],
+                                           .arena = world->scratch,
+                                           .seal = world->seal,
+                                           .now_ms = world->now_ms};
             struct tt_controller *controller = world->controllers[i];
             controller->observe(controller, &change, &ref, &observer);
             assert_false(observer.overflow);

@@ -158,6 +158,131 @@ static void orphaned_dependents_stay(void **state)
     assert_true(exists(world, config_map("child")));
 }
 
+/* ---- sealed objects ---- */
+
+enum { MASK = 0x55 };
+
+static char *masked(struct tt_arena *arena, struct tt_str text)
+{
+    char *copy = tt_arena_strndup(arena, text.ptr, text.len);
+    assert_non_null(copy);
+    for (size_t i = 0; i < text.len; i++) {
+        copy[i] = (char)(copy[i] ^ MASK);
+    }
+    return copy;
+}
+
+static int open_masked(const struct tt_pass_seal *seal, const struct tt_item *item,
+                       struct tt_arena *arena, struct tt_str *ret_text, struct tt_err *err)
+{
+    (void)seal;
+    (void)err;
+    *ret_text = tt_str(masked(arena, item->value.bytes), item->value.bytes.len);
+    return TT_OK;
+}
+
+static int close_masked(const struct tt_pass_seal *seal, struct tt_str key, struct tt_value *value,
+                        struct tt_arena *arena, struct tt_err *err)
+{
+    (void)seal;
+    (void)err;
+    if (tt_str_starts(key, TT_STR("o/core/secrets/"))) {
+        value->codec = TT_CODEC_SEALED;
+        value->bytes.ptr = masked(arena, value->bytes);
+    }
+    return TT_OK;
+}
+
+static int setup_sealed(void **state)
+{
+    static const struct tt_pass_seal seal = {open_masked, close_masked, NULL};
+    int r = setup(state);
+    ((struct world *)*state)->seal = &seal;
+    return r;
+}
+
+static struct tt_object_ref secret(const char *name)
+{
+    return world_ref("", "secrets", "shop", name);
+}
+
+/* metadata: further members. */
+static void create_secret(struct world *world, const char *name, const char *metadata)
+{
+    char json[512];
+    (void)snprintf(json, sizeof json,
+                   "{\"metadata\":{\"name\":\"%s\"%s},\"data\":{\"a\":\"Yg==\"}}", name, metadata);
+    world_create(world, "v1", "Secret", "shop", json);
+    struct tt_pass *pass = world_pass(world);
+    struct tt_view view;
+    const struct tt_object_ref ref = secret(name);
+    assert_int_equal(tt_pass_get(pass, &ref, &view, NULL), 0);
+    assert_int_equal(view.item->value.codec, TT_CODEC_SEALED);
+    tt_pass_free(pass);
+}
+
+static void secrets_go_after_their_owner(void **state)
+{
+    struct world *world = *state;
+    char uid[64];
+    char owner[256];
+    world_create(world, "v1", "ConfigMap", "shop", "{\"metadata\":{\"name\":\"owner\"}}");
+    uid_of(world, config_map("owner"), uid);
+    (void)snprintf(owner, sizeof owner,
+                   ",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\","
+                   "\"name\":\"owner\",\"uid\":\"%s\"}]",
+                   uid);
+    create_secret(world, "child", owner);
+    create_secret(world, "free", "");
+    world_settle(world);
+    assert_true(exists(world, secret("child")));
+    world_delete(world, config_map("owner"));
+    world_settle(world);
+    assert_false(exists(world, secret("child")));
+    assert_true(exists(world, secret("free")));
+}
+
+static void a_secret_owns_as_others_do(void **state)
+{
+    struct world *world = *state;
+    char uid[64];
+    char json[512];
+    create_secret(world, "owner", "");
+    uid_of(world, secret("owner"), uid);
+    (void)snprintf(json, sizeof json,
+                   "{\"metadata\":{\"name\":\"child\",\"ownerReferences\":[{\"apiVersion\":\"v1\","
+                   "\"kind\":\"Secret\",\"name\":\"owner\",\"uid\":\"%s\"}]}}",
+                   uid);
+    world_create(world, "v1", "ConfigMap", "shop", json);
+    world_settle(world);
+    assert_true(exists(world, config_map("child")));
+    world_delete(world, secret("owner"));
+    world_settle(world);
+    assert_false(exists(world, config_map("child")));
+}
+
+static void a_secrets_finalizer_holds_its_namespace(void **state)
+{
+    struct world *world = *state;
+    create_secret(world, "held", ",\"finalizers\":[\"example.com/wait\"]");
+    create_secret(world, "free", "");
+    world_delete(world, world_ref("", "namespaces", "", "shop"));
+    for (int i = 0; i < 3; i++) {
+        world->now_ms += 2000;
+        world_settle(world);
+    }
+    assert_false(exists(world, secret("free")));
+    assert_true(exists(world, world_ref("", "namespaces", "", "shop")));
+    struct tt_pass *pass = world_pass(world);
+    struct tt_view view;
+    const struct tt_object_ref ref = secret("held");
+    assert_int_equal(tt_pass_get(pass, &ref, &view, NULL), 0);
+    assert_true(tt_view_is_deleting(&view));
+    assert_int_equal(view.item->value.codec, TT_CODEC_SEALED); /* as it was written back */
+    assert_true(tt_str_eq_c(tt_view_str(&view, "data.a"), "Yg=="));
+    tt_pass_free(pass);
+}
+
 static struct tt_object_ref event(const char *name)
 {
     return world_ref("", "events", "shop", name);
@@ -213,6 +338,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(foreground_deletion_waits_for_the_dependents, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(orphaned_dependents_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(secrets_go_after_their_owner, setup_sealed, teardown),
+        cmocka_unit_test_setup_teardown(a_secret_owns_as_others_do, setup_sealed, teardown),
+        cmocka_unit_test_setup_teardown(a_secrets_finalizer_holds_its_namespace, setup_sealed,
+                                        teardown),
         cmocka_unit_test_setup_teardown(events_go_an_hour_after_their_last_time, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
