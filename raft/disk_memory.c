@@ -16,6 +16,8 @@ struct inode {
     size_t seen_size;
     uint8_t *durable; /* owned */
     size_t durable_size;
+    size_t dirty_from; /* seen and durable bytes differ at most from here … */
+    size_t dirty_to;   /* … to here, and in their sizes */
 };
 
 struct name {
@@ -90,12 +92,22 @@ static void bytes_resize(uint8_t **bytes, size_t *size, size_t new_size)
     *size = new_size;
 }
 
+static void inode_touch(struct inode *inode, size_t from, size_t to)
+{
+    bool clean = inode->dirty_from == inode->dirty_to;
+    inode->dirty_from = clean ? from : tt_size_min(inode->dirty_from, from);
+    inode->dirty_to = clean ? to : tt_size_max(inode->dirty_to, to);
+}
+
 static void inode_settle(struct inode *inode)
 {
     bytes_resize(&inode->durable, &inode->durable_size, inode->seen_size);
-    if (inode->seen_size > 0) {
-        memcpy(inode->durable, inode->seen, inode->seen_size);
+    size_t to = tt_size_min(inode->dirty_to, inode->seen_size);
+    if (inode->dirty_from < to) {
+        memcpy(inode->durable + inode->dirty_from, inode->seen + inode->dirty_from,
+               to - inode->dirty_from);
     }
+    inode->dirty_from = inode->dirty_to = 0;
 }
 
 static struct name *table_find(const struct table *table, const char *path)
@@ -266,6 +278,7 @@ static int memory_write(struct tt_disk_file *file, uint64_t offset, const void *
         }
         if (size > 0) {
             memcpy(inode->seen + offset, bytes, size);
+            inode_touch(inode, (size_t)offset, end);
         }
     }
     return fails ? op_failed(self->memory, err) : TT_OK;
@@ -340,6 +353,7 @@ static int memory_open(void *ctx, const char *path, enum tt_disk_open how,
         name = table_find(&memory->seen, path);
     } else if (how == TT_DISK_CREATE) {
         name->inode->seen_size = 0;
+        inode_touch(name->inode, 0, SIZE_MAX);
     }
     TT_ASSERT(name != NULL);
     struct memory_file *self = TT_NEW(struct memory_file);
@@ -514,6 +528,7 @@ static void inode_crash(struct inode *inode, struct tt_rng *rng)
     if (size > 0) {
         memcpy(inode->seen, inode->durable, size);
     }
+    inode->dirty_from = inode->dirty_to = 0;
 }
 
 void tt_disk_memory_crash(struct tt_disk_memory *memory, struct tt_rng *rng)
@@ -564,6 +579,7 @@ void tt_disk_memory_put(struct tt_disk_memory *memory, const char *path, const v
     bytes_resize(&inode->seen, &inode->seen_size, size);
     if (size > 0) {
         memcpy(inode->seen, bytes, size);
+        inode_touch(inode, 0, size);
     }
     inode_settle(inode);
     table_add(&memory->seen, path, inode);

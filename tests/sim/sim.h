@@ -170,6 +170,7 @@ struct sim {
     double delay_chance; /* of a long delay */
     uint64_t delay_us;   /* usual maximum */
     uint64_t nemesis_gap_ms;
+    unsigned election_timeout_ms; /* of all servers; heartbeats are a tenth */
 
     struct sim_client *clients;
     struct sim_admin *admin;

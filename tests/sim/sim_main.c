@@ -2,6 +2,7 @@
  *
  *   sim --seed N [--trace] [--bug NAME] [--chaos-ms N]     one seed, in this process
  *   sim --seeds FROM..TO [--jobs N] [--bug NAME]           many, in worker processes
+ *       [--days-min N] [--faults-min N]                    fails if they simulated less
  *   sim --find-bugs [--jobs N]                             each planted bug must be found
  *
  * Exit codes: 0 as expected, 1 a violation (or a bug not found), 2 wrong usage. A worker that dies
@@ -62,20 +63,32 @@ static void add_report(struct total *total, uint64_t seed, const struct sim_repo
     }
 }
 
-static void print_total(const struct total *total, uint64_t elapsed_ms)
+/* Those of the nemesis; what it does to single frames is counted apart. */
+static uint64_t fault_count(const struct total *total)
 {
     uint64_t faults = 0;
-    for (size_t i = 0; i < SIM_FAULT_COUNT; i++) {
+    for (size_t i = 0; i < SIM_FRAME_DROPPED; i++) {
         faults += total->sum.faults[i];
     }
+    return faults;
+}
+
+static double simulated_days(const struct total *total)
+{
+    return (double)total->sum.simulated_ms / 86400000.0;
+}
+
+static void print_total(const struct total *total, uint64_t elapsed_ms)
+{
+    uint64_t faults = fault_count(total);
     double seconds = (double)elapsed_ms / 1000 + 0.001;
     printf("%" PRIu64 " seeds in %.1f s (%.1f/s), %" PRIu64 " violations; simulated %.2f days "
            "(x%.0f), %" PRIu64 " events, %" PRIu64 " writes, %" PRIu64 " reads, %" PRIu64
            " snapshots installed, %" PRIu64 " faults:\n ",
            total->seeds, seconds, (double)total->seeds / seconds, total->failed,
-           (double)total->sum.simulated_ms / 86400000.0,
-           (double)total->sum.simulated_ms / 1000 / seconds, total->sum.event_count,
-           total->sum.acked_count, total->sum.read_count, total->sum.installed_count, faults);
+           simulated_days(total), (double)total->sum.simulated_ms / 1000 / seconds,
+           total->sum.event_count, total->sum.acked_count, total->sum.read_count,
+           total->sum.installed_count, faults);
     for (size_t i = 0; i < SIM_FAULT_COUNT; i++) {
         printf(" %s %" PRIu64, sim_fault_name(i), total->sum.faults[i]);
     }
@@ -136,6 +149,12 @@ static bool worker_report(struct worker *worker, struct sim_report *ret)
     }
     return true;
 }
+
+/* What a run of many seeds must reach. */
+struct floor {
+    uint64_t days;   /* of clusters, simulated */
+    uint64_t faults; /* of the nemesis */
+};
 
 struct span {
     uint64_t next;
@@ -214,13 +233,20 @@ static int run_one(const struct sim_options *options)
     return report.failed ? 1 : 0;
 }
 
-static int run_many(const struct sim_options *options, struct span span, size_t jobs)
+static int run_many(const struct sim_options *options, struct span span, size_t jobs,
+                    const struct floor *floor)
 {
     struct total total = {.seeds = 0};
     uint64_t begin_ms = tt_clock_ms(tt_clock_real());
     run_span(options, span, jobs, &total);
     print_total(&total, tt_clock_ms(tt_clock_real()) - begin_ms);
-    return total.failed > 0 ? 1 : 0;
+    bool enough =
+        simulated_days(&total) >= (double)floor->days && fault_count(&total) >= floor->faults;
+    if (!enough) {
+        printf("too little: at least %" PRIu64 " days and %" PRIu64 " faults were asked for\n",
+               floor->days, floor->faults);
+    }
+    return total.failed > 0 || !enough ? 1 : 0;
 }
 
 static int find_bugs(const struct sim_options *base, const char *only, size_t jobs)
@@ -248,6 +274,7 @@ static int find_bugs(const struct sim_options *base, const char *only, size_t jo
 struct arguments {
     struct sim_options options;
     struct span span;
+    struct floor floor;
     const char *bug;
     bool many;
     bool find;
@@ -280,6 +307,12 @@ static bool parse_value(struct arguments *args, const char *name, const char *va
     if (strcmp(name, "--jobs") == 0) {
         return tt_str_to_u64(text, &args->jobs) && args->jobs > 0 && args->jobs <= JOBS_MAX;
     }
+    if (strcmp(name, "--days-min") == 0) {
+        return tt_str_to_u64(text, &args->floor.days);
+    }
+    if (strcmp(name, "--faults-min") == 0) {
+        return tt_str_to_u64(text, &args->floor.faults);
+    }
     return strcmp(name, "--chaos-ms") == 0 && tt_str_to_u64(text, &args->options.chaos_ms);
 }
 
@@ -304,13 +337,14 @@ int main(int argc, char **argv)
     struct arguments args = {.jobs = 2};
     if (!parse(argc, argv, &args)) {
         (void)fprintf(stderr, "usage: sim --seed N | --seeds FROM..TO | --find-bugs  "
-                              "[--bug NAME] [--jobs N] [--trace] [--chaos-ms N]\n");
+                              "[--bug NAME] [--jobs N] [--trace] [--chaos-ms N] [--days-min N] "
+                              "[--faults-min N]\n");
         return 2;
     }
     tt_log_set_level(args.options.trace ? TT_LOG_INFO : TT_LOG_ERROR);
     if (args.find) {
         return find_bugs(&args.options, args.bug, (size_t)args.jobs);
     }
-    return args.many ? run_many(&args.options, args.span, (size_t)args.jobs)
+    return args.many ? run_many(&args.options, args.span, (size_t)args.jobs, &args.floor)
                      : run_one(&args.options);
 }

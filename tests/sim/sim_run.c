@@ -6,7 +6,7 @@
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_nemesis.h"
 
-enum { CHAOS_MS_MIN = 30000, CHAOS_MS_MAX = 400000 };
+enum { CHAOS_MS_MIN = 30000, CHAOS_MS_SHORT = 400000, CHAOS_MS_MAX = 5000000 };
 
 static void create_servers(struct sim *sim)
 {
@@ -61,6 +61,13 @@ static void destroy(struct sim *sim)
     tt_free(sim);
 }
 
+/* Many begin, some live long. */
+static uint64_t draw_chaos_ms(struct sim *sim)
+{
+    return tt_rng_chance(&sim->rng, 0.5) ? sim_between(sim, CHAOS_MS_MIN, CHAOS_MS_SHORT)
+                                         : sim_between(sim, CHAOS_MS_SHORT, CHAOS_MS_MAX);
+}
+
 void sim_seed(const struct sim_options *options, struct sim_report *ret)
 {
     struct sim *sim = TT_NEW(struct sim);
@@ -69,12 +76,12 @@ void sim_seed(const struct sim_options *options, struct sim_report *ret)
     sim->now_us = 1000 * SIM_MS;
     sim->delay_us = 1 * SIM_MS;
     sim->delay_chance = 0.001;
+    sim->election_timeout_ms = tt_rng_chance(&sim->rng, 0.5) ? 500 : 1000;
     create_servers(sim);
     sim_clients_init(sim);
     sim_admin_init(sim);
     sim_nemesis_begin(sim);
-    uint64_t chaos_ms =
-        options->chaos_ms != 0 ? options->chaos_ms : sim_between(sim, CHAOS_MS_MIN, CHAOS_MS_MAX);
+    uint64_t chaos_ms = options->chaos_ms != 0 ? options->chaos_ms : draw_chaos_ms(sim);
     sim_run(sim, sim->now_us + chaos_ms * SIM_MS);
     sim_nemesis_heal(sim);
     collect(sim, ret);

@@ -186,6 +186,8 @@ static void make_node(struct sim_server *server)
     struct tt_node_config config = replica_core_node_config(&server->core);
     config.seed = (unsigned)tt_rng_u64(&sim->rng) | 1u;
     config.cache_size_max = sim_between(sim, 1, 16) << 12;
+    config.election_timeout_ms = sim->election_timeout_ms;
+    config.heartbeat_ms = sim->election_timeout_ms / 10;
     config.hash_interval_ms = sim_between(sim, 1, 10) * 1000;
     config.log = sim_disk_queue(server);
     server->fsm = config.fsm;
