@@ -1,6 +1,6 @@
 # ./dev run: three servers and two agents with the example applied, shown live on a terminal.
 
-RUN_DIR=${TUTTI_RUN_DIR:-$HOME/.local/state/tutti/run}
+RUN_DIR=${TUTTI_RUN_DIR:-${HOME:-~}/.local/state/tutti/run}
 RUN_ROLLOUT_S=120
 
 # Name of the server that leads now.
