@@ -18,7 +18,6 @@ enum {
     ARENA_MAX = 1 << 20,
     CERT_MODE = 0644,
     KEY_MODE = 0600,
-    RETRY_MS = 60000,
     JOIN_TIMEOUT_MS = 60000,
 };
 
@@ -141,7 +140,8 @@ static void read_end(struct identity *identity)
         return;
     }
     if (tt_pki_cert_info(tt_buf_view(&pem), &info, NULL) == TT_OK) {
-        identity->renew_at_ms = tt_pki_renew_at_ms(info.not_before_ms, info.not_after_ms);
+        identity->renew_at_ms = tt_pki_renew_at_ms(&info.identity);
+        identity->retry_ms = tt_pki_look_every_ms(&info.identity);
     }
     tt_buf_fini(&pem);
 }
@@ -210,6 +210,6 @@ void identity_tick(struct identity *identity, uint64_t wall_ms, uint64_t mono_ms
         mono_ms < identity->next_try_ms) {
         return;
     }
-    identity->next_try_ms = mono_ms + RETRY_MS;
+    identity->next_try_ms = mono_ms + identity->retry_ms;
     renew(identity);
 }

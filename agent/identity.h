@@ -19,6 +19,7 @@ struct identity {
     struct tt_buf key;    /* of the running request; wiped */
     uint64_t renew_at_ms; /* Unix time; 0: not known */
     uint64_t next_try_ms; /* monotonic */
+    uint64_t retry_ms;    /* between two tries */
     bool is_renewing;
 };
 void identity_init(struct identity *identity, const struct agent_options *options,

@@ -229,3 +229,22 @@ void tt_http_server_cut(struct tt_http_server *server,
         }
     }
 }
+
+void tt_http_server_expire(struct tt_http_server *server, uint64_t wall_ms)
+{
+    for (struct tt_list *n = server->conns.next; n != &server->conns; n = n->next) {
+        struct http_conn *conn = TT_CONTAINER_OF(n, struct http_conn, link);
+        const struct tt_peer_identity *peer =
+            conn->protocol ? tt_tls_stream_peer(conn->stream) : NULL;
+        if (!peer || wall_ms < peer->not_after_ms) {
+            continue;
+        }
+        if (!conn->is_draining) {
+            conn->is_draining = true;
+            conn->protocol->drain(conn);
+            http_conn_dirty(conn);
+        } else if (wall_ms >= peer->not_after_ms + HTTP_EXPIRED_MS) {
+            http_conn_doom(conn);
+        }
+    }
+}

@@ -93,6 +93,9 @@ struct tt_http_server_stats {
 };
 void tt_http_server_get_stats(const struct tt_http_server *server,
                               struct tt_http_server_stats *ret_stats);
+/* Connections whose certificate has ended by now (Unix time) take no new requests (GOAWAY), and are
+ * cut some seconds later: an identity holds no longer than its certificate. Call now and then. */
+void tt_http_server_expire(struct tt_http_server *server, uint64_t wall_ms);
 /* Cuts every connection whose identity the predicate names (revocation). */
 void tt_http_server_cut(struct tt_http_server *server,
                         bool (*is_cut)(void *ctx, const struct tt_peer_identity *peer), void *ctx);

@@ -26,6 +26,7 @@ enum {
     HTTP_STALL_MS = 30 * 1000,       /* a response that makes no progress for so long is cut */
     HTTP_LINGER_MS = 2 * 1000,       /* discard input so long after an early answer */
     HTTP_CONTROL_FRAMES_MAX = 20000, /* per second and connection: PING, SETTINGS, empty DATA … */
+    HTTP_EXPIRED_MS = 3 * 1000,      /* what runs when the certificate ends gets so long */
     HTTP_SWEEP_MS = 1000
 };
 

@@ -436,6 +436,7 @@ static int renew_with(struct api_request *rq, struct tt_version *version, struct
         .name = peer->name,
         .hosts = peer->role == TT_IDENTITY_SERVER ? op->hosts : NULL,
         .groups = peer->role == TT_IDENTITY_USER ? groups : NULL,
+        .validity_s = tt_pki_successor_s(peer),
     };
     struct tt_str certificate;
     r = sign(rq, version, op->csr, &subject, &certificate, err);

@@ -6,6 +6,7 @@
  * Failure: before the stream begins a Status; afterwards an ERROR event or the end of the stream,
  * both of which clients answer by resuming or listing again. */
 #include "api/routes/worker.h"
+#include "base/intmath.h"
 #include "base/rng.h"
 
 enum {
@@ -58,15 +59,24 @@ static void on_drain(void *ctx, struct tt_http_exchange *ex)
     }
 }
 
+/* A watch ends cleanly with the certificate it was opened with, at the latest. */
+static uint64_t until_expiry_ms(const struct api_request *rq)
+{
+    uint64_t wall_ms = tt_clock_wall_ms(rq->worker->api->config.clock);
+    const struct tt_peer_identity *peer = rq->subject.peer;
+    if (!peer) {
+        return UINT64_MAX;
+    }
+    return peer->not_after_ms > wall_ms ? peer->not_after_ms - wall_ms : 0;
+}
+
 static uint64_t watch_deadline(const struct api_request *rq)
 {
-    uint64_t now_ms = api_now_ms(rq->worker);
+    uint64_t hold_ms = WATCH_HOLD_MIN_MS + tt_random_u64() % WATCH_HOLD_MS;
     if (rq->query.timeout_s > 0) {
-        uint64_t seconds =
-            rq->query.timeout_s < WATCH_TIMEOUT_MAX_S ? rq->query.timeout_s : WATCH_TIMEOUT_MAX_S;
-        return now_ms + seconds * 1000;
+        hold_ms = tt_u64_min(rq->query.timeout_s, WATCH_TIMEOUT_MAX_S) * 1000;
     }
-    return now_ms + WATCH_HOLD_MIN_MS + tt_random_u64() % WATCH_HOLD_MS;
+    return api_now_ms(rq->worker) + tt_u64_min(hold_ms, until_expiry_ms(rq));
 }
 
 static enum tt_watch_form watch_form(const struct api_request *rq)

@@ -360,6 +360,7 @@ static void on_tick(uv_timer_t *handle)
     api_revocations_refresh(worker, version);
     api_guards_tick(worker, version);
     tt_version_unref(version);
+    tt_http_server_expire(worker->server, tt_clock_wall_ms(worker->api->config.clock));
     api_agents_tick(worker);
 }
 

@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "server/tls/pki.h"
 
-enum { LOOK_MS = 60000, CERT_MODE = 0644 };
+enum { CERT_MODE = 0644 };
 
 static int reissue(const struct server_options *options, struct tt_str present,
                    const struct tt_pki_info *info, const struct server_renew_basis *basis,
@@ -25,6 +25,7 @@ static int reissue(const struct server_options *options, struct tt_str present,
     const struct tt_pki_subject subject = {.role = info->identity.role,
                                            .name = info->identity.name,
                                            .hosts = info->hosts,
+                                           .validity_s = tt_pki_successor_s(&info->identity),
                                            .cluster_id = basis->cluster_id,
                                            .revision = basis->revision};
     int r = tt_pki_ca_load(options->ca, options->ca_key, &ca, err);
@@ -40,15 +41,16 @@ static int reissue(const struct server_options *options, struct tt_str present,
 
 int server_renew_if_due(const struct server_options *options,
                         const struct server_renew_basis *basis, bool *ret_renewed,
-                        struct tt_err *err)
+                        uint64_t *ret_look_every_ms, struct tt_err *err)
 {
     TT_AUTO_BUF struct tt_buf present = {0};
-    struct tt_pki_info info = {.not_before_ms = 0};
+    struct tt_pki_info info = {.identity.issued_ms = 0};
     int r = tt_file_read(options->cert, TT_PKI_PEM_SIZE_MAX, &present, err);
     if (r == TT_OK) {
         r = tt_pki_cert_info(tt_buf_view(&present), &info, err);
     }
-    if (r != TT_OK || basis->wall_ms < tt_pki_renew_at_ms(info.not_before_ms, info.not_after_ms)) {
+    *ret_look_every_ms = tt_pki_look_every_ms(&info.identity);
+    if (r != TT_OK || basis->wall_ms < tt_pki_renew_at_ms(&info.identity)) {
         *ret_renewed = false;
         return r;
     }
@@ -76,7 +78,8 @@ static void run(struct tt_work *work)
     struct tt_err err;
     bool renewed = false;
     tt_err_init(&err);
-    if (server_renew_if_due(renewal->options, &renewal->basis, &renewed, &err) != TT_OK) {
+    if (server_renew_if_due(renewal->options, &renewal->basis, &renewed, &renewal->look_every_ms,
+                            &err) != TT_OK) {
         TT_LOG(TT_LOG_WARN, "server", "the server's certificate was not renewed", TT_F_ERR(&err));
     } else if (renewed) {
         TT_LOG(TT_LOG_INFO, "server", "the server's certificate was renewed");
@@ -85,7 +88,10 @@ static void run(struct tt_work *work)
 
 static void done(struct tt_work *work)
 {
-    TT_CONTAINER_OF(work, struct server_renewal, work)->out = false;
+    struct server_renewal *renewal = TT_CONTAINER_OF(work, struct server_renewal, work);
+    renewal->out = false;
+    renewal->due_ms = renewal->hastened ? 0 : renewal->looked_ms + renewal->look_every_ms;
+    renewal->hastened = false;
 }
 
 void server_renewal_init(struct server_renewal *renewal, const struct server_options *options,
@@ -105,6 +111,12 @@ void server_renewal_look(struct server_renewal *renewal, const struct server_ren
 {
     TT_ASSERT(server_renewal_is_due(renewal, now_ms));
     renewal->basis = *basis;
-    renewal->due_ms = now_ms + LOOK_MS;
-    renewal->out = tt_pool_submit(renewal->pool, &renewal->work) == TT_OK; /* else in a minute */
+    renewal->looked_ms = now_ms;
+    renewal->out = tt_pool_submit(renewal->pool, &renewal->work) == TT_OK; /* else at once again */
+}
+
+void server_renewal_hasten(struct server_renewal *renewal)
+{
+    renewal->due_ms = 0;
+    renewal->hastened = renewal->out;
 }

@@ -22,19 +22,26 @@ struct server_renewal {
     struct tt_pool *pool;                 /* keeps */
     struct server_renew_basis basis;      /* of the work that is out */
     uint64_t due_ms;                      /* monotonic: when to look next */
+    uint64_t looked_ms;                   /* monotonic: when it was looked at last */
+    uint64_t look_every_ms;               /* as the certificate's life wants it */
     bool out;                             /* the work is on the pool */
+    bool hastened;                        /* meanwhile the certificate was replaced */
 };
 void server_renewal_init(struct server_renewal *renewal, const struct server_options *options,
                          struct tt_pool *pool, struct tt_mailbox *reply);
-/* Is it time to look at the certificate? Once a minute, never while it is being looked at. */
+/* Is it time to look at the certificate? Once a minute, oftener for one of a short life, never
+ * while it is being looked at. */
 bool server_renewal_is_due(const struct server_renewal *renewal, uint64_t now_ms);
+/* The certificate was replaced: look at it soon. */
+void server_renewal_hasten(struct server_renewal *renewal);
 void server_renewal_look(struct server_renewal *renewal, const struct server_renew_basis *basis,
                          uint64_t now_ms);
 
-/* One look, blocking. *ret_renewed: the file was replaced. A certificate that is due gives
- * TT_EUNAVAILABLE without --ca-key, TT_EFORBIDDEN when it is revoked. */
+/* One look, blocking. *ret_look_every_ms is set in any case. *ret_renewed: the file was replaced. A
+ * certificate that is due gives TT_EUNAVAILABLE without --ca-key, TT_EFORBIDDEN when it is revoked.
+ */
 int server_renew_if_due(const struct server_options *options,
                         const struct server_renew_basis *basis, bool *ret_renewed,
-                        struct tt_err *err) TT_MUST_USE;
+                        uint64_t *ret_look_every_ms, struct tt_err *err) TT_MUST_USE;
 
 #endif

@@ -366,6 +366,7 @@ static void reload(struct server *server)
                                        server->agent_tls};
     if (reload_context(server->api_tls)) {
         TT_LOG(TT_LOG_INFO, "server", "certificates were reloaded");
+        server_renewal_hasten(&server->renewal);
     }
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         (void)reload_context(others[i]); /* of the same files: said above */

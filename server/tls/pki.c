@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/file.h"
+#include "base/intmath.h"
 #include "server/tls/openssl_err.h"
 #include "server/tls/pki_internal.h"
 
@@ -17,6 +18,8 @@
  *
  * Failure modes: a subject that could not be read back as an identity is refused before anything is
  * written; a request with a bad self-signature proves no possession of its key and is refused. */
+
+enum { LOOK_MS_MIN = 1000, LOOK_MS_MAX = 60000, LOOKS_PER_LIFE = 30 };
 
 static EVP_PKEY *key_new(void)
 {
@@ -350,10 +353,30 @@ int tt_pki_cert_info(struct tt_str cert_pem, struct tt_pki_info *ret_info, struc
     return 0;
 }
 
-uint64_t tt_pki_renew_at_ms(uint64_t not_before_ms, uint64_t not_after_ms)
+static uint64_t life_ms(const struct tt_peer_identity *identity)
 {
-    return not_after_ms <= not_before_ms ? not_before_ms
-                                         : not_before_ms + (not_after_ms - not_before_ms) / 3 * 2;
+    return identity->not_after_ms > identity->issued_ms
+               ? identity->not_after_ms - identity->issued_ms
+               : 0;
+}
+
+uint64_t tt_pki_renew_at_ms(const struct tt_peer_identity *identity)
+{
+    return identity->issued_ms + life_ms(identity) / 3 * 2;
+}
+
+uint64_t tt_pki_look_every_ms(const struct tt_peer_identity *identity)
+{
+    uint64_t life = life_ms(identity); /* 0: not known */
+    return life > 0 ? tt_u64_min(LOOK_MS_MAX, tt_u64_max(LOOK_MS_MIN, life / LOOKS_PER_LIFE))
+                    : LOOK_MS_MAX;
+}
+
+uint64_t tt_pki_successor_s(const struct tt_peer_identity *identity)
+{
+    /* Rounded up: certificates end at whole seconds, and must not get shorter at each renewal. */
+    uint64_t life_s = (life_ms(identity) + 999) / 1000;
+    return tt_u64_max(1, tt_u64_min(TT_PKI_VALIDITY_S_DEFAULT, life_s));
 }
 
 /* Appends the certificates of `pem` that are not in ret_pem yet. */

@@ -90,8 +90,12 @@ struct tt_pki_info {
 };
 int tt_pki_cert_info(struct tt_str cert_pem, struct tt_pki_info *ret_info,
                      struct tt_err *err) TT_MUST_USE;
-/* When to renew: after two thirds of the validity. */
-uint64_t tt_pki_renew_at_ms(uint64_t not_before_ms, uint64_t not_after_ms);
+/* When to renew: after two thirds of the time from its issue to its end. */
+uint64_t tt_pki_renew_at_ms(const struct tt_peer_identity *identity);
+/* How often to look whether it is time: once a minute, oftener for a short life. */
+uint64_t tt_pki_look_every_ms(const struct tt_peer_identity *identity);
+/* For how long the successor is valid: as long as this one was, at most 24 h. */
+uint64_t tt_pki_successor_s(const struct tt_peer_identity *identity);
 
 /* Trust bundle of the old and the new CA, without duplicates; each may hold several. */
 int tt_pki_bundle(struct tt_str ca_pem_a, struct tt_str ca_pem_b, struct tt_buf *ret_pem,

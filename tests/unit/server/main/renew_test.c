@@ -68,7 +68,10 @@ static int renew_at(const struct world *world, uint64_t wall_ms, bool *ret_renew
     tt_err_init(&err);
     const struct server_renew_basis basis = {
         .tls = world->tls, .wall_ms = wall_ms, .revision = 12, .cluster_id = "c1"};
-    return server_renew_if_due(&world->options, &basis, ret_renewed, &err);
+    uint64_t look_every_ms = 0;
+    int r = server_renew_if_due(&world->options, &basis, ret_renewed, &look_every_ms, &err);
+    assert_int_equal(look_every_ms, 60000);
+    return r;
 }
 
 static void a_certificate_in_its_last_third_is_renewed_for_the_same_key(void **state)

@@ -93,9 +93,30 @@ static void info_reads_back_what_was_issued(void **state)
     assert_true(strlen(info.identity.serial) == 32);
     uint64_t left_ms = info.not_after_ms - now_ms();
     assert_true(left_ms <= 24 * (uint64_t)HOUR_MS && left_ms > 23 * (uint64_t)HOUR_MS);
-    uint64_t renew_ms = tt_pki_renew_at_ms(info.not_before_ms, info.not_after_ms);
+    uint64_t renew_ms = tt_pki_renew_at_ms(&info.identity);
+    assert_int_equal(tt_pki_look_every_ms(&info.identity), 60000);
+    assert_int_equal(tt_pki_successor_s(&info.identity), 24 * 3600);
     assert_true(renew_ms > now_ms() + 15 * (uint64_t)HOUR_MS);
     assert_true(renew_ms < now_ms() + 17 * (uint64_t)HOUR_MS);
+}
+
+/* Generation after generation: as long as before, looked at often enough, never longer than a day.
+ */
+static void a_short_life_is_kept(void **state)
+{
+    (void)state;
+    uint64_t now = UINT64_C(1700000000900);
+    struct tt_peer_identity identity = {.issued_ms = now, .not_after_ms = now + 9100};
+    assert_int_equal(tt_pki_successor_s(&identity), 10);
+    assert_int_equal(tt_pki_look_every_ms(&identity), 1000);
+    assert_true(tt_pki_renew_at_ms(&identity) > now + 6000);
+    assert_true(tt_pki_renew_at_ms(&identity) < now + 6100);
+    identity.not_after_ms = now + 300 * (uint64_t)1000;
+    assert_int_equal(tt_pki_look_every_ms(&identity), 10000);
+    identity.not_after_ms = now + 365 * 24 * (uint64_t)HOUR_MS;
+    assert_int_equal(tt_pki_successor_s(&identity), 24 * 3600);
+    identity.not_after_ms = now - 1; /* ended: the shortest, not an overflow */
+    assert_int_equal(tt_pki_successor_s(&identity), 1);
 }
 
 static void a_certificate_never_outlives_its_ca(void **state)
@@ -346,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_server_certificate_passes_host_checks_of_other_tools),
         cmocka_unit_test(usages_follow_the_role),
         cmocka_unit_test(info_reads_back_what_was_issued),
+        cmocka_unit_test(a_short_life_is_kept),
         cmocka_unit_test(a_certificate_never_outlives_its_ca),
         cmocka_unit_test(a_ca_survives_its_files_and_keeps_its_key_private),
         cmocka_unit_test(subjects_that_cannot_be_are_refused),
