@@ -4,7 +4,7 @@
  *
  * Files are opened below ROOT/logs with RESOLVE_BENEATH and without following links, so that
  * nothing a container does can lead out. When the file was rotated (its name has another inode),
- * the rest of the old one is read, then the new one. */
+ * the old one is read to its end, then the new one. */
 #include "agent/log_server.h"
 
 #include <errno.h>
@@ -55,7 +55,8 @@ struct stream {
     int fd;
     bool follow;
     bool previous;
-    bool is_blocked; /* the connection is full */
+    bool is_blocked;  /* the connection is full */
+    bool is_rotating; /* its file has another name now, and was read to its end once since then */
 };
 
 /* ---- files ---- */
@@ -150,19 +151,31 @@ static void filter(struct stream *stream)
     tt_buf_consume(&stream->in, before - rest.len);
 }
 
-/* At the end of the file: true when the stream goes on (later, or with a new file). */
+/* More may come to this file, or already came to a new one. */
 static bool goes_on(struct stream *stream)
 {
-    if (!stream->follow) {
-        return false;
-    }
-    if (is_rotated(stream)) {
-        (void)close(stream->fd);
-        return open_log(stream);
-    }
     struct sync_log now;
-    return sync_find_log(stream->server->config.sync, &stream->query, &now, NULL) == TT_OK &&
+    return stream->follow &&
+           sync_find_log(stream->server->config.sync, &stream->query, &now, NULL) == TT_OK &&
            now.attempt == stream->log.attempt && now.is_running;
+}
+
+enum at_end { AT_END_STOP, AT_END_WAIT, AT_END_READ };
+
+/* What to do at the end of a file. A file that was rotated may get some more while the runtime
+ * turns to the new one: it is left only when it still has its end there at the next look. */
+static enum at_end at_end(struct stream *stream, bool more)
+{
+    if (!stream->follow || !is_rotated(stream)) {
+        return more ? AT_END_WAIT : AT_END_STOP;
+    }
+    if (!stream->is_rotating) {
+        stream->is_rotating = true;
+        return AT_END_WAIT;
+    }
+    stream->is_rotating = false;
+    (void)close(stream->fd);
+    return open_log(stream) ? AT_END_READ : AT_END_STOP;
 }
 
 static void pump(struct stream *stream)
@@ -178,11 +191,13 @@ static void pump(struct stream *stream)
         if (!flush(stream)) {
             return;
         }
-        if (size == 0) {
-            if (!more) {
-                stream_end(stream);
-            }
-            return; /* a follower is looked at again by the timer */
+        enum at_end next = size > 0 ? AT_END_READ : at_end(stream, more);
+        stream->is_rotating = stream->is_rotating && size == 0;
+        if (next == AT_END_STOP) {
+            break;
+        }
+        if (next == AT_END_WAIT) {
+            return; /* the timer looks again */
         }
     }
     stream_end(stream);
