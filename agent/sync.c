@@ -367,21 +367,6 @@ static void fill_records(const struct sync_pod *sp, struct plan_record *records)
     }
 }
 
-/* ConfigMaps and Secrets that changed reach the containers that run. */
-static void project_again(struct sync_pod *sp)
-{
-    struct tt_err err;
-    tt_err_init(&err);
-    struct env_context context = sync_env_context(sp);
-    sp->volumes_stale = false;
-    int r = volumes_prepare(sp->sync->root, &context, &err);
-    if (r != TT_OK && r != TT_EBUSY && r != TT_ENOTFOUND) {
-        TT_LOG(TT_LOG_WARN, "sync", "volumes cannot be brought up to date",
-               TT_F_C("namespace", sp->pod->namespace), TT_F_C("name", sp->pod->name),
-               TT_F_ERR(&err));
-    }
-}
-
 /* Once for each ended instance whose restart waits. */
 static void tell_backoff(struct sync_pod *sp, uint64_t now_ms)
 {
@@ -413,7 +398,7 @@ static void plan_one(struct sync *sync, struct sync_pod *sp)
             admit(sp);
         }
         if (sp->volumes_stale && !sp->pod->is_deleting) {
-            project_again(sp);
+            sync_project_again(sp);
         }
         sync_check_pod(sp);
     }
@@ -518,6 +503,7 @@ struct sync *sync_new(const struct sync_config *config)
     (void)snprintf(sync->root, sizeof sync->root, "%s", config->root);
     (void)snprintf(sync->node_name, sizeof sync->node_name, "%s", config->node_name);
     (void)snprintf(sync->host_ip, sizeof sync->host_ip, "%s", config->host_ip);
+    files_init(&sync->files, config->loop);
     sync->pods = tt_map_new(PODS_MAX, pod_free);
     tt_list_init(&sync->checks);
     tt_timer_init(&sync->pass, config->loop, pass_fired);
@@ -530,7 +516,7 @@ struct sync *sync_new(const struct sync_config *config)
 void sync_free_when_done(struct sync *sync)
 {
     if (!sync->closing || sync->timers_open > 0 || sync->steps > 0 || sync->requests > 0 ||
-        sync->list_running) {
+        sync->list_running || !files_idle(&sync->files)) {
         return;
     }
     void (*closed)(void *) = sync->closed;

@@ -4,6 +4,7 @@
 #ifndef AGENT_SYNC_INTERNAL_H
 #define AGENT_SYNC_INTERNAL_H
 
+#include "agent/files.h"
 #include "agent/plan.h"
 #include "agent/status.h"
 #include "agent/sync.h"
@@ -48,8 +49,10 @@ struct sync_pod {
     size_t steps;   /* running: the pod lives at least as long */
     bool is_cached; /* the servers have not told it yet */
     bool has_files;
-    bool volumes_stale; /* an object changed: project again */
-    bool is_admitted;   /* looked at: it fits or it was refused */
+    bool is_cleaning;        /* its files are being removed */
+    uint64_t clean_retry_ms; /* monotonic; not before this */
+    bool volumes_stale;      /* an object changed: project again */
+    bool is_admitted;        /* looked at: it fits or it was refused */
     char refused_reason[32];
     char refused_message[160];
     uint64_t start_ms;
@@ -66,6 +69,7 @@ struct sync {
     char root[VOLUMES_PATH_SIZE];
     char node_name[256];
     char host_ip[64];
+    struct files files;
     struct tt_map *pods; /* uid → struct sync_pod */
     struct rt_snapshot *snapshot;
     uint64_t snapshot_seq; /* of the snapshot; 0: none yet */
@@ -98,6 +102,9 @@ struct env_context sync_env_context(const struct sync_pod *sp);
 
 /* sync_step.c: starts the step an action asks for, unless too many run. */
 void sync_step(struct sync_pod *sp, const struct plan_action *action);
+/* sync_files.c: work on a pod's files, off the loop. The pod's entry stays until done. */
+void sync_project_again(struct sync_pod *sp);
+void sync_clean(struct sync_pod *sp);
 /* sync_check.c: begins the checks of running containers that are due. */
 void sync_check_pod(struct sync_pod *sp);
 void sync_checks_cancel(struct sync *sync);

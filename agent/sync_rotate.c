@@ -10,39 +10,65 @@
 
 enum { LOG_SIZE_MAX = 10 << 20, PATH_SIZE = VOLUMES_PATH_SIZE + CRI_LOG_PATH_SIZE + 8 };
 
-struct reopen {
+struct rotation {
+    struct files_job job;
     struct rt_call call;
     struct sync *sync;
     char id[RT_ID_SIZE];
+    char path[PATH_SIZE];
+    bool is_renamed;
 };
 
-static void reopened(struct rt_call *call, const struct tt_err *err)
+static void rotation_free(struct rotation *rotation)
 {
-    struct reopen *reopen = call->ctx;
-    struct sync *sync = reopen->sync;
-    if (err != NULL) {
-        TT_LOG(TT_LOG_WARN, "sync", "a log cannot be opened anew", TT_F_ERR(err));
-    }
-    tt_free(reopen);
+    struct sync *sync = rotation->sync;
+    tt_free(rotation);
     sync->requests--;
     if (sync->closing) {
         sync_free_when_done(sync);
     }
 }
 
-static void reopen(struct sync *sync, const char *id)
+static bool is_large(const char *path)
 {
-    struct tt_err err;
-    tt_err_init(&err);
-    struct reopen *reopen = TT_NEW(struct reopen);
-    reopen->sync = sync;
-    (void)snprintf(reopen->id, sizeof reopen->id, "%s", id);
-    reopen->call =
-        (struct rt_call){.verb = RT_REOPEN_LOG, .id = reopen->id, .done = reopened, .ctx = reopen};
-    if (rt_start(sync->config.driver, &reopen->call, &err) == TT_OK) {
-        sync->requests++;
-    } else {
-        tt_free(reopen);
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= LOG_SIZE_MAX;
+}
+
+/* Off the loop: taking the place of an old file frees all its blocks. */
+static int rename_log(struct files_job *job, struct tt_err *err)
+{
+    struct rotation *rotation = job->ctx;
+    char old[PATH_SIZE + 2];
+    (void)snprintf(old, sizeof old, "%s.1", rotation->path);
+    if (!is_large(rotation->path)) {
+        return TT_OK; /* an earlier rotation has just done it */
+    }
+    rotation->is_renamed = rename(rotation->path, old) == 0;
+    return rotation->is_renamed ? TT_OK : TT_FAIL_ERRNO(err, errno, "%s", rotation->path);
+}
+
+static void reopened(struct rt_call *call, const struct tt_err *err)
+{
+    if (err != NULL) {
+        TT_LOG(TT_LOG_WARN, "sync", "a log cannot be opened anew", TT_F_ERR(err));
+    }
+    rotation_free(call->ctx);
+}
+
+static void renamed(struct files_job *job, const struct tt_err *err)
+{
+    struct rotation *rotation = job->ctx;
+    struct tt_err own;
+    tt_err_init(&own);
+    if (err != NULL) {
+        TT_LOG(TT_LOG_WARN, "sync", "a log cannot be rotated", TT_F_ERR(err));
+    }
+    rotation->call = (struct rt_call){
+        .verb = RT_REOPEN_LOG, .id = rotation->id, .done = reopened, .ctx = rotation};
+    if (!rotation->is_renamed ||
+        rt_start(rotation->sync->config.driver, &rotation->call, &own) != TT_OK) {
+        rotation_free(rotation);
     }
 }
 
@@ -52,23 +78,23 @@ static void rotate(struct sync *sync, const struct sync_pod *sp,
     char directory[VOLUMES_PATH_SIZE];
     char log[CRI_LOG_PATH_SIZE];
     char path[PATH_SIZE];
-    char old[PATH_SIZE + 2];
-    struct stat st;
     if (volumes_log_path(sync->root, sp->pod->namespace, sp->pod->name, sp->pod->uid, directory,
                          NULL) != TT_OK) {
         return;
     }
     cri_log_path(container->name, container->attempt, log);
     (void)snprintf(path, sizeof path, "%s/%s", directory, log);
-    (void)snprintf(old, sizeof old, "%s.1", path);
-    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < LOG_SIZE_MAX) {
+    if (!is_large(path)) {
         return;
     }
-    if (rename(path, old) == 0) {
-        reopen(sync, container->id);
-    } else {
-        TT_LOG(TT_LOG_WARN, "sync", "a log cannot be rotated", TT_F_C("err", strerror(errno)));
-    }
+    struct rotation *rotation = TT_NEW(struct rotation);
+    rotation->sync = sync;
+    rotation->job = (struct files_job){.work = rename_log, .done = renamed, .ctx = rotation};
+    (void)snprintf(rotation->job.pod, sizeof rotation->job.pod, "%s", sp->uid);
+    (void)snprintf(rotation->id, sizeof rotation->id, "%s", container->id);
+    (void)snprintf(rotation->path, sizeof rotation->path, "%s", path);
+    sync->requests++;
+    files_run(&sync->files, &rotation->job);
 }
 
 void sync_rotate_logs(struct sync *sync)

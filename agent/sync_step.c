@@ -1,7 +1,7 @@
 /* Steps: what an action becomes. A step pins its pod's entry and the pod as it was planned; what it
  * needs lives in its own arena.
  *
- *   prepare: volumes → sandbox          start: image → environment, mounts → container
+ *   prepare: volumes → sandbox          start: image → environment, volumes → container
  * A failed start leaves reason and message on the slot and a time before which it is not tried
  * again: 10 s doubling to 5 min; objects that are not known yet are waited for without a penalty.
  */
@@ -22,6 +22,8 @@ struct step {
     char log_directory[VOLUMES_PATH_SIZE];
     struct rt_call call;
     struct rt_container_config container;
+    struct files_job job;
+    struct volumes *volumes; /* owned; of the job */
     struct tt_arena *arena;
 };
 
@@ -59,6 +61,7 @@ static void step_free(struct step *step)
     sp->steps--;
     sync->steps--;
     pod_unref(step->pod);
+    volumes_free(step->volumes);
     tt_arena_free(step->arena);
     tt_free(step);
     if (sync->closing) {
@@ -174,6 +177,23 @@ static void tell_stop(const struct step *step)
                container_name(step));
 }
 
+/* ---- files ---- */
+
+static int apply_volumes(struct files_job *job, struct tt_err *err)
+{
+    const struct step *step = job->ctx;
+    return volumes_apply(step->volumes, err);
+}
+
+/* Goes on with the runtime call that was filled in, unless the agent stops meanwhile. */
+static void run_job(struct step *step, int (*work)(struct files_job *job, struct tt_err *err),
+                    void (*done)(struct files_job *job, const struct tt_err *err))
+{
+    step->job = (struct files_job){.work = work, .done = done, .ctx = step};
+    (void)snprintf(step->job.pod, sizeof step->job.pod, "%s", step->sp->uid);
+    files_run(&step->sp->sync->files, &step->job);
+}
+
 /* ---- start ---- */
 
 static void container_started(struct rt_call *call, const struct tt_err *err)
@@ -195,6 +215,24 @@ static void container_started(struct rt_call *call, const struct tt_err *err)
     }
 }
 
+static void config_failed(struct step *step, const struct tt_err *err)
+{
+    tell_failure(step, "Failed", "Error: ", err);
+    step_failed(step, SYNC_REASON_CONFIG, err);
+}
+
+static void files_there(struct files_job *job, const struct tt_err *err)
+{
+    struct step *step = job->ctx;
+    if (err != NULL) {
+        config_failed(step, err);
+        return;
+    }
+    step->call = (struct rt_call){
+        .verb = RT_START, .container = &step->container, .done = container_started, .ctx = step};
+    start_call(step, "CreateContainerError");
+}
+
 static void start_container(struct step *step)
 {
     struct sync *sync = step->sp->sync;
@@ -208,7 +246,7 @@ static void start_container(struct step *step)
                                                    .backoff_ms = step->action.backoff_ms,
                                                    .sandbox_id = step->id,
                                                    .log_directory = step->log_directory};
-    int r = volumes_prepare(sync->root, &context, &err);
+    int r = volumes_plan(sync->root, &context, &step->volumes, &err);
     if (r == TT_OK) {
         r = env_resolve(&context, step->arena, &step->container, &err);
     }
@@ -220,13 +258,10 @@ static void start_container(struct step *step)
                              step->log_directory, &err);
     }
     if (r != TT_OK) {
-        tell_failure(step, "Failed", "Error: ", &err);
-        step_failed(step, SYNC_REASON_CONFIG, &err);
+        config_failed(step, &err);
         return;
     }
-    step->call = (struct rt_call){
-        .verb = RT_START, .container = &step->container, .done = container_started, .ctx = step};
-    start_call(step, "CreateContainerError");
+    run_job(step, apply_volumes, files_there);
 }
 
 static void image_there(struct rt_call *call, const struct tt_err *err)
@@ -290,21 +325,17 @@ static void prepared(struct rt_call *call, const struct tt_err *err)
     }
 }
 
-static void begin_prepare(struct step *step)
+static void mount_failed(struct step *step, const struct tt_err *err)
 {
-    struct sync_pod *sp = step->sp;
-    struct env_context context = sync_env_context(sp);
-    struct tt_err err;
-    tt_err_init(&err);
-    sp->has_files = true;
-    int r = volumes_prepare(sp->sync->root, &context, &err);
-    if (r == TT_OK) {
-        r = volumes_log_path(sp->sync->root, step->pod->namespace, step->pod->name, step->pod->uid,
-                             step->log_directory, &err);
-    }
-    if (r != TT_OK) {
-        tell_failure(step, "FailedMount", "MountVolume.SetUp failed for ", &err);
-        step_failed(step, SYNC_REASON_MOUNT, &err);
+    tell_failure(step, "FailedMount", "MountVolume.SetUp failed for ", err);
+    step_failed(step, SYNC_REASON_MOUNT, err);
+}
+
+static void volumes_there(struct files_job *job, const struct tt_err *err)
+{
+    struct step *step = job->ctx;
+    if (err != NULL) {
+        mount_failed(step, err);
         return;
     }
     step->call = (struct rt_call){.verb = RT_PREPARE,
@@ -314,6 +345,25 @@ static void begin_prepare(struct step *step)
                                   .done = prepared,
                                   .ctx = step};
     start_call(step, "CreatePodSandboxError");
+}
+
+static void begin_prepare(struct step *step)
+{
+    struct sync_pod *sp = step->sp;
+    struct env_context context = sync_env_context(sp);
+    struct tt_err err;
+    tt_err_init(&err);
+    sp->has_files = true;
+    int r = volumes_plan(sp->sync->root, &context, &step->volumes, &err);
+    if (r == TT_OK) {
+        r = volumes_log_path(sp->sync->root, step->pod->namespace, step->pod->name, step->pod->uid,
+                             step->log_directory, &err);
+    }
+    if (r != TT_OK) {
+        mount_failed(step, &err);
+        return;
+    }
+    run_job(step, apply_volumes, volumes_there);
 }
 
 /* ---- the others ---- */
@@ -328,52 +378,46 @@ static void simple_done(struct rt_call *call, const struct tt_err *err)
     }
 }
 
-/* The log of an instance that goes for good. */
-static void remove_log(const struct step *step)
+/* The log of an instance that goes for good: absent is fine, what stays goes with the pod. */
+static int remove_log(struct files_job *job, struct tt_err *err)
 {
-    char directory[VOLUMES_PATH_SIZE];
+    const struct step *step = job->ctx;
     char path[VOLUMES_PATH_SIZE + CRI_LOG_PATH_SIZE + 4];
     char log[CRI_LOG_PATH_SIZE];
-    const struct pod *pod = step->pod;
-    if (pod == NULL || step->action.index >= pod->container_count ||
-        volumes_log_path(step->sp->sync->root, pod->namespace, pod->name, pod->uid, directory,
-                         NULL) != TT_OK) {
-        return;
-    }
-    cri_log_path(pod->containers[step->action.index].name, step->action.attempt, log);
-    (void)snprintf(path, sizeof path, "%s/%s.1", directory, log);
+    (void)err; /* nothing depends on it */
+    cri_log_path(container_name(step), step->action.attempt, log);
+    (void)snprintf(path, sizeof path, "%s/%s.1", step->log_directory, log);
     (void)unlink(path); /* the rotated part */
-    (void)snprintf(path, sizeof path, "%s/%s", directory, log);
-    (void)unlink(path); /* absent is fine; what stays goes with the pod */
+    (void)snprintf(path, sizeof path, "%s/%s", step->log_directory, log);
+    (void)unlink(path);
+    return TT_OK;
+}
+
+static void log_removed(struct files_job *job, const struct tt_err *err)
+{
+    struct step *step = job->ctx;
+    TT_ASSERT(err == NULL);
+    start_call(step, "RuntimeError");
 }
 
 static void begin_simple(struct step *step, enum rt_verb verb)
 {
-    if (verb == RT_REMOVE_CONTAINER) {
-        remove_log(step);
-    } else if (verb == RT_STOP) {
-        tell_stop(step);
-    }
+    const struct pod *pod = step->pod;
     step->call = (struct rt_call){.verb = verb,
                                   .id = step->id,
                                   .grace_s = step->action.grace_s,
                                   .done = simple_done,
                                   .ctx = step};
-    start_call(step, "RuntimeError");
-}
-
-static void clean(struct sync_pod *sp)
-{
-    struct tt_err err;
-    tt_err_init(&err);
-    if (volumes_remove(sp->sync->root, sp->uid, &err) != TT_OK) {
-        TT_LOG(TT_LOG_WARN, "sync", "files of a pod cannot be removed yet", TT_F_C("name", sp->uid),
-               TT_F_ERR(&err));
-        sync_pass_in(sp->sync, PLAN_BACKOFF_MS_MIN);
-        return;
+    if (verb == RT_STOP) {
+        tell_stop(step);
     }
-    sp->has_files = false;
-    sync_pass_in(sp->sync, 0);
+    if (verb == RT_REMOVE_CONTAINER && pod != NULL && step->action.index < pod->container_count &&
+        volumes_log_path(step->sp->sync->root, pod->namespace, pod->name, pod->uid,
+                         step->log_directory, NULL) == TT_OK) {
+        run_job(step, remove_log, log_removed);
+    } else {
+        start_call(step, "RuntimeError");
+    }
 }
 
 static bool is_heavy(enum plan_verb verb)
@@ -407,7 +451,7 @@ static enum rt_verb runtime_verb(enum plan_verb verb)
 void sync_step(struct sync_pod *sp, const struct plan_action *action)
 {
     if (action->verb == PLAN_CLEAN) {
-        clean(sp);
+        sync_clean(sp);
         return;
     }
     if (action->verb == PLAN_DELETE) {

@@ -1,5 +1,8 @@
-/* Each volume type is one branch of prepare_volume: projected kinds collect files and commit them,
- * the others make a directory or name one of the host. */
+/* A plan holds one item per volume: its directory and what becomes of it. Projected kinds carry all
+ * their files and commit them, the others make a directory or look at one of the host.
+ *
+ * Volumes with a Secret, and empty ones that ask for memory, lie in a file system of their own in
+ * memory (memory_fs.h), so that no secret comes to a disk. Removal unmounts before it deletes. */
 #include "agent/volumes.h"
 
 #include <dirent.h>
@@ -7,7 +10,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "agent/project.h"
+#include "agent/collect.h"
+#include "agent/memory_fs.h"
+#include "api/kinds/quantity.h"
 #include "base/file.h"
 
 enum {
@@ -15,15 +20,28 @@ enum {
     ARENA_MAX = 64 << 20,
     PRIVATE_MODE = 0700,
     SHARED_MODE = 0777,
-    FILE_MODE = 0644,
+    PROJECTED_MODE = 0755,
+    SECRET_SIZE_MAX = 32 << 20, /* of a volume: both contents while one replaces the other */
 };
 
-struct collector {
-    const struct env_context *context;
+enum item_kind { ITEM_PROJECTED, ITEM_EMPTY, ITEM_HOST_PATH };
+struct item { /* all in the plan's arena */
+    enum item_kind kind;
+    const char *volume;    /* its name, for errors */
+    const char *directory; /* a host path for ITEM_HOST_PATH */
+    const char *type;      /* of a host path */
+    struct collected content;
+    struct tt_err *unknown; /* why the content is not known now; NULL: it is */
+    bool in_memory;
+    uint64_t size_max; /* of a file system in memory; 0: the kernel's default */
+};
+struct volumes {
     struct tt_arena *arena;
-    struct project_file *files; /* PROJECT_FILES_MAX */
-    size_t count;
-    unsigned mode; /* of files that name none */
+    char directory[VOLUMES_PATH_SIZE]; /* of the pod */
+    struct item *items;
+    size_t item_count;
+    const char **log_directories;
+    size_t log_count;
 };
 
 static int format(char out[VOLUMES_PATH_SIZE], struct tt_err *err, const char *fmt, ...)
@@ -77,303 +95,237 @@ static int volume_path(const char *root, const struct pod *pod, struct tt_str na
     return r != TT_OK ? r : format(out, err, "%s/pods/%s/volumes/%s", root, pod->uid, segment);
 }
 
-/* ---- projected files ---- */
+/* ---- planning: on the loop ---- */
 
-static int add_file(struct collector *collector, struct tt_str path, struct tt_str bytes,
-                    unsigned mode, struct tt_err *err)
+static int no_room(struct tt_err *err)
 {
-    const char *copy = tt_arena_strndup(collector->arena, path.ptr, path.len);
-    if (copy == NULL || collector->count == PROJECT_FILES_MAX) {
-        return TT_FAIL(err, TT_ETOOLARGE, "the volume has too many files");
-    }
-    collector->files[collector->count++] = (struct project_file){copy, bytes, mode};
-    return TT_OK;
+    return TT_FAIL(err, TT_ETOOLARGE, "the pod's volumes are too large");
 }
 
-static unsigned mode_of(yyjson_val *object, const char *name, unsigned fallback)
+static int copy_text(struct tt_arena *arena, struct tt_str text, const char **ret,
+                     struct tt_err *err)
 {
-    int64_t mode = tt_json_iget_i64(object, name, (int64_t)fallback);
-    return mode >= 0 && mode <= 0777 ? (unsigned)mode : fallback;
+    *ret = tt_arena_strndup(arena, text.ptr ? text.ptr : "", text.len);
+    return *ret != NULL ? TT_OK : no_room(err);
 }
 
-/* Text of data; base64 of a Secret's data and of binaryData. */
-static int bytes_of(struct collector *collector, struct tt_str text, bool is_base64,
-                    struct tt_str *ret_bytes, struct tt_err *err)
+static int plan_projected(struct volumes *plan, const struct env_context *context,
+                          yyjson_val *volume, struct item *item, struct tt_err *err)
 {
-    if (!is_base64) {
-        char *copy = tt_arena_strndup(collector->arena, text.ptr ? text.ptr : "", text.len);
-        *ret_bytes = tt_str(copy, text.len);
-        return copy != NULL ? TT_OK : TT_FAIL(err, TT_ETOOLARGE, "the volume is too large");
-    }
-    char *out = tt_arena_alloc(collector->arena, text.len + 1);
-    ptrdiff_t size = out != NULL ? tt_base64_decode(text, out, text.len) : -1;
-    if (size < 0) {
-        return TT_FAIL(err, TT_EINVAL, "a value of the volume is no base64");
-    }
-    *ret_bytes = tt_str(out, (size_t)size);
-    return TT_OK;
-}
-
-/* item: {key, path, mode} of a volume's items. */
-static int add_item(struct collector *collector, yyjson_val *object, bool is_secret,
-                    yyjson_val *item, struct tt_err *err)
-{
-    struct tt_str key = tt_json_iget_str(item, "key");
-    struct tt_str bytes;
-    yyjson_val *value = yyjson_obj_getn(yyjson_obj_get(object, "data"), key.ptr, key.len);
-    bool is_base64 = is_secret;
-    if (value == NULL && !is_secret) {
-        value = yyjson_obj_getn(yyjson_obj_get(object, "binaryData"), key.ptr, key.len);
-        is_base64 = true;
-    }
-    if (value == NULL) {
-        return TT_FAIL(err, TT_ENOTFOUND, "references non-existent key: %.*s", TT_STR_ARG(key));
-    }
-    int r = bytes_of(collector, tt_json_istr_of(value), is_base64, &bytes, err);
-    return r != TT_OK ? r
-                      : add_file(collector, tt_json_iget_str(item, "path"), bytes,
-                                 mode_of(item, "mode", collector->mode), err);
-}
-
-static int add_map(struct collector *collector, yyjson_val *map, bool is_base64, struct tt_err *err)
-{
-    size_t index;
-    size_t count;
-    yyjson_val *key;
-    yyjson_val *value;
-    yyjson_obj_foreach(map, index, count, key, value)
-    {
-        struct tt_str bytes;
-        int r = bytes_of(collector, tt_json_istr_of(value), is_base64, &bytes, err);
-        if (r == TT_OK) {
-            r = add_file(collector, tt_json_istr_of(key), bytes, collector->mode, err);
+    item->kind = ITEM_PROJECTED;
+    item->in_memory = collect_is_secret(volume);
+    item->size_max = SECRET_SIZE_MAX;
+    struct tt_err cause;
+    tt_err_init(&cause);
+    int r = collect_files(context, volume, plan->arena, &item->content, &cause);
+    if (r == TT_EBUSY) { /* the servers are away: what was known last serves on, if it was */
+        item->unknown = tt_arena_alloc(plan->arena, sizeof *item->unknown);
+        if (item->unknown == NULL) {
+            return no_room(err);
         }
-        if (r != TT_OK) {
-            return r;
-        }
+        *item->unknown = cause;
+        return TT_OK;
     }
-    return TT_OK;
+    if (r != TT_OK && err != NULL) {
+        *err = cause;
+    }
+    return r;
 }
 
-/* source: the configMap or secret part of a volume or of a projected source. */
-static int add_object(struct collector *collector, yyjson_val *source, const char *name_member,
-                      bool is_secret, struct tt_err *err)
+static void plan_empty(yyjson_val *source, struct item *item)
 {
-    struct ref_source refs = collector->context->refs;
-    struct tt_str name = tt_json_iget_str(source, name_member);
-    yyjson_val *object = NULL;
-    bool optional = yyjson_is_true(yyjson_obj_get(source, "optional"));
-    enum ref_state state =
-        refs.get(refs.ctx, is_secret, tt_str_c(collector->context->pod->namespace), name, &object);
-    const char *kind = is_secret ? "secret" : "configmap";
-    if (state == REF_UNKNOWN) {
-        return TT_FAIL(err, TT_EBUSY, "%s \"%.*s\" is not known yet", kind, TT_STR_ARG(name));
+    struct tt_quantity size;
+    int64_t bytes = 0;
+    item->kind = ITEM_EMPTY;
+    item->in_memory = tt_str_eq_c(tt_json_iget_str(source, "medium"), "Memory");
+    if (tt_quantity_parse(tt_json_iget_str(source, "sizeLimit"), &size) &&
+        tt_quantity_value(&size, &bytes) && bytes > 0) {
+        item->size_max = (uint64_t)bytes;
     }
-    if (state == REF_ABSENT) {
-        return optional
-                   ? TT_OK
-                   : TT_FAIL(err, TT_ENOTFOUND, "%s \"%.*s\" not found", kind, TT_STR_ARG(name));
-    }
-    yyjson_val *items = yyjson_obj_get(source, "items");
-    int r = TT_OK;
-    if (yyjson_arr_size(items) == 0) {
-        r = add_map(collector, yyjson_obj_get(object, "data"), is_secret, err);
-        return r != TT_OK || is_secret
-                   ? r
-                   : add_map(collector, yyjson_obj_get(object, "binaryData"), true, err);
-    }
-    size_t index;
-    size_t count;
-    yyjson_val *item;
-    yyjson_arr_foreach(items, index, count, item)
-    {
-        r = add_item(collector, object, is_secret, item, err);
-        if (r != TT_OK && !(r == TT_ENOTFOUND && optional)) {
-            return r;
-        }
-    }
-    return TT_OK;
 }
 
-/* metadata.labels and .annotations as a whole are lines KEY="VALUE". */
-static const char *map_text(struct collector *collector, const char *dotted)
-{
-    TT_AUTO_BUF struct tt_buf text;
-    tt_buf_init(&text, 1 << 20);
-    size_t index;
-    size_t count;
-    yyjson_val *key;
-    yyjson_val *value;
-    yyjson_obj_foreach(tt_json_iget(collector->context->pod->root, dotted), index, count, key,
-                       value)
-    {
-        tt_buf_printf(&text, "%s%s=\"%s\"", text.len > 0 ? "\n" : "", yyjson_get_str(key),
-                      yyjson_get_str(value));
-    }
-    return tt_arena_strndup(collector->arena, text.ptr ? text.ptr : "", text.len);
-}
-
-static int add_downward(struct collector *collector, yyjson_val *items, struct tt_err *err)
-{
-    size_t index;
-    size_t count;
-    yyjson_val *item;
-    yyjson_arr_foreach(items, index, count, item)
-    {
-        struct tt_str field = tt_json_iget_str(item, "fieldRef.fieldPath");
-        const char *value = NULL;
-        int r = TT_OK;
-        if (tt_str_eq_c(field, "metadata.labels") || tt_str_eq_c(field, "metadata.annotations")) {
-            TT_AUTO_FREE char *dotted = tt_str_xdup(field);
-            value = map_text(collector, dotted);
-        } else {
-            r = env_field(collector->context, field, collector->arena, &value, err);
-        }
-        if (r == TT_OK) {
-            r = add_file(collector, tt_json_iget_str(item, "path"), tt_str_c(value),
-                         mode_of(item, "mode", collector->mode), err);
-        }
-        if (r != TT_OK) {
-            return r;
-        }
-    }
-    return TT_OK;
-}
-
-static int add_sources(struct collector *collector, yyjson_val *sources, struct tt_err *err)
-{
-    size_t index;
-    size_t count;
-    yyjson_val *source;
-    yyjson_arr_foreach(sources, index, count, source)
-    {
-        yyjson_val *part;
-        int r;
-        if ((part = yyjson_obj_get(source, "configMap")) != NULL) {
-            r = add_object(collector, part, "name", false, err);
-        } else if ((part = yyjson_obj_get(source, "secret")) != NULL) {
-            r = add_object(collector, part, "name", true, err);
-        } else if ((part = yyjson_obj_get(source, "downwardAPI")) != NULL) {
-            r = add_downward(collector, yyjson_obj_get(part, "items"), err);
-        } else {
-            r = TT_FAIL(err, TT_EINVAL, "a projected source is not supported");
-        }
-        if (r != TT_OK) {
-            return r;
-        }
-    }
-    return TT_OK;
-}
-
-/* The part of a volume whose content is projected; NULL: another type. */
-static yyjson_val *projected_part(yyjson_val *volume)
-{
-    static const char *const names[] = {"configMap", "secret", "projected", "downwardAPI"};
-    yyjson_val *part = NULL;
-    for (size_t i = 0; part == NULL && i < sizeof names / sizeof names[0]; i++) {
-        part = yyjson_obj_get(volume, names[i]);
-    }
-    return part;
-}
-
-static int prepare_projected(const char *directory, const struct env_context *context,
-                             yyjson_val *volume, struct tt_err *err)
-{
-    TT_AUTO(tt_arena) arena = tt_arena_new(ARENA_CHUNK, ARENA_MAX);
-    yyjson_val *part = projected_part(volume);
-    struct collector collector = {
-        .context = context, .arena = arena, .mode = mode_of(part, "defaultMode", FILE_MODE)};
-    collector.files = tt_arena_alloc(arena, PROJECT_FILES_MAX * sizeof *collector.files);
-    int r;
-    if (collector.files == NULL) {
-        r = TT_FAIL(err, TT_ETOOLARGE, "the volume is too large");
-    } else if (yyjson_obj_get(volume, "configMap") != NULL) {
-        r = add_object(&collector, part, "name", false, err);
-    } else if (yyjson_obj_get(volume, "secret") != NULL) {
-        r = add_object(&collector, part, "secretName", true, err);
-    } else if (yyjson_obj_get(volume, "projected") != NULL) {
-        r = add_sources(&collector, yyjson_obj_get(part, "sources"), err);
-    } else {
-        r = add_downward(&collector, yyjson_obj_get(part, "items"), err);
-    }
-    if (r == TT_EBUSY && project_is_there(directory)) {
-        return TT_OK; /* the servers are away: what was known last serves on */
-    }
-    return r != TT_OK ? r : project_commit(directory, collector.files, collector.count, err);
-}
-
-/* ---- the others ---- */
-
-static int prepare_host_path(yyjson_val *source, struct tt_err *err)
-{
-    TT_AUTO_FREE char *path = tt_str_xdup(tt_json_iget_str(source, "path"));
-    struct tt_str type = tt_json_iget_str(source, "type");
-    struct stat st;
-    if (tt_str_eq_c(type, "DirectoryOrCreate")) {
-        return tt_dir_make(path, 0755, err);
-    }
-    if (stat(path, &st) != 0) {
-        return type.len == 0 ? tt_dir_make(path, 0755, err)
-                             : TT_FAIL_ERRNO(err, errno, "hostPath %s", path);
-    }
-    bool fits = type.len == 0 || (tt_str_eq_c(type, "Directory") && S_ISDIR(st.st_mode)) ||
-                (tt_str_eq_c(type, "File") && S_ISREG(st.st_mode)) ||
-                (tt_str_eq_c(type, "Socket") && S_ISSOCK(st.st_mode)) ||
-                (tt_str_eq_c(type, "CharDevice") && S_ISCHR(st.st_mode)) ||
-                (tt_str_eq_c(type, "BlockDevice") && S_ISBLK(st.st_mode));
-    return fits ? TT_OK : TT_FAIL(err, TT_EINVAL, "hostPath %s is no %.*s", path, TT_STR_ARG(type));
-}
-
-static int prepare_volume(const char *root, const struct env_context *context, yyjson_val *volume,
-                          struct tt_err *err)
+static int plan_volume(struct volumes *plan, const char *root, const struct env_context *context,
+                       yyjson_val *volume, struct tt_err *err)
 {
     char directory[VOLUMES_PATH_SIZE];
+    struct item *item = &plan->items[plan->item_count++];
     struct tt_str name = tt_json_iget_str(volume, "name");
+    yyjson_val *source = yyjson_obj_get(volume, "hostPath");
+    *item = (struct item){.kind = ITEM_HOST_PATH};
     int r = volume_path(root, context->pod, name, directory, err);
-    if (r != TT_OK) {
+    if (r == TT_OK) {
+        r = copy_text(plan->arena, name, &item->volume, err);
+    }
+    if (r == TT_OK && source != NULL) {
+        r = copy_text(plan->arena, tt_json_iget_str(source, "type"), &item->type, err);
+    }
+    if (r == TT_OK) {
+        struct tt_str path =
+            source != NULL ? tt_json_iget_str(source, "path") : tt_str_c(directory);
+        r = copy_text(plan->arena, path, &item->directory, err);
+    }
+    if (r != TT_OK || source != NULL) {
         return r;
     }
-    if (projected_part(volume) != NULL) {
-        r = prepare_projected(directory, context, volume, err);
-    } else if (yyjson_obj_get(volume, "emptyDir") != NULL) {
-        r = tt_dir_make(directory, SHARED_MODE, err);
-        if (r == TT_OK && chmod(directory, SHARED_MODE) != 0) {
-            r = TT_FAIL_ERRNO(err, errno, "%s", directory);
-        }
-    } else if (yyjson_obj_get(volume, "hostPath") != NULL) {
-        r = prepare_host_path(yyjson_obj_get(volume, "hostPath"), err);
+    if (collect_part(volume) != NULL) {
+        r = plan_projected(plan, context, volume, item, err);
+    } else if ((source = yyjson_obj_get(volume, "emptyDir")) != NULL) {
+        plan_empty(source, item);
     } else {
         r = TT_FAIL(err, TT_EINVAL, "its type is not supported");
     }
     return r != TT_OK ? TT_WRAP(err, r, "volume \"%.*s\"", TT_STR_ARG(name)) : TT_OK;
 }
 
-int volumes_prepare(const char *root, const struct env_context *context, struct tt_err *err)
+static int plan_logs(struct volumes *plan, const char *root, const struct pod *pod,
+                     struct tt_err *err)
+{
+    char path[VOLUMES_PATH_SIZE];
+    int r = volumes_log_path(root, pod->namespace, pod->name, pod->uid, path, err);
+    for (size_t i = 0; r == TT_OK && i < pod->container_count; i++) {
+        const char *logs = tt_arena_printf(plan->arena, "%s/%s", path, pod->containers[i].name);
+        if (logs == NULL) {
+            return no_room(err);
+        }
+        plan->log_directories[plan->log_count++] = logs;
+    }
+    return r;
+}
+
+int volumes_plan(const char *root, const struct env_context *context, struct volumes **ret_plan,
+                 struct tt_err *err)
 {
     const struct pod *pod = context->pod;
-    char path[VOLUMES_PATH_SIZE];
-    int r = volumes_pod_path(root, pod->uid, path, err);
-    if (r == TT_OK) {
-        r = tt_dir_make(path, PRIVATE_MODE, err);
+    yyjson_val *list = yyjson_obj_get(pod->spec, "volumes");
+    TT_AUTO(volumes) plan = TT_NEW(struct volumes);
+    plan->arena = tt_arena_new(ARENA_CHUNK, ARENA_MAX);
+    plan->items = tt_arena_alloc(plan->arena, (yyjson_arr_size(list) + 1) * sizeof *plan->items);
+    plan->log_directories =
+        tt_arena_alloc(plan->arena, (pod->container_count + 1) * sizeof(const char *));
+    if (plan->items == NULL || plan->log_directories == NULL) {
+        return no_room(err);
     }
+    int r = volumes_pod_path(root, pod->uid, plan->directory, err);
     size_t index;
     size_t count;
     yyjson_val *volume;
-    yyjson_arr_foreach(yyjson_obj_get(pod->spec, "volumes"), index, count, volume)
+    yyjson_arr_foreach(list, index, count, volume)
     {
         if (r == TT_OK) {
-            r = prepare_volume(root, context, volume, err);
+            r = plan_volume(plan, root, context, volume, err);
         }
     }
-    for (size_t i = 0; r == TT_OK && i < pod->container_count; i++) {
-        char logs[VOLUMES_PATH_SIZE];
-        r = volumes_log_path(root, pod->namespace, pod->name, pod->uid, path, err);
-        if (r == TT_OK) {
-            r = format(logs, err, "%s/%s", path, pod->containers[i].name);
+    if (r == TT_OK) {
+        r = plan_logs(plan, root, pod, err);
+    }
+    if (r == TT_OK) {
+        *ret_plan = TT_TAKE(plan);
+    }
+    return r;
+}
+
+void volumes_free(struct volumes *plan)
+{
+    if (plan == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < plan->item_count; i++) {
+        const struct item *item = &plan->items[i];
+        for (size_t f = 0; item->in_memory && f < item->content.count; f++) {
+            struct tt_str bytes = item->content.files[f].bytes; /* secrets, in the own arena */
+            explicit_bzero((void *)(uintptr_t)bytes.ptr, bytes.len);
         }
-        if (r == TT_OK) {
-            r = tt_dir_make(logs, PRIVATE_MODE, err);
+    }
+    tt_arena_free(plan->arena);
+    tt_free(plan);
+}
+
+/* ---- applying: on any thread ---- */
+
+static int apply_host_path(const struct item *item, struct tt_err *err)
+{
+    struct tt_str type = tt_str_c(item->type);
+    struct stat st;
+    if (tt_str_eq_c(type, "DirectoryOrCreate")) {
+        return tt_dir_make(item->directory, 0755, err);
+    }
+    if (stat(item->directory, &st) != 0) {
+        return type.len == 0 ? tt_dir_make(item->directory, 0755, err)
+                             : TT_FAIL_ERRNO(err, errno, "hostPath %s", item->directory);
+    }
+    bool fits = type.len == 0 || (tt_str_eq_c(type, "Directory") && S_ISDIR(st.st_mode)) ||
+                (tt_str_eq_c(type, "File") && S_ISREG(st.st_mode)) ||
+                (tt_str_eq_c(type, "Socket") && S_ISSOCK(st.st_mode)) ||
+                (tt_str_eq_c(type, "CharDevice") && S_ISCHR(st.st_mode)) ||
+                (tt_str_eq_c(type, "BlockDevice") && S_ISBLK(st.st_mode));
+    return fits ? TT_OK
+                : TT_FAIL(err, TT_EINVAL, "hostPath %s is no %s", item->directory, item->type);
+}
+
+static int apply_empty(const struct item *item, struct tt_err *err)
+{
+    const struct memory_fs_options options = {.size_max = item->size_max, .mode = SHARED_MODE};
+    int r = tt_dir_make(item->directory, SHARED_MODE, err);
+    if (r == TT_OK && item->in_memory) {
+        r = memory_fs_mount(item->directory, &options, err);
+    }
+    if (r == TT_OK && chmod(item->directory, SHARED_MODE) != 0) {
+        r = TT_FAIL_ERRNO(err, errno, "%s", item->directory);
+    }
+    return r;
+}
+
+static int apply_projected(const struct item *item, struct tt_err *err)
+{
+    if (item->unknown != NULL) {
+        if (project_is_there(item->directory)) {
+            return TT_OK;
         }
+        if (err != NULL) {
+            *err = *item->unknown;
+        }
+        return item->unknown->code;
+    }
+    const struct memory_fs_options options = {
+        .size_max = item->size_max, .mode = PROJECTED_MODE, .no_programs = true};
+    int r = TT_OK;
+    if (item->in_memory) {
+        r = tt_dir_make(item->directory, PROJECTED_MODE, err);
+    }
+    if (r == TT_OK && item->in_memory) {
+        r = memory_fs_mount(item->directory, &options, err);
+    }
+    return r == TT_OK
+               ? project_commit(item->directory, item->content.files, item->content.count, err)
+               : r;
+}
+
+static int apply_item(const struct item *item, struct tt_err *err)
+{
+    int r;
+    switch (item->kind) {
+    case ITEM_PROJECTED:
+        r = apply_projected(item, err);
+        break;
+    case ITEM_EMPTY:
+        r = apply_empty(item, err);
+        break;
+    case ITEM_HOST_PATH:
+    default:
+        r = apply_host_path(item, err);
+        break;
+    }
+    return r != TT_OK ? TT_WRAP(err, r, "volume \"%s\"", item->volume) : TT_OK;
+}
+
+int volumes_apply(const struct volumes *plan, struct tt_err *err)
+{
+    int r = tt_dir_make(plan->directory, PRIVATE_MODE, err);
+    for (size_t i = 0; r == TT_OK && i < plan->item_count; i++) {
+        r = apply_item(&plan->items[i], err);
+    }
+    for (size_t i = 0; r == TT_OK && i < plan->log_count; i++) {
+        r = tt_dir_make(plan->log_directories[i], PRIVATE_MODE, err);
     }
     return r;
 }
@@ -426,7 +378,7 @@ static int add_mount(const char *root, const struct env_context *context, struct
     ret_mount->host_path = tt_arena_strndup(arena, path, strlen(path));
     ret_mount->container_path = tt_arena_strndup(arena, target.ptr, target.len);
     ret_mount->read_only =
-        projected_part(volume) != NULL || yyjson_is_true(yyjson_obj_get(item, "readOnly"));
+        collect_part(volume) != NULL || yyjson_is_true(yyjson_obj_get(item, "readOnly"));
     return ret_mount->host_path != NULL && ret_mount->container_path != NULL
                ? TT_OK
                : TT_FAIL(err, TT_ETOOLARGE, "too many mounts");
@@ -486,7 +438,14 @@ static int remove_logs(const char *root, const char *uid, struct tt_err *err)
 int volumes_remove(const char *root, const char *uid, struct tt_err *err)
 {
     char path[VOLUMES_PATH_SIZE];
+    char volumes[VOLUMES_PATH_SIZE];
     int r = volumes_pod_path(root, uid, path, err);
+    if (r == TT_OK) {
+        r = format(volumes, err, "%s/volumes", path);
+    }
+    if (r == TT_OK) {
+        r = memory_fs_unmount_in(volumes, err);
+    }
     if (r == TT_OK) {
         r = tt_dir_remove_tree(path, err);
     }
