@@ -125,10 +125,13 @@ def check_kubectl(ctl):
     base = [kubectl, f"--kubeconfig={ctl.kubeconfig}", f"--cache-dir={ctl.kubeconfig}.cache"]
     theirs = MANIFEST.replace('  b: "2"\n', '  d: "4"\n').replace("replicas: 1", "replicas: 2")
 
-    def apply():
+    def run(*args, stdin=None):
         return subprocess.run(
-            [*base, "apply", "-f", "-"], input=theirs, capture_output=True, text=True, timeout=60
+            [*base, *args], input=stdin, capture_output=True, text=True, timeout=60
         )
+
+    def apply():
+        return run("apply", "-f", "-", stdin=theirs)
 
     done = apply()
     assert done.returncode == 0, done.stderr
@@ -140,6 +143,30 @@ def check_kubectl(ctl):
     theirs = theirs.replace('d: "4"', 'd: "5"')
     done = apply()
     assert done.returncode == 0 and "configured" not in done.stdout, done.stdout + done.stderr
+    check_rollout(ctl, run)
+
+
+def check_rollout(ctl, kubectl):
+    """Revisions are kept: kubectl lists them and goes back to one."""
+    path = "{.spec.template.spec.containers[0].image}"
+    image = ("get", "deploy/web", "-n", "shop", f"-o=jsonpath={path}")
+
+    def revisions():
+        out = kubectl("rollout", "history", "deploy/web", "-n", "shop").stdout
+        return [line.split()[0] for line in out.splitlines() if line[:1].isdigit()]
+
+    wait_for("the first revision", lambda: revisions() == ["1"])
+    done = kubectl("set", "image", "deploy/web", "c=busybox:2", "-n", "shop")
+    assert done.returncode == 0, done.stderr
+    wait_for("the second revision", lambda: revisions() == ["1", "2"])
+    status = ctl.fails(7, "rollout", "status", "deploy/web", "-n", "shop", "--timeout=1s")
+    assert "next: tuttictl describe deployment.apps/web" in status, status
+    done = kubectl("rollout", "undo", "deploy/web", "-n", "shop")
+    assert done.returncode == 0, done.stderr
+    wait_for("the old revision anew", lambda: revisions() == ["2", "3"])
+    assert ctl.ok(*image) == "busybox"
+    ctl.ok("-n", "shop", "scale", "deploy/web", "--replicas=3", "--current-replicas=2")
+    ctl.ok("-n", "shop", "scale", "deploy/web", "--replicas=2")
 
 
 def check_refusals(ctl, directory):

@@ -117,6 +117,8 @@ class Objects(KubectlTest):
         self.assertRegex(run("get", "deploy"), r"web\s+0/0\s+")
         self.assertIn("image updated", run("set", "image", "deploy/web", "web=busybox:3"))
         self.assertIn("restarted", run("rollout", "restart", "deploy/web"))
+        self.assertIn("paused", run("rollout", "pause", "deploy/web"))
+        self.assertIn("resumed", run("rollout", "resume", "deploy/web"))
         diff = kubectl("diff", "-f", "-", stdin=DEPLOYMENT % (0, "busybox:9"))
         self.assertEqual(diff.returncode, 1, diff.stderr)
         self.assertIn("+      - image: busybox:9", diff.stdout)
@@ -262,6 +264,17 @@ class Refusals(KubectlTest):
             self.assertRegex(done.stderr, "UnsupportedMediaType|media type|unknown format")
 
 
+    def test_what_is_not_served_is_named(self):
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "quiet"},
+                "spec": {"containers": [{"name": "c", "image": "x"}]}}  # fmt: skip
+        run("create", "-f", "-", stdin=json.dumps(body))
+        self.fails("does not serve pods/exec", "exec", "quiet", "--", "ls")
+        self.fails("does not serve pods/attach", "attach", "quiet")
+        self.fails("accepted media types", "diff", "--server-side", "-f", "-",
+                   stdin=DEPLOYMENT % (0, "x"))  # fmt: skip
+        run("delete", "pod", "quiet", "--now", "--wait=false")
+
+
 class Discovery(KubectlTest):
     def test_version_resources_and_explain(self):
         self.assertRegex(run("version"), r"Server Version: v1\.32")
@@ -271,6 +284,9 @@ class Discovery(KubectlTest):
         self.assertIn("apps/v1", run("api-versions"))
         self.assertRegex(run("explain", "deployment.spec.replicas"), r"FIELD: replicas <integer>")
         self.assertIn("containers", run("explain", "pod.spec"))
+        described = run("explain", "pod.spec.volumes.nfs.server")
+        self.assertIn("Name or address of the NFS server.", described)
+        self.assertIn("deployments.apps\n", run("api-resources", "--verbs=list", "-o", "name"))
         self.assertIn("No resources found", kubectl("get", "all", "-l", "none=none").stderr)
 
     def test_auth(self):
