@@ -84,13 +84,16 @@ TEXT
     )
 }
 
-# cluster_program NAME COMMAND...: DIR/NAME/run, which leaves its own pid and becomes the process.
+# cluster_program NAME COMMAND...: DIR/NAME/run, which leaves its own pid and becomes the process;
+# an agent becomes root first.
 cluster_program() {
     local name=$1 word
     shift
     mkdir -p "$DIR/$name"
     {
         echo '#!/bin/sh'
+        # shellcheck disable=SC2016 # expanded by the script
+        [[ $name != n* ]] || echo '[ "$(id -u)" -eq 0 ] || exec sudo "$0"'
         printf 'echo $$ >%q\n' "$DIR/$name/pid"
         printf 'exec'
         for word in "$@"; do printf ' %q' "$word"; done
@@ -140,9 +143,10 @@ cluster_write_agents() {
 
 # cluster_spawn NAME: runs it in a session of its own, so that it outlives this command.
 cluster_spawn() {
+    local tries=0 starter=()
     rm -f "$DIR/$1/pid"
-    setsid "$DIR/$1/run" >>"$DIR/$1/log" 2>&1 </dev/null &
-    local tries=0
+    [[ $1 != n* ]] || starter=(as_root)
+    "${starter[@]}" setsid --fork "$DIR/$1/run" >>"$DIR/$1/log" 2>&1 </dev/null
     until [ -s "$DIR/$1/pid" ]; do
         tries=$((tries + 1))
         [ "$tries" -lt 200 ] || die "$1 did not start: see $DIR/$1/log"
@@ -234,11 +238,11 @@ cluster_runs() {
 cluster_end() {
     local name=$1 pid tries=0
     pid=$(cat "$DIR/$name/pid" 2>/dev/null) || return 0
-    tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qx -- "$name" || return 0
-    kill -TERM "$pid" 2>/dev/null || return 0
+    { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qx -- "$name" || return 0
+    signal TERM "$pid" || return 0
     while cluster_runs "$pid"; do
         tries=$((tries + 1))
-        [ "$tries" -ne 500 ] || kill -KILL "$pid"
+        [ "$tries" -ne 500 ] || signal KILL "$pid" || true
         [ "$tries" -lt 700 ] || die "$name ($pid) cannot be stopped"
         sleep 0.02
     done

@@ -4,7 +4,8 @@
 #   containerd_stop DIR NAME    stops it with everything it runs; leaves no shim and no mount
 #
 # Files: DIR/NAME/{config.toml,root,state,c.sock,containerd.log,containerd.pid}. DIR must be short:
-# sockets of shims lie below it and a socket's path is limited to 107 bytes.
+# sockets of shims lie below it and a socket's path is limited to 107 bytes. containerd runs as root,
+# through sudo where one is not.
 
 containerd_config() {
     local dir=$1
@@ -49,12 +50,19 @@ containerd_pid() {
     local dir=$1 pid
     pid=$(cat "$dir/containerd.pid" 2>/dev/null) || return 1
     [ -n "$pid" ] || return 1
-    tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$dir/config.toml" || return 1
+    { tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF -- "$dir/config.toml" || return 1
     printf '%s\n' "$pid"
 }
 
+# ctr DIR SECONDS ARGUMENTS...
+containerd_ctr() {
+    local dir=$1 limit_s=$2
+    shift 2
+    as_root timeout "$limit_s" ctr -a "$dir/c.sock" "$@"
+}
+
 containerd_answers() {
-    timeout 5 ctr -a "$1/c.sock" version >/dev/null 2>&1
+    containerd_ctr "$1" 5 version >/dev/null 2>&1
 }
 
 containerd_start() {
@@ -64,9 +72,8 @@ containerd_start() {
     if ! containerd_pid "$dir" >/dev/null; then
         rm -f "$dir/c.sock" "$dir/t.sock"
         containerd_config "$dir" >"$dir/config.toml"
-        setsid containerd --config "$dir/config.toml" --log-level warn \
-            >>"$dir/containerd.log" 2>&1 </dev/null &
-        echo $! >"$dir/containerd.pid"
+        root_spawn "$dir/containerd.pid" "$dir/containerd.log" \
+            containerd --config "$dir/config.toml" --log-level warn
     fi
     for ((i = 0; i < 150; i++)); do
         if containerd_answers "$dir"; then
@@ -83,13 +90,13 @@ containerd_start() {
 
 # Ends every task and container that containerd knows, so that no shim outlives it.
 containerd_clear() {
-    local sock=$1/c.sock id
-    for id in $(timeout 10 ctr -a "$sock" -n k8s.io tasks ls -q 2>/dev/null); do
-        timeout 10 ctr -a "$sock" -n k8s.io tasks kill -a -s SIGKILL "$id" >/dev/null 2>&1 || true
-        timeout 10 ctr -a "$sock" -n k8s.io tasks rm -f "$id" >/dev/null 2>&1 || true
+    local dir=$1 id
+    for id in $(containerd_ctr "$dir" 10 -n k8s.io tasks ls -q 2>/dev/null); do
+        containerd_ctr "$dir" 10 -n k8s.io tasks kill -a -s SIGKILL "$id" >/dev/null 2>&1 || true
+        containerd_ctr "$dir" 10 -n k8s.io tasks rm -f "$id" >/dev/null 2>&1 || true
     done
-    for id in $(timeout 10 ctr -a "$sock" -n k8s.io containers ls -q 2>/dev/null); do
-        timeout 10 ctr -a "$sock" -n k8s.io containers rm "$id" >/dev/null 2>&1 || true
+    for id in $(containerd_ctr "$dir" 10 -n k8s.io containers ls -q 2>/dev/null); do
+        containerd_ctr "$dir" 10 -n k8s.io containers rm "$id" >/dev/null 2>&1 || true
     done
 }
 
@@ -118,7 +125,7 @@ containerd_wait_gone() {
 containerd_unmount() {
     local dir=$1 mounted
     while read -r mounted; do
-        umount -l "$mounted" 2>/dev/null || true
+        as_root umount -l "$mounted" 2>/dev/null </dev/null || true
     done < <(awk -v dir="$dir/" 'index($2, dir) == 1 {print $2}' /proc/mounts | sort -r)
 }
 
@@ -126,13 +133,13 @@ containerd_stop() {
     local dir=$1/$2 pid
     if pid=$(containerd_pid "$dir"); then
         ! containerd_answers "$dir" || containerd_clear "$dir"
-        kill "$pid" 2>/dev/null || true
-        containerd_wait_gone "$pid" || kill -9 "$pid" 2>/dev/null || true
+        signal TERM "$pid" || true
+        containerd_wait_gone "$pid" || signal KILL "$pid" || true
     fi
     for pid in $(containerd_shims "$dir"); do
         # A shim that is left has containers that containerd could not end: its children go first.
-        pkill -9 -P "$pid" 2>/dev/null || true
-        kill -9 "$pid" 2>/dev/null || true
+        as_root pkill -9 -P "$pid" 2>/dev/null || true
+        signal KILL "$pid" || true
     done
     containerd_unmount "$dir"
     rm -f "$dir/containerd.pid" "$dir/c.sock" "$dir/t.sock"

@@ -5,5 +5,5 @@ dev_down() {
     source tools/cluster.sh
     [ -d "$RUN_DIR" ] || die "nothing runs"
     dev_cluster stop --dir "$RUN_DIR"
-    rm -rf "$RUN_DIR"
+    as_root rm -rf "$RUN_DIR" # what agents left is root's
 }

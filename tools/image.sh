@@ -79,10 +79,10 @@ image_build() {
 image_import() {
     local sock=$1 archive=${2:-build/images/sys.tar} have name missing=
     [ -s "$archive" ] || image_build "$archive" || return 1
-    have=$(timeout 10 ctr -a "$sock" -n k8s.io images ls -q 2>/dev/null) || return 1
+    have=$(as_root timeout 10 ctr -a "$sock" -n k8s.io images ls -q 2>/dev/null) || return 1
     for name in pause busybox; do
         grep -qx "tutti.local/sys:$name" <<<"$have" || missing=1
     done
-    [ -z "$missing" ] || timeout 60 ctr -a "$sock" -n k8s.io images import \
+    [ -z "$missing" ] || as_root timeout 60 ctr -a "$sock" -n k8s.io images import \
         --base-name tutti.local/sys "$archive" >/dev/null
 }

@@ -20,6 +20,26 @@ as_root() {
     fi
 }
 
+# root_spawn PIDFILE LOG COMMAND...: starts it as root in a session of its own. The file has its pid
+# when this returns.
+root_spawn() {
+    local pid_file=$1 tries=0
+    rm -f "$pid_file"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    as_root setsid --fork sh -c 'echo $$ >"$1"; log=$2; shift 2; exec "$@" >>"$log" 2>&1' \
+        sh "$@" </dev/null >/dev/null 2>&1
+    until [ -s "$pid_file" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 500 ] || die "$3 did not start"
+        sleep 0.01
+    done
+}
+
+# A signal for a process that may belong to root.
+signal() {
+    kill "-$1" "$2" 2>/dev/null || as_root kill "-$1" "$2" 2>/dev/null
+}
+
 # C sources and headers of the project, one a line, without generated ones.
 c_files() {
     find . \( -path ./build -o -path './.*' \) -prune -o \

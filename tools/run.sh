@@ -9,8 +9,9 @@ run_leader() {
 }
 
 run_next_steps() {
-    local leader
+    local leader root=''
     leader=$(run_leader)
+    [ "$(id -u)" -eq 0 ] || root='sudo ' # containers and agents run as root
     cat <<TEXT
 
 The example runs. Its pages: curl http://127.0.0.1:8080/ (and 8081, 8082).
@@ -20,8 +21,8 @@ The example runs. Its pages: curl http://127.0.0.1:8080/ (and 8081, 8082).
   build/tuttictl cluster status
 
 Things to try; watch with: build/tuttictl get pods -w
-  a container   kill -9 \$(pgrep -f 'httpd -f -v' | head -n 1)
-  an agent      kill -9 \$(cat $RUN_DIR/n1/pid)       again: $RUN_DIR/n1/run
+  a container   ${root}kill -9 \$(pgrep -f 'httpd -f -v' | head -n 1)
+  an agent      ${root}kill -9 \$(cat $RUN_DIR/n1/pid)       again: $RUN_DIR/n1/run
   the leader    kill -9 \$(cat $RUN_DIR/$leader/pid)       again: $RUN_DIR/$leader/run
                 (who leads now: build/tuttictl cluster status)
 
@@ -49,7 +50,7 @@ dev_run() {
     if [ -e "$RUN_DIR/cluster.json" ]; then
         die "it runs already: ./dev down stops it"
     fi
-    rm -rf "$RUN_DIR"
+    [ ! -e "$RUN_DIR" ] || as_root rm -rf "$RUN_DIR"
     dev_cluster start --dir "$RUN_DIR" --servers 3 --agents 2
     export KUBECONFIG=$RUN_DIR/admin.kubeconfig
     build/tuttictl apply -f docs/examples/hello/
