@@ -572,6 +572,17 @@ uint8_t *tt_disk_memory_bytes(struct tt_disk_memory *memory, const char *path, s
     return name->inode->seen;
 }
 
+void tt_disk_memory_rot(struct tt_disk_memory *memory, const char *path, size_t offset,
+                        uint8_t mask)
+{
+    struct name *name = table_find(&memory->seen, path);
+    TT_ASSERT(name && offset < name->inode->seen_size);
+    name->inode->seen[offset] ^= mask;
+    if (offset < name->inode->durable_size) {
+        name->inode->durable[offset] ^= mask;
+    }
+}
+
 void tt_disk_memory_put(struct tt_disk_memory *memory, const char *path, const void *bytes,
                         size_t size)
 {

@@ -33,6 +33,9 @@ void tt_disk_memory_set_free_space(struct tt_disk_memory *memory, uint64_t bytes
 struct tt_disk_memory *tt_disk_memory_clone(const struct tt_disk_memory *memory);
 /* Borrowed until the file changes size; NULL when there is none. */
 uint8_t *tt_disk_memory_bytes(struct tt_disk_memory *memory, const char *path, size_t *ret_size);
+/* Bits that turned over by themselves: those of `mask`, in what is seen and in what is durable. */
+void tt_disk_memory_rot(struct tt_disk_memory *memory, const char *path, size_t offset,
+                        uint8_t mask);
 /* Makes or replaces a file, durable at once. */
 void tt_disk_memory_put(struct tt_disk_memory *memory, const char *path, const void *bytes,
                         size_t size);

@@ -59,6 +59,7 @@ struct node_stream {
     uint64_t offset;                   /* of the piece being read or acknowledged next */
     uint64_t active_ms;                /* when the peer was last heard about it */
     uint64_t sent_ms;                  /* when the last frame left, for retries */
+    uint32_t begun;                    /* how often it was read from the start */
 };
 
 struct node_peer {
@@ -207,6 +208,7 @@ struct tt_node {
     bool stage_busy;                          /* a stage call is out */
     struct raft_snapshot_metadata installing; /* of the core, while NODE_INSTALLING */
     unsigned install_parts;           /* what the install still waits for: state machine, log */
+    bool snapshot_renew;              /* our file seems to be damaged: take another one */
     uint64_t snapshot_retry_ms;       /* not before, after a failure */
     struct tt_change_op *snapshot_op; /* asked for by hand; NULL = none */
 

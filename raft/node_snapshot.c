@@ -60,7 +60,8 @@ static bool due(const struct tt_node *node)
         node->log_bytes >= node_snapshot_due_size(node) && node->now_ms >= node->snapshot_retry_ms;
     /* One at a time: the file that the log names is never among those that may go. */
     bool settled = node->snapshot_logged == node->snapshot->index;
-    return (by_size || node->snapshot_op) && settled && node->applied_index > node->snapshot->index;
+    bool wanted = by_size || node->snapshot_op || node->snapshot_renew;
+    return wanted && settled && node->applied_index > node->snapshot->index;
 }
 
 static void take(struct tt_node *node)
@@ -87,8 +88,24 @@ static void take(struct tt_node *node)
     node->config.snapshots.take(node->config.snapshots.ctx, meta);
 }
 
+/* A new snapshot needs a new entry behind the old one. */
+static void renew_turn(struct tt_node *node)
+{
+    bool idle = node->ready && node->applied_index == node->last_index &&
+                node->applied_index == node->snapshot->index;
+    if (!node->snapshot_renew || !idle) {
+        return;
+    }
+    static const uint8_t zero[8];
+    struct tt_bytes *payload = tt_bytes_new(zero, sizeof zero);
+    uint64_t index;
+    (void)node_submit(node, RAFT_BARRIER, payload, &index); /* refused: in the next turn */
+    tt_bytes_unref(payload);
+}
+
 void node_snapshot_turn(struct tt_node *node)
 {
+    renew_turn(node);
     if (tt_sm_state(&node->sm) == NODE_RUNNING && !node->taking && due(node)) {
         take(node);
     } else {
@@ -111,6 +128,12 @@ static void taken(struct tt_node *node, const struct tt_node_snapshot *meta)
     event.snapshot.trailing = node->config.snapshot_trailing;
     if (!node_step(node, &event, NULL)) {
         return;
+    }
+    if (node->snapshot_renew) {
+        node->snapshot_renew = false;
+        for (size_t i = 0; i < NODE_PEERS_MAX; i++) {
+            node_stream_reset(&node->peers[i]); /* the core asks again, for this one */
+        }
     }
     *node->snapshot = *meta;
     uint64_t trailing = node->config.snapshot_trailing;

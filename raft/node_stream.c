@@ -8,9 +8,13 @@
  *
  * One stream per peer; what the core asks for again meanwhile is dropped. The follower drives:
  * every frame may be lost, the leader offers again what was not answered for a second and gives up
- * after ten; the core then asks again. While the follower installs it answers offers with want
- * {size}. */
+ * after ten; the core then asks again. A file that cannot be read, here or there, may have rotted
+ * on our disk: then a new snapshot is taken in its place. While the follower installs it answers
+ * offers with want {size}. */
 #include "raft/node_parts.h"
+
+/* Who asks for the beginning more often got something that it cannot read. */
+enum { BEGUN_MAX = 3 };
 
 void node_stream_reset(struct node_peer *peer)
 {
@@ -47,6 +51,10 @@ void node_snapshot_send(struct tt_node *node, uint64_t peer_id)
 static void read_piece(struct tt_node *node, struct node_peer *peer, uint64_t offset)
 {
     const struct tt_node_snapshots *snapshots = &node->config.snapshots;
+    if (offset == 0 && ++peer->stream.begun > BEGUN_MAX) {
+        node->snapshot_renew = true;
+        peer->stream.begun = 0;
+    }
     peer->stream.offset = offset;
     peer->stream.state = STREAM_READING;
     peer->stream.sent_ms = node->now_ms;
@@ -80,6 +88,7 @@ void tt_node_snapshot_piece(struct tt_node *node, uint64_t peer_id, uint64_t ind
     bool expected = node_alive(node) && peer && peer->stream.state == STREAM_READING &&
                     peer->stream.snapshot->index == index && peer->stream.offset == offset;
     if (expected && (!piece || node->lead_term == 0)) {
+        node->snapshot_renew = !piece && index == node->snapshot->index;
         node_stream_reset(peer); /* gone or unreadable: the core asks again, for a newer one */
     } else if (expected) {
         Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;

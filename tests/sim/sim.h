@@ -9,6 +9,7 @@
  *   sim_client.c    writers and readers; sim_admin.c membership changes
  *   sim_check.c     what must always hold
  *   sim_nemesis.c   faults and the healing at the end
+ *   sim_rot.c       disks whose bytes change, and the replacement of their members
  *   sim_bugs.c      bugs that must be found
  *
  * Ownership: struct sim owns everything. Thread: one. Errors: the first broken invariant ends the
@@ -49,6 +50,7 @@ enum sim_fault {
     SIM_LAG,
     SIM_DISK_FULL,
     SIM_TAKEN_FOR_GONE,
+    SIM_ROT,
     SIM_FRAME_DROPPED,
     SIM_FRAME_DUPLICATED,
     SIM_FRAME_DELAYED,
@@ -121,6 +123,8 @@ struct sim_server {
     uint64_t watched;        /* revision up to which its history was compared */
     uint64_t commit_checked;
     bool fault_expected; /* a disk failure was ordered */
+    bool rotten;         /* its disk was damaged, and no start has judged it yet */
+    bool refused;        /* it found the damage and will not start again */
 };
 
 struct sim_applied {
@@ -140,7 +144,8 @@ struct sim_options {
     uint64_t seed;
     const struct sim_bug *bug; /* NULL = none */
     bool trace;
-    uint64_t chaos_ms; /* 0 = chosen by the seed */
+    uint64_t chaos_ms;  /* 0 = chosen by the seed */
+    size_t voter_count; /* 0 = chosen by the seed */
 };
 
 struct sim_client;
@@ -163,6 +168,9 @@ struct sim {
 
     struct sim_server servers[SIM_SERVERS_MAX];
     size_t voter_count; /* at the beginning */
+    bool rots;          /* disks rot, one at a time; members change only to replace those */
+    uint64_t refused_count;
+    uint64_t intact_count; /* damaged, and started with everything */
     uint64_t next_id;
     struct sim_link links[SIM_SERVERS_MAX][SIM_SERVERS_MAX]; /* from, to */
     double drop;
@@ -208,6 +216,7 @@ void sim_server_start(struct sim_server *server);
 void sim_server_crash(struct sim_server *server, uint64_t restart_after_ms);
 void sim_server_stop(struct sim_server *server, uint64_t restart_after_ms);
 void sim_server_turn(struct sim_server *server);
+void sim_server_retire(struct sim_server *server); /* its slot is free again */
 void sim_server_fini(struct sim_server *server);
 
 /* sim_lying.c */
@@ -222,6 +231,12 @@ void sim_shadow_load(struct sim_shadow *shadow, const struct tt_node_disk *disk)
 struct replica_env sim_env(struct sim_server *server);
 void sim_env_open(struct sim_server *server);  /* mailboxes, before the core */
 void sim_env_close(struct sim_server *server); /* behind a crash: nothing is answered */
+
+/* sim_rot.c */
+void sim_rot_step(struct sim *sim);  /* damages a disk, or goes on with a replacement */
+bool sim_rot_whole(struct sim *sim); /* every member runs and has everything */
+void sim_rot_heal(struct sim *sim);
+void sim_rot_judged(struct sim_server *server, bool refused);
 
 /* sim_check.c */
 void sim_check_append(struct sim_server *server, const struct tt_wal_req *req);

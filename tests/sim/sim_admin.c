@@ -78,15 +78,20 @@ static void change_done(struct tt_change_op *op)
     }
 }
 
-static void add(struct sim *sim, struct tt_change_op *op, int slot)
+static void name_new(struct tt_change_op *op, uint64_t id)
 {
-    uint64_t id = sim->next_id++;
-    sim_server_create(sim, slot, id, NULL);
     op->kind = TT_CHANGE_ADD;
     op->member.id = id;
     (void)snprintf(op->member.name, sizeof op->member.name, "s%" PRIu64, id);
     (void)snprintf(op->member.peer_address, sizeof op->member.peer_address, "127.0.0.1:%" PRIu64,
                    7000 + id);
+}
+
+static void add(struct sim *sim, struct tt_change_op *op, int slot)
+{
+    uint64_t id = sim->next_id++;
+    sim_server_create(sim, slot, id, NULL);
+    name_new(op, id);
 }
 
 /* What `server` takes for the membership decides what may be asked. */
@@ -113,6 +118,36 @@ static bool choose(struct sim *sim, const struct tt_membership *members, struct 
     return false;
 }
 
+/* What a damaged member needs: out with it, another one in. */
+static bool choose_repair(struct sim *sim, const struct tt_membership *members,
+                          struct tt_change_op *op)
+{
+    for (size_t i = 0; i < members->count; i++) {
+        const struct sim_server *server = sim_by_id(sim, members->members[i].id);
+        bool lost = !server || server->refused;
+        if (lost || members->members[i].role != TT_ROLE_VOTER) {
+            op->kind = lost ? TT_CHANGE_REMOVE : TT_CHANGE_PROMOTE;
+            op->member.id = members->members[i].id;
+            return true;
+        }
+    }
+    if (members->count == 0 || members->count >= sim->voter_count) {
+        return false;
+    }
+    for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
+        const struct sim_server *server = &sim->servers[i];
+        if (server->used && server->running && !tt_membership_get(members, server->id)) {
+            name_new(op, server->id); /* an earlier addition did not come through */
+            return true;
+        }
+    }
+    int slot = free_slot(sim);
+    if (slot >= 0) {
+        add(sim, op, slot);
+    }
+    return slot >= 0;
+}
+
 void sim_admin_change(struct sim *sim)
 {
     struct sim_admin *admin = sim->admin;
@@ -122,7 +157,9 @@ void sim_admin_change(struct sim *sim)
     }
     memset(&admin->change, 0, sizeof admin->change);
     struct tt_membership members = server->node->membership;
-    if (!choose(sim, &members, &admin->change)) {
+    bool chosen = sim->rots ? choose_repair(sim, &members, &admin->change)
+                            : choose(sim, &members, &admin->change);
+    if (!chosen) {
         return;
     }
     sim->faults[SIM_MEMBERSHIP]++;

@@ -16,6 +16,7 @@ struct sim_bug {
     const char *what;
     struct tt_node_faults node;
     struct replica_faults replica;
+    bool rejoin_empty;     /* a member whose disk is damaged starts empty under its old id */
     bool skip_sync;        /* the disk says synced and is not */
     bool lose_vote;        /* hard states are acknowledged, not written */
     bool drop_watch_event; /* a server's history lacks a change */

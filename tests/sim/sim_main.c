@@ -4,6 +4,7 @@
  *   sim --seeds FROM..TO [--jobs N] [--bug NAME]           many, in worker processes
  *       [--days-min N] [--faults-min N]                    fails if they simulated less
  *   sim --find-bugs [--jobs N]                             each planted bug must be found
+ *   sim --matrix                                           damaged files on one member of three
  *
  * Exit codes: 0 as expected, 1 a violation (or a bug not found), 2 wrong usage. A worker that dies
  * (an assertion) counts as a violation of the seed it was at. */
@@ -17,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "tests/sim/sim_matrix.h"
 #include "tests/sim/sim_nemesis.h"
 #include "tests/sim/sim_run.h"
 
@@ -49,6 +51,8 @@ static void add_report(struct total *total, uint64_t seed, const struct sim_repo
     total->sum.acked_count += report->acked_count;
     total->sum.read_count += report->read_count;
     total->sum.installed_count += report->installed_count;
+    total->sum.refused_count += report->refused_count;
+    total->sum.intact_count += report->intact_count;
     for (size_t i = 0; i < SIM_FAULT_COUNT; i++) {
         total->sum.faults[i] += report->faults[i];
     }
@@ -84,11 +88,12 @@ static void print_total(const struct total *total, uint64_t elapsed_ms)
     double seconds = (double)elapsed_ms / 1000 + 0.001;
     printf("%" PRIu64 " seeds in %.1f s (%.1f/s), %" PRIu64 " violations; simulated %.2f days "
            "(x%.0f), %" PRIu64 " events, %" PRIu64 " writes, %" PRIu64 " reads, %" PRIu64
-           " snapshots installed, %" PRIu64 " faults:\n ",
+           " snapshots installed, %" PRIu64 " damaged members refused, %" PRIu64 " intact, %" PRIu64
+           " faults:\n ",
            total->seeds, seconds, (double)total->seeds / seconds, total->failed,
            simulated_days(total), (double)total->sum.simulated_ms / 1000 / seconds,
            total->sum.event_count, total->sum.acked_count, total->sum.read_count,
-           total->sum.installed_count, faults);
+           total->sum.installed_count, total->sum.refused_count, total->sum.intact_count, faults);
     for (size_t i = 0; i < SIM_FAULT_COUNT; i++) {
         printf(" %s %" PRIu64, sim_fault_name(i), total->sum.faults[i]);
     }
@@ -278,6 +283,7 @@ struct arguments {
     const char *bug;
     bool many;
     bool find;
+    bool matrix;
     uint64_t jobs;
 };
 
@@ -323,25 +329,30 @@ static bool parse(int argc, char **argv, struct arguments *args)
             args->options.trace = true;
         } else if (strcmp(argv[i], "--find-bugs") == 0) {
             args->find = true;
+        } else if (strcmp(argv[i], "--matrix") == 0) {
+            args->matrix = true;
         } else if (i + 1 == argc || !parse_value(args, argv[i], argv[i + 1])) {
             return false;
         } else {
             i++;
         }
     }
-    return args->find || args->many || args->options.seed != 0;
+    return args->find || args->matrix || args->many || args->options.seed != 0;
 }
 
 int main(int argc, char **argv)
 {
     struct arguments args = {.jobs = 2};
     if (!parse(argc, argv, &args)) {
-        (void)fprintf(stderr, "usage: sim --seed N | --seeds FROM..TO | --find-bugs  "
+        (void)fprintf(stderr, "usage: sim --seed N | --seeds FROM..TO | --find-bugs | --matrix  "
                               "[--bug NAME] [--jobs N] [--trace] [--chaos-ms N] [--days-min N] "
                               "[--faults-min N]\n");
         return 2;
     }
     tt_log_set_level(args.options.trace ? TT_LOG_INFO : TT_LOG_ERROR);
+    if (args.matrix) {
+        return sim_matrix();
+    }
     if (args.find) {
         return find_bugs(&args.options, args.bug, (size_t)args.jobs);
     }

@@ -196,7 +196,7 @@ static void hit(struct sim *sim)
     } else if (dice < 112) {
         net_quality(sim);
     } else if (dice < 126) {
-        sim_admin_change(sim);
+        sim->rots ? sim_rot_step(sim) : sim_admin_change(sim);
     } else if (dice < 131) {
         sim_admin_transfer(sim);
     } else if (dice < 136) {
@@ -330,10 +330,11 @@ static void trace_servers(struct sim *sim)
 void sim_nemesis_heal(struct sim *sim)
 {
     end_faults(sim);
-    uint64_t end_us = sim->now_us + (uint64_t)SETTLE_MS * SIM_MS;
+    uint64_t end_us = sim->now_us + (sim->rots ? 2 : 1) * (uint64_t)SETTLE_MS * SIM_MS;
     bool ok = false;
     while (!sim->failed && !ok && sim->now_us < end_us) {
         sim_run(sim, sim->now_us + SETTLE_STEP_MS * SIM_MS);
+        sim_rot_heal(sim);
         ok = settled(sim);
     }
     if (!ok) {
@@ -366,6 +367,7 @@ const char *sim_fault_name(size_t fault)
         [SIM_LAG] = "long isolation",
         [SIM_DISK_FULL] = "full disk",
         [SIM_TAKEN_FOR_GONE] = "taken for gone",
+        [SIM_ROT] = "rotten disk",
         [SIM_FRAME_DROPPED] = "frame dropped",
         [SIM_FRAME_DUPLICATED] = "frame duplicated",
         [SIM_FRAME_DELAYED] = "frame delayed",

@@ -12,6 +12,9 @@ static void create_servers(struct sim *sim)
 {
     static const size_t sizes[] = {1, 3, 3, 3, 5};
     sim->voter_count = sizes[tt_rng_below(&sim->rng, sizeof sizes / sizeof sizes[0])];
+    if (sim->options.voter_count != 0) {
+        sim->voter_count = sim->options.voter_count;
+    }
     struct tt_membership first = {.count = sim->voter_count};
     for (size_t i = 0; i < sim->voter_count; i++) {
         struct tt_member *member = &first.members[i];
@@ -38,6 +41,8 @@ static void collect(const struct sim *sim, struct sim_report *ret)
     ret->read_count = sim->read_count;
     ret->trace_hash = sim->trace_hash;
     ret->installed_count = sim->installed_count;
+    ret->refused_count = sim->refused_count;
+    ret->intact_count = sim->intact_count;
     memcpy(ret->faults, sim->faults, sizeof ret->faults);
     for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
         if (sim->servers[i].node) {
@@ -68,7 +73,7 @@ static uint64_t draw_chaos_ms(struct sim *sim)
                                          : sim_between(sim, CHAOS_MS_SHORT, CHAOS_MS_MAX);
 }
 
-void sim_seed(const struct sim_options *options, struct sim_report *ret)
+struct sim *sim_begin(const struct sim_options *options)
 {
     struct sim *sim = TT_NEW(struct sim);
     sim->options = *options;
@@ -80,10 +85,22 @@ void sim_seed(const struct sim_options *options, struct sim_report *ret)
     create_servers(sim);
     sim_clients_init(sim);
     sim_admin_init(sim);
+    return sim;
+}
+
+void sim_end(struct sim *sim, struct sim_report *ret)
+{
+    collect(sim, ret);
+    destroy(sim);
+}
+
+void sim_seed(const struct sim_options *options, struct sim_report *ret)
+{
+    struct sim *sim = sim_begin(options);
+    sim->rots = sim->voter_count >= 3 && tt_rng_chance(&sim->rng, 0.25);
     sim_nemesis_begin(sim);
     uint64_t chaos_ms = options->chaos_ms != 0 ? options->chaos_ms : draw_chaos_ms(sim);
     sim_run(sim, sim->now_us + chaos_ms * SIM_MS);
     sim_nemesis_heal(sim);
-    collect(sim, ret);
-    destroy(sim);
+    sim_end(sim, ret);
 }

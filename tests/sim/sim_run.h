@@ -15,8 +15,13 @@ struct sim_report {
     uint64_t read_count;
     uint64_t trace_hash;
     uint64_t installed_count; /* snapshots */
+    uint64_t refused_count;   /* members that found their disk damaged */
+    uint64_t intact_count;    /* damaged disks that held everything nevertheless */
     uint64_t faults[SIM_FAULT_COUNT];
 };
+/* A cluster that has just begun; no nemesis yet. */
+struct sim *sim_begin(const struct sim_options *options);
+void sim_end(struct sim *sim, struct sim_report *ret); /* frees it */
 void sim_seed(const struct sim_options *options, struct sim_report *ret);
 
 #endif

@@ -138,7 +138,9 @@ static void lost(struct tt_leadership_listener *listener)
 void sim_server_create(struct sim *sim, int slot, uint64_t id, const struct tt_membership *first)
 {
     struct sim_server *server = &sim->servers[slot];
+    uint32_t incarnation = server->incarnation; /* of an earlier server: its events stay void */
     memset(server, 0, sizeof *server);
+    server->incarnation = incarnation;
     server->sim = sim;
     server->slot = slot;
     server->id = id;
@@ -218,11 +220,36 @@ static void housekeeping(struct sim *sim, struct sim_event *event)
     sim_schedule(sim, HOUSEKEEPING_MS * SIM_MS, *event);
 }
 
+/* Everything in memory is gone. */
+static void drop(struct sim_server *server)
+{
+    server->running = false;
+    server->incarnation++;
+    sim_env_close(server);
+    sim_client_server_gone(server);
+    if (server->node) {
+        server->sim->installed_count += server->node->stats.snapshot_installed_count;
+    }
+    server->node = NULL;
+    replica_core_fini(&server->core);
+    tt_wal_free(TT_TAKE(server->wal));
+}
+
 static void start_node(struct sim_server *server)
 {
     struct tt_err err;
     tt_err_init(&err);
     int r = replica_core_open(&server->core, &err);
+    if (r == TT_ECORRUPT && server->rotten) {
+        drop(server);
+        sim_rot_judged(server, true);
+        if (server->sim->options.bug && server->sim->options.bug->rejoin_empty) {
+            tt_disk_memory_free(server->memory);
+            server->memory = tt_disk_memory_new();
+            sim_server_start(server);
+        }
+        return;
+    }
     must(server, r, &err, "open");
     if (r != 0) {
         return;
@@ -230,6 +257,9 @@ static void start_node(struct sim_server *server)
     server->wal = TT_TAKE(server->core.wal);
     sim_check_restart(server, &server->core.disk);
     sim_check_restored(server, server->core.disk.snapshot.index);
+    if (server->rotten) {
+        sim_rot_judged(server, false);
+    }
     make_node(server);
     server->running = true;
     replica_core_start(&server->core);
@@ -253,21 +283,6 @@ void sim_server_start(struct sim_server *server)
     sim_env_open(server);
     init_core(server);
     start_node(server);
-}
-
-/* Everything in memory is gone. */
-static void drop(struct sim_server *server)
-{
-    server->running = false;
-    server->incarnation++;
-    sim_env_close(server);
-    sim_client_server_gone(server);
-    if (server->node) {
-        server->sim->installed_count += server->node->stats.snapshot_installed_count;
-    }
-    server->node = NULL;
-    replica_core_fini(&server->core);
-    tt_wal_free(TT_TAKE(server->wal));
 }
 
 void sim_server_crash(struct sim_server *server, uint64_t restart_after_ms)
@@ -299,6 +314,15 @@ void sim_server_turn(struct sim_server *server)
     server->dirty = false;
     replica_core_turn(&server->core);
     sim_check_turn(server);
+}
+
+void sim_server_retire(struct sim_server *server)
+{
+    sim_server_fini(server);
+    server->used = false;
+    server->memory = NULL;
+    memset(&server->durable, 0, sizeof server->durable);
+    memset(&server->memory_log, 0, sizeof server->memory_log);
 }
 
 void sim_server_fini(struct sim_server *server)
