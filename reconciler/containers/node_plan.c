@@ -14,7 +14,7 @@
 
 #define TAINT_KEY "node.kubernetes.io/unreachable"
 
-enum { NODES_MAX = 8192, LEASE_SECONDS_DEFAULT = 10, EVICT_MAX = 100, LOST_RECHECK_MS = 5000 };
+enum { NODES_MAX = 8192, LEASE_SECONDS_DEFAULT = 10, EVICT_MAX = 100 };
 
 /* When this leader saw a node's lease change. */
 struct sighting {
@@ -212,9 +212,15 @@ static int plan_lost(struct plan *plan, struct tt_err *err)
         plan->tainted_ms = plan->pass->now_ms;
         (void)tt_time_parse(added, &plan->tainted_ms); /* absent: counts from now */
     }
-    recheck_in(plan->pass, LOST_RECHECK_MS); /* a pod may have been bound just before */
     const struct tt_object_ref pods = {.resource = TT_STR("pods")};
-    return tt_pass_each(plan->pass, &pods, evict, plan, err);
+    char *needle =
+        tt_arena_printf(plan->pass->arena, "\"nodeName\":\"%.*s\"", TT_STR_ARG(plan->name));
+    if (needle == NULL) {
+        return TT_FAIL(err, TT_ETOOLARGE, "no room to look for the node's pods");
+    }
+    const struct tt_pass_search search = {
+        .prefix = &pods, .needle = tt_str_c(needle), .each = evict, .ctx = plan};
+    return tt_pass_search(plan->pass, &search, err);
 }
 
 static int plan_node(struct tt_controller *base, struct tt_pass *pass, struct tt_str key,
@@ -248,10 +254,16 @@ static int plan_node(struct tt_controller *base, struct tt_pass *pass, struct tt
     return plan.taint != NULL ? mark_back(&plan, err) : TT_OK;
 }
 
-/* The node a pod runs on, as a key: only pods of nodes that are gone or lost need one. */
+static bool is_bound(const struct tt_item *item)
+{
+    return item != NULL && tt_str_find_str(item->value.bytes, TT_STR("\"nodeName\":")) >= 0;
+}
+
+/* A pod that is bound now: should its node be gone or lost, the pod must leave. What was there
+ * before the node was lost is found then; so nothing has to be looked for time and again. */
 static void observe_pod(const struct tt_change *change, struct tt_observer *observer)
 {
-    if (change->item != NULL && change->prev == NULL) {
+    if (!is_bound(change->prev) && is_bound(change->item)) {
         tt_observe_field(observer, change->item, "spec.nodeName");
     }
 }

@@ -104,12 +104,10 @@ int tt_pass_get(struct tt_pass *pass, const struct tt_object_ref *ref, struct tt
     return tt_pass_view(pass, item, ret_view, err);
 }
 
-int tt_pass_each(struct tt_pass *pass, const struct tt_object_ref *prefix,
-                 int (*each)(void *ctx, const struct tt_view *view, struct tt_err *err), void *ctx,
-                 struct tt_err *err)
+int tt_pass_search(struct tt_pass *pass, const struct tt_pass_search *search, struct tt_err *err)
 {
     struct tt_str from = TT_STR_NONE;
-    int r = arena_key(pass, prefix, true, &from, err);
+    int r = arena_key(pass, search->prefix, true, &from, err);
     if (r != TT_OK) {
         return r;
     }
@@ -121,12 +119,23 @@ int tt_pass_each(struct tt_pass *pass, const struct tt_object_ref *prefix,
     const struct tt_item *item;
     while (r == TT_OK && (item = tt_scan_next(scan)) != NULL) {
         struct tt_view view;
+        if (search->needle.len > 0 && tt_str_find_str(item->value.bytes, search->needle) < 0) {
+            continue;
+        }
         r = tt_pass_view(pass, item, &view, err);
         if (r == TT_OK) {
-            r = each(ctx, &view, err);
+            r = search->each(search->ctx, &view, err);
         }
     }
     return r;
+}
+
+int tt_pass_each(struct tt_pass *pass, const struct tt_object_ref *prefix,
+                 int (*each)(void *ctx, const struct tt_view *view, struct tt_err *err), void *ctx,
+                 struct tt_err *err)
+{
+    const struct tt_pass_search search = {.prefix = prefix, .each = each, .ctx = ctx};
+    return tt_pass_search(pass, &search, err);
 }
 
 int tt_pass_rely(struct tt_pass *pass, const struct tt_view *view, struct tt_err *err)

@@ -91,6 +91,15 @@ int tt_pass_view(struct tt_pass *pass, const struct tt_item *item, struct tt_vie
 int tt_pass_each(struct tt_pass *pass, const struct tt_object_ref *prefix,
                  int (*each)(void *ctx, const struct tt_view *view, struct tt_err *err), void *ctx,
                  struct tt_err *err) TT_MUST_USE;
+/* The same for those only whose stored text holds `needle`: the others are not even parsed. */
+struct tt_pass_search {
+    const struct tt_object_ref *prefix;
+    struct tt_str needle;
+    int (*each)(void *ctx, const struct tt_view *view, struct tt_err *err);
+    void *ctx;
+};
+int tt_pass_search(struct tt_pass *pass, const struct tt_pass_search *search,
+                   struct tt_err *err) TT_MUST_USE;
 /* The commit fails when this object changes (or, for a view without item, appears) meanwhile. */
 int tt_pass_rely(struct tt_pass *pass, const struct tt_view *view, struct tt_err *err) TT_MUST_USE;
 /* The object behind a view as a mutable copy. */

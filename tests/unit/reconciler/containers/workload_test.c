@@ -247,6 +247,57 @@ static void pods_of_a_lost_node_run_elsewhere(void **state)
     assert_true(world_noted(world, "Node/n1 Normal NodeReady "));
 }
 
+static void pods_of_a_deleted_node_are_looked_for_once(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "apps/v1", "Deployment", "default", deployment_json);
+    world_settle(world);
+    run_agents(world);
+    world_delete(world, world_ref("coordination.k8s.io", "leases", "kube-node-lease", "n1"));
+    world_delete(world, world_ref("", "nodes", "", "n1"));
+    world_settle(world);
+    assert_int_equal(census(world, "n1", NULL).total, 0);
+    assert_int_equal(census(world, "n1", NULL).deleting, 0); /* nobody is left to stop them */
+    for (int i = 0; i < 5; i++) {
+        world->now_ms += 5000;
+        world_edit(world, world_ref("coordination.k8s.io", "leases", "kube-node-lease", "n2"),
+                   renew);
+        world_settle(world);
+        assert_true(world->passes <= 1); /* the lease that was renewed, and no more */
+    }
+    /* What is bound to it later is removed at once all the same. */
+    world_create(world, "v1", "Pod", "default",
+                 "{\"metadata\":{\"name\":\"late\"},\"spec\":{\"nodeName\":\"n1\",\"containers\":[{"
+                 "\"name\":\"c\",\"image\":\"i\"}]}}");
+    world_settle(world);
+    assert_int_equal(census(world, "n1", NULL).total, 0);
+}
+
+static void bind_to_n1(struct tt_object *object)
+{
+    assert_true(tt_json_set_str(object->doc, object->root, "spec.nodeName", TT_STR("n1")));
+}
+
+static void a_pod_bound_to_a_lost_node_leaves_it(void **state)
+{
+    struct world *world = *state;
+    for (int i = 0; i < 6; i++) {
+        world->now_ms += 3000;
+        world_edit(world, world_ref("coordination.k8s.io", "leases", "kube-node-lease", "n2"),
+                   renew);
+        world_settle(world);
+    }
+    world_create(
+        world, "v1", "Pod", "default",
+        "{\"metadata\":{\"name\":\"late\"},\"spec\":{\"schedulerName\":\"other\",\"containers\":[{"
+        "\"name\":\"c\",\"image\":\"i\"}]}}");
+    world_settle(world);
+    assert_int_equal(census(world, NULL, NULL).total, 1);
+    world_edit(world, world_ref("", "pods", "default", "late"), bind_to_n1);
+    world_settle(world);
+    assert_int_equal(census(world, "n1", NULL).deleting, 1);
+}
+
 static void a_pod_that_fits_nowhere_says_why(void **state)
 {
     struct world *world = *state;
@@ -311,6 +362,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_new_template_rolls_out_without_losing_availability, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(pods_of_a_lost_node_run_elsewhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(pods_of_a_deleted_node_are_looked_for_once, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_pod_bound_to_a_lost_node_leaves_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pod_that_fits_nowhere_says_why, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pod_that_cannot_be_made_is_told, setup, teardown),
     };
