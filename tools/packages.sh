@@ -8,7 +8,7 @@ packages_of() {
     case $1 in
     build)
         echo build-essential cmake ninja-build pkg-config libuv1-dev libssl-dev libnghttp2-dev \
-            libllhttp-dev libyyjson-dev libfyaml-dev libzstd-dev libprotobuf-c-dev \
+            libllhttp-dev libyyjson-dev libfyaml-dev libzstd-dev libprotobuf-c-dev libmimalloc-dev \
             protobuf-c-compiler 'libraft-dev>=0.22.1' libcmocka-dev python3
         ;;
     format)
