@@ -259,22 +259,40 @@ static bool is_repeatable(const struct tt_api_call *call)
            strcmp(call->method, "HEAD") == 0;
 }
 
+/* May a try that failed so be followed by another one? Nothing reached the server, or it may have
+ * and that does no harm. */
+static bool may_try_again(const struct tt_api_call *call, const struct tt_err *err)
+{
+    switch (err->code) {
+    case TT_EUNAVAILABLE:
+    case TT_EBUSY:
+        return true;
+    case TT_ETLS:
+        return !call->http.is_sent || is_repeatable(call);
+    case TT_ECLOSED:
+    case TT_ETIMEOUT:
+        return is_repeatable(call);
+    default:
+        return false;
+    }
+}
+
 static void on_transport_error(struct tt_api_call *call, const struct tt_err *err)
 {
-    bool is_refused = err->code == TT_ETLS;
-    bool is_unsent = err->code == TT_EUNAVAILABLE || err->code == TT_EBUSY ||
-                     (is_refused && !call->http.is_sent);
-    bool is_unknown = is_refused || err->code == TT_ECLOSED || err->code == TT_ETIMEOUT;
-    bool is_late = now_of(call->client) >= call->deadline_ms;
-    bool is_round = call->tries_in_round + 1 >= call->client->endpoint_count;
-    if (is_refused && call->refusal.code == TT_OK) {
+    struct tt_api_client *client = call->client;
+    bool is_over = now_of(client) >= call->deadline_ms || call->has_data || call->is_cancelled ||
+                   client->is_closing;
+    bool again = !is_over && may_try_again(call, err);
+    call->err = *err;
+    if (err->code == TT_ETLS && call->refusal.code == TT_OK) {
         call->refusal = *err;
     }
-    call->err = is_round && call->refusal.code != TT_OK ? call->refusal : *err;
+    if (call->refusal.code != TT_OK && call->tries_in_round + 1 >= client->endpoint_count) {
+        call->err = call->refusal; /* all were asked: a second round would not end better */
+        again = false;
+    }
     next_endpoint(call);
-    bool is_final = is_round && call->err.code == TT_ETLS;
-    bool again = !is_final && (is_unsent || (is_unknown && is_repeatable(call)));
-    if (again && !is_late && !call->has_data && !call->is_cancelled && !call->client->is_closing) {
+    if (again) {
         try_again(call);
     } else {
         finish(call, &call->err);

@@ -138,8 +138,8 @@ class Follower(Actor):
 
 
 class User(Actor):
-    """Renews his own certificate when two thirds of its life are over, and goes on with the new one;
-    what he watches ends with the certificate it was opened with."""
+    """Renews his own certificate when two thirds of its life are over, and goes on with the new
+    one; what he watches ends with the certificate it was opened with."""
 
     def run(self):
         csr = openssl("req", "-new", "-key", f"{self.cluster.pki}/brief.key", "-subj", "/CN=brief")
@@ -244,7 +244,8 @@ class Rotation(unittest.TestCase):
         for caller in callers:
             self.assertGreaterEqual(len(caller.ends), LIVES - 1)
         for follower in followers:
-            self.assertEqual(sorted(follower.numbers), [f"load-{n}" for n in sorted(cluster.servers)])
+            names = [f"load-{name}" for name in sorted(cluster.servers)]
+            self.assertEqual(sorted(follower.numbers), names)
 
 
 if __name__ == "__main__":

@@ -271,7 +271,8 @@ class SealedMetadata(SecurityTest):
         self.must("admin", "GET", "/api/v1/namespaces/leaving")
         merge = {"Content-Type": "application/merge-patch+json"}
         with self.cluster.client("s1") as client:
-            answer = client.call("PATCH", f"{inside}/held", {"metadata": {"finalizers": None}}, merge)
+            nothing = {"metadata": {"finalizers": None}}
+            answer = client.call("PATCH", f"{inside}/held", nothing, merge)
         self.assertEqual(answer.code, 200, answer.text)
         self.gone(f"{inside}/held")
         self.gone("/api/v1/namespaces/leaving")
