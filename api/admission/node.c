@@ -36,8 +36,8 @@ static struct tt_str domain_of(struct tt_str key)
 static bool is_below(struct tt_str domain, const char *parent)
 {
     struct tt_str top = tt_str_c(parent);
-    return tt_str_eq(domain, top) ||
-           (tt_str_ends(domain, top) && domain.ptr[domain.len - top.len - 1] == '.');
+    return tt_str_eq(domain, top) || (domain.len > top.len && tt_str_ends(domain, top) &&
+                                      domain.ptr[domain.len - top.len - 1] == '.');
 }
 
 /* Labels that say what the machine is, and what an operator keeps for his own use. */

@@ -203,7 +203,7 @@ static int cluster_id_of(struct api_request *rq, char out[40], struct tt_err *er
 
 /* As of a version: a revocation behind it cuts off what is signed here. */
 static int sign(struct api_request *rq, struct tt_version *version, struct tt_str csr,
-                struct tt_pki_subject *subject, struct tt_str *ret_pem, struct tt_err *err)
+                const struct tt_pki_subject *subject, struct tt_str *ret_pem, struct tt_err *err)
 {
     struct tt_buf pem;
     char cluster_id[sizeof((struct tt_cluster_status *)NULL)->cluster_id];
@@ -211,10 +211,11 @@ static int sign(struct api_request *rq, struct tt_version *version, struct tt_st
     if (r) {
         return r;
     }
-    subject->cluster_id = cluster_id;
-    subject->revision = tt_version_revision(version);
-    r = tt_pki_csr_sign(rq->worker->ca, csr, subject,
-                        tt_clock_wall_ms(rq->worker->api->config.clock), &pem, err);
+    struct tt_pki_subject own = *subject;
+    own.cluster_id = cluster_id;
+    own.revision = tt_version_revision(version);
+    r = tt_pki_csr_sign(rq->worker->ca, csr, &own, tt_clock_wall_ms(rq->worker->api->config.clock),
+                        &pem, err);
     if (r) {
         return r;
     }
@@ -450,7 +451,10 @@ int api_handle_renew(struct api_request *rq, struct tt_err *err)
     }
     yyjson_mut_val *root = NULL;
     struct renew_op *op = tt_arena_alloc(rq->arena, sizeof *op);
-    int r = op ? parse_body(rq, &root, err) : api_no_memory(err);
+    if (!op) {
+        return api_no_memory(err);
+    }
+    int r = parse_body(rq, &root, err);
     if (r) {
         return r;
     }

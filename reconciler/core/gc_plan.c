@@ -288,7 +288,7 @@ static void observe_gc(struct tt_controller *base, const struct tt_change *chang
         index_references(self, &view, true);
         tt_observe_add(observer, change->item->key, 0);
     }
-    if (change->item == NULL && change->prev != NULL) {
+    if (change->item == NULL) {
         observe_gone(self, change->prev, observer);
     } else if (tt_observe_mentions(observer, change->item, "\"" TT_FINALIZER_FOREGROUND "\"") ||
                tt_observe_mentions(observer, change->item, "\"" TT_FINALIZER_ORPHAN "\"")) {
