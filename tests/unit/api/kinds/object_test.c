@@ -1,51 +1,9 @@
 /* Objects from body to stored form: decoding, defaults, preparing, validation. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/api/kinds/fixture.h"
 
 #include "api/kinds/object.h"
 
 enum { NOW_MS = 1767323045 };
-
-struct fixture {
-    struct tt_arena *arena;
-    struct tt_registry *registry;
-    struct tt_kinds *kinds;
-    struct tt_issues issues;
-    struct tt_err err;
-    struct tt_buf buf;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = TT_NEW(struct fixture);
-    f->arena = tt_arena_new(16384, 64 << 20);
-    tt_err_init(&f->err);
-    tt_issues_init(&f->issues, f->arena);
-    tt_buf_init(&f->buf, 4 << 20);
-    int r = tt_registry_new(&f->registry, &f->err);
-    if (r < 0) {
-        print_error("%s\n", tt_err_cause(&f->err));
-        return r;
-    }
-    f->kinds = tt_registry_get(f->registry);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    tt_kinds_unref(f->kinds);
-    tt_registry_free(f->registry);
-    tt_arena_free(f->arena);
-    tt_buf_fini(&f->buf);
-    tt_free(f);
-    return 0;
-}
 
 static const struct tt_kind *kind_of(struct fixture *f, const char *api_version, const char *kind)
 {

@@ -1,47 +1,9 @@
 /* Patches: the cases of tests/golden/kinds/patches.json, and bounds. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/api/kinds/fixture.h"
 
 #include "api/json/patch.h"
 #include "api/kinds/object.h"
 #include "base/file.h"
-
-struct fixture {
-    struct tt_arena *arena;
-    struct tt_registry *registry;
-    struct tt_kinds *kinds;
-    struct tt_issues issues;
-    struct tt_err err;
-    struct tt_buf buf;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = TT_NEW(struct fixture);
-    f->arena = tt_arena_new(16384, 256 << 20);
-    tt_buf_init(&f->buf, 4 << 20);
-    *state = f;
-    if (tt_registry_new(&f->registry, NULL) < 0) {
-        return -1;
-    }
-    f->kinds = tt_registry_get(f->registry);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    tt_kinds_unref(f->kinds);
-    tt_registry_free(f->registry);
-    tt_arena_free(f->arena);
-    tt_buf_fini(&f->buf);
-    tt_free(f);
-    return 0;
-}
 
 static struct tt_str text_of(struct fixture *f, yyjson_mut_val *val)
 {

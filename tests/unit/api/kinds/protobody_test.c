@@ -1,46 +1,9 @@
 /* Protobuf bodies as kubectl 1.32 sent them, and malformed ones. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/api/kinds/fixture.h"
 
 #include "api/kinds/object.h"
 #include "api/kinds/protobody.h"
 #include "base/rng.h"
-
-struct fixture {
-    struct tt_registry *registry;
-    struct tt_kinds *kinds;
-    struct tt_arena *arena;
-    struct tt_buf buf;
-    struct tt_err err;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = TT_NEW(struct fixture);
-    tt_buf_init(&f->buf, 1 << 20);
-    f->arena = tt_arena_new(16384, 16 << 20);
-    *state = f;
-    if (tt_registry_new(&f->registry, NULL) < 0) {
-        return -1;
-    }
-    f->kinds = tt_registry_get(f->registry);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    tt_kinds_unref(f->kinds);
-    tt_registry_free(f->registry);
-    tt_arena_free(f->arena);
-    tt_buf_fini(&f->buf);
-    tt_free(f);
-    return 0;
-}
 
 static int convert(struct fixture *f, struct tt_str hex)
 {

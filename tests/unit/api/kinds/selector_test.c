@@ -1,42 +1,8 @@
 /* Label and field selectors: what parses, what matches. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/api/kinds/fixture.h"
 
 #include "api/kinds/registry.h"
 #include "api/kinds/selector.h"
-
-struct fixture {
-    struct tt_arena *arena;
-    struct tt_registry *registry;
-    struct tt_kinds *kinds;
-    struct tt_err err;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = TT_NEW(struct fixture);
-    f->arena = tt_arena_new(16384, 64 << 20);
-    *state = f;
-    if (tt_registry_new(&f->registry, NULL) < 0) {
-        return -1;
-    }
-    f->kinds = tt_registry_get(f->registry);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    tt_kinds_unref(f->kinds);
-    tt_registry_free(f->registry);
-    tt_arena_free(f->arena);
-    tt_free(f);
-    return 0;
-}
 
 static yyjson_val *read_json(struct fixture *f, const char *text)
 {

@@ -1,11 +1,6 @@
 /* What is served from schemas: tables (tests/golden/kinds/tables.json), discovery, OpenAPI, Status.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/api/kinds/fixture.h"
 
 #include "api/kinds/discovery.h"
 #include "api/kinds/object.h"
@@ -14,38 +9,6 @@
 #include "api/kinds/table.h"
 #include "base/clock.h"
 #include "base/file.h"
-
-struct fixture {
-    struct tt_arena *arena;
-    struct tt_registry *registry;
-    struct tt_kinds *kinds;
-    struct tt_buf buf;
-    struct tt_err err;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = TT_NEW(struct fixture);
-    f->arena = tt_arena_new(16384, 64 << 20);
-    tt_buf_init(&f->buf, TT_OPENAPI_SIZE_MAX);
-    *state = f;
-    if (tt_registry_new(&f->registry, NULL) < 0) {
-        return -1;
-    }
-    f->kinds = tt_registry_get(f->registry);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    tt_kinds_unref(f->kinds);
-    tt_registry_free(f->registry);
-    tt_arena_free(f->arena);
-    tt_buf_fini(&f->buf);
-    tt_free(f);
-    return 0;
-}
 
 /* The buffer's text, which must be one JSON document. */
 static yyjson_val *parsed(struct fixture *f)
