@@ -4,8 +4,8 @@
  * marked for those who hold it. A collection is walked in pieces of transactions of up to
  * PIECE_OPS rows, each row compared; a piece whose compare fails is decided again.
  * Failure: a precondition that does not hold is a conflict and nothing changes. */
-#include "api/kinds/selector.h"
 #include "api/kinds/status.h"
+#include "api/routes/selection.h"
 #include "api/routes/write.h"
 
 enum { PIECE_OPS = 32, COLLECTION_ATTEMPTS = 64, PIECE_SIZE_MAX = 512 << 10 };
@@ -102,10 +102,7 @@ int api_handle_eviction(struct api_request *rq, struct tt_err *err)
 {
     struct api_write *op = NULL;
     yyjson_mut_doc *doc = NULL;
-    int r = api_write_new(rq, &op, err);
-    if (r == TT_OK) {
-        r = api_body_json(rq, &op->body, err);
-    }
+    int r = api_write_new_json(rq, admit_eviction, &op, err);
     if (r == TT_OK) {
         r = tt_json_parse(rq->arena, op->body, TT_JSON_DUPLICATES_REFUSE, NULL, &doc, err);
     }
@@ -117,7 +114,6 @@ int api_handle_eviction(struct api_request *rq, struct tt_err *err)
     if (r) {
         return r;
     }
-    op->admit = admit_eviction;
     op->http_status = 201;
     return api_write_start(rq, op, err);
 }
@@ -126,11 +122,9 @@ int api_handle_eviction(struct api_request *rq, struct tt_err *err)
 
 struct collection_op {
     struct tt_delete_options options;
-    const struct tt_label_selector *labels;
-    const struct tt_field_selector *fields;
-    struct tt_str from, to; /* what is left; in the arena */
-    struct tt_str next;     /* where the piece at hand ends */
-    bool last;              /* nothing is left behind the piece */
+    struct api_selection selection; /* from moves on: what is left */
+    struct tt_str next;             /* where the piece at hand ends */
+    bool last;                      /* nothing is left behind the piece */
     unsigned conflicts;
 };
 struct piece {
@@ -142,15 +136,6 @@ struct piece {
 };
 
 static int collection_piece(struct api_request *rq, struct tt_version *version, struct tt_err *err);
-
-static bool selected(const struct collection_op *op, yyjson_val *root)
-{
-    if (op->labels &&
-        !tt_label_selector_imatch(op->labels, tt_json_iget(root, "metadata.labels"))) {
-        return false;
-    }
-    return !op->fields || tt_field_selector_match(op->fields, root);
-}
 
 static int put_marked(struct api_request *rq, const struct tt_object *object, struct tt_txn_op *op,
                       struct tt_err *err)
@@ -176,7 +161,7 @@ static int add_item(struct api_request *rq, struct collection_op *op, const stru
     if (r == TT_OK) {
         r = tt_json_read(scratch, text, &doc, err);
     }
-    if (r || !selected(op, yyjson_doc_get_root(doc))) {
+    if (r || !api_selection_matches(&op->selection, yyjson_doc_get_root(doc))) {
         return r;
     }
     struct tt_admission admission = {.arena = rq->arena,
@@ -219,7 +204,7 @@ static int collection_proposed(struct api_request *rq, const struct api_outcome 
     if (outcome->code) {
         return TT_FAIL(err, outcome->code, "the collection was deleted in part");
     }
-    op->from = op->next;
+    op->selection.from = op->next;
     if (op->last) {
         api_respond_success(rq, TT_STR(""), TT_STR(""));
         return TT_OK;
@@ -246,7 +231,7 @@ static int collect(struct api_request *rq, struct collection_op *op, struct tt_v
                    struct piece *piece, struct tt_err *err)
 {
     struct tt_scan *scan = NULL;
-    int r = tt_scan_new(version, op->from, op->to, 0, &scan, err);
+    int r = tt_scan_new(version, op->selection.from, op->selection.to, 0, &scan, err);
     if (r) {
         return r;
     }
@@ -292,27 +277,6 @@ static int collection_piece(struct api_request *rq, struct tt_version *version, 
     return r ? r : api_propose(rq, command, collection_proposed, err);
 }
 
-static int collection_range(struct api_request *rq, struct collection_op *op, struct tt_err *err)
-{
-    struct tt_buf *buf = &rq->worker->key;
-    struct tt_object_ref ref = api_ref(rq, TT_STR(""));
-    tt_buf_reset(buf);
-    int r = tt_key_list_prefix(buf, &ref, err);
-    if (r) {
-        return r;
-    }
-    char *from = tt_arena_strndup(rq->arena, buf->ptr, buf->len);
-    op->from = tt_str(from, buf->len);
-    if (!from) {
-        return api_no_memory(err);
-    }
-    tt_buf_reset(buf);
-    tt_key_prefix_end(op->from, buf);
-    char *to = tt_arena_strndup(rq->arena, buf->ptr, buf->len);
-    op->to = tt_str(to, buf->len);
-    return to ? TT_OK : api_no_memory(err);
-}
-
 int api_handle_delete_collection(struct api_request *rq, struct tt_err *err)
 {
     struct collection_op *op = tt_arena_alloc(rq->arena, sizeof *op);
@@ -323,14 +287,10 @@ int api_handle_delete_collection(struct api_request *rq, struct tt_err *err)
     rq->op = op;
     int r = read_options(rq, &op->options, err);
     if (r == TT_OK) {
-        r = collection_range(rq, op, err);
+        r = api_selection_range(rq, &op->selection, err);
     }
-    if (r == TT_OK && rq->query.label_selector.len > 0) {
-        r = tt_label_selector_parse(rq->arena, rq->query.label_selector, &op->labels, err);
-    }
-    if (r == TT_OK && rq->query.field_selector.len > 0) {
-        r = tt_field_selector_parse(rq->arena, rq->kind, rq->query.field_selector, &op->fields,
-                                    err);
+    if (r == TT_OK) {
+        r = api_selection_parse(rq, &op->selection, err);
     }
     if (r) {
         return r;

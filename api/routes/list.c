@@ -6,9 +6,9 @@
  * lists (its continue token is known only then) and first in tables, whose pages are bounded.
  * Failure: an expired continue token is answered with 410 and a token that goes on from the same
  * key at the present revision. */
-#include "api/kinds/selector.h"
 #include "api/kinds/table.h"
 #include "api/routes/list_token.h"
+#include "api/routes/selection.h"
 #include "api/routes/worker.h"
 
 enum {
@@ -19,16 +19,14 @@ enum {
 };
 
 struct list_op {
-    struct tt_str prefix;                   /* of the range, in the arena */
-    struct tt_str from, to;                 /* in the arena */
-    uint64_t at_revision;                   /* of the scan; 0 = the version's own */
-    uint64_t revision;                      /* told to the client */
-    uint64_t limit;                         /* 0: none */
-    uint64_t sent;                          /* objects written so far */
-    uint64_t remaining;                     /* behind this page; 0: not told */
-    struct tt_str token;                    /* of the next page; "" at the end */
-    const struct tt_label_selector *labels; /* NULL: everything */
-    const struct tt_field_selector *fields; /* NULL: everything */
+    struct api_selection selection;
+    struct tt_str from, to; /* what is left of it; in the arena */
+    uint64_t at_revision;   /* of the scan; 0 = the version's own */
+    uint64_t revision;      /* told to the client */
+    uint64_t limit;         /* 0: none */
+    uint64_t sent;          /* objects written so far */
+    uint64_t remaining;     /* behind this page; 0: not told */
+    struct tt_str token;    /* of the next page; "" at the end */
     enum tt_table_include include;
     struct tt_scan *scan;
     struct tt_buf piece; /* written, not yet taken by the stream */
@@ -44,37 +42,13 @@ static void list_cleanup(struct api_request *rq)
     tt_buf_fini(&op->piece);
 }
 
-static int copy_range(struct api_request *rq, struct list_op *op, struct tt_err *err)
-{
-    struct tt_buf *buf = &rq->worker->key;
-    struct tt_object_ref ref = api_ref(rq, TT_STR(""));
-    tt_buf_reset(buf);
-    int r = tt_key_list_prefix(buf, &ref, err);
-    if (r) {
-        return r;
-    }
-    char *prefix = tt_arena_strndup(rq->arena, buf->ptr, buf->len);
-    op->prefix = tt_str(prefix, buf->len);
-    if (!prefix) {
-        return api_no_memory(err);
-    }
-    tt_buf_reset(buf);
-    tt_key_prefix_end(op->prefix, buf);
-    char *to = tt_arena_strndup(rq->arena, buf->ptr, buf->len);
-    if (!to) {
-        return api_no_memory(err);
-    }
-    op->from = op->prefix;
-    op->to = tt_str(to, buf->len);
-    return TT_OK;
-}
-
 /* fieldSelector=metadata.name=X within one namespace is a look-up. */
 static int narrow_to_name(struct api_request *rq, struct list_op *op, struct tt_err *err)
 {
     struct tt_str name;
-    if (!op->fields || !tt_field_selector_exact(op->fields, "metadata.name", &name) ||
-        name.len == 0 || (rq->kind->namespaced && rq->path.ns.len == 0)) {
+    if (!op->selection.fields ||
+        !tt_field_selector_exact(op->selection.fields, "metadata.name", &name) || name.len == 0 ||
+        (rq->kind->namespaced && rq->path.ns.len == 0)) {
         return TT_OK;
     }
     struct tt_str key;
@@ -91,28 +65,6 @@ static int narrow_to_name(struct api_request *rq, struct list_op *op, struct tt_
     op->from = key;
     op->to = tt_str(end, key.len + 1);
     return TT_OK;
-}
-
-static int parse_selectors(struct api_request *rq, struct list_op *op, struct tt_err *err)
-{
-    int r = TT_OK;
-    if (rq->query.label_selector.len > 0) {
-        r = tt_label_selector_parse(rq->arena, rq->query.label_selector, &op->labels, err);
-    }
-    if (r == TT_OK && rq->query.field_selector.len > 0) {
-        r = tt_field_selector_parse(rq->arena, rq->kind, rq->query.field_selector, &op->fields,
-                                    err);
-    }
-    if (r) {
-        return r;
-    }
-    if (op->labels && tt_label_selector_empty(op->labels)) {
-        op->labels = NULL;
-    }
-    if (op->fields && tt_field_selector_empty(op->fields)) {
-        op->fields = NULL;
-    }
-    return narrow_to_name(rq, op, err);
 }
 
 static int check_match(const struct api_query *query, bool exact, struct tt_err *err)
@@ -159,7 +111,7 @@ static int check_revision(const struct api_request *rq, struct list_op *op, stru
 
 static bool matches(struct api_request *rq, const struct list_op *op, struct tt_str text)
 {
-    if (!op->labels && !op->fields) {
+    if (api_selection_all(&op->selection)) {
         return true;
     }
     struct tt_arena *scratch = rq->worker->scratch;
@@ -167,12 +119,7 @@ static bool matches(struct api_request *rq, const struct list_op *op, struct tt_
     if (tt_json_read(scratch, text, &doc, NULL)) {
         return false;
     }
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    if (op->labels &&
-        !tt_label_selector_imatch(op->labels, tt_json_iget(root, "metadata.labels"))) {
-        return false;
-    }
-    return !op->fields || tt_field_selector_match(op->fields, root);
+    return api_selection_matches(&op->selection, yyjson_doc_get_root(doc));
 }
 
 static int write_item(struct api_request *rq, struct list_op *op, const struct tt_item *item,
@@ -202,14 +149,14 @@ static int end_page(struct api_request *rq, struct list_op *op, const struct tt_
                     struct tt_err *err)
 {
     struct api_list_token token = {op->revision, next->key};
-    if (op->at_revision == 0 && !op->labels && !op->fields) {
+    if (op->at_revision == 0 && api_selection_all(&op->selection)) {
         struct tt_version *version = tt_store_version(rq->worker->api->config.store);
         if (tt_version_revision(version) == op->revision) {
             op->remaining = tt_version_count_range(version, next->key, op->to);
         }
         tt_version_unref(version);
     }
-    return api_list_token_encode(rq->arena, &token, op->prefix, &op->token, err);
+    return api_list_token_encode(rq->arena, &token, op->selection.from, &op->token, err);
 }
 
 static int fill_piece(struct api_request *rq, struct list_op *op, bool *ret_end, struct tt_err *err)
@@ -388,7 +335,7 @@ static int expired(struct api_request *rq, struct list_op *op, struct tt_err *er
         return TT_FAIL(err, TT_EEXPIRED, "The resourceVersion for the provided list is too old.");
     }
     struct api_list_token token = {0, op->from};
-    int r = api_list_token_encode(rq->arena, &token, op->prefix, &rq->expired_token, err);
+    int r = api_list_token_encode(rq->arena, &token, op->selection.from, &rq->expired_token, err);
     if (r) {
         return r;
     }
@@ -428,7 +375,8 @@ static int apply_token(struct api_request *rq, struct list_op *op, struct tt_err
         return TT_OK;
     }
     struct api_list_token token;
-    int r = api_list_token_decode(rq->arena, rq->query.continue_token, op->prefix, &token, err);
+    int r =
+        api_list_token_decode(rq->arena, rq->query.continue_token, op->selection.from, &token, err);
     if (r) {
         return r;
     }
@@ -460,12 +408,17 @@ int api_handle_list(struct api_request *rq, struct tt_err *err)
     if (rq->format == API_FORMAT_TABLE && op->limit > TABLE_PAGE_MAX) {
         op->limit = TABLE_PAGE_MAX;
     }
-    int r = copy_range(rq, op, err);
+    int r = api_selection_range(rq, &op->selection, err);
+    op->from = op->selection.from;
+    op->to = op->selection.to;
     if (r == TT_OK) {
         r = check_revision(rq, op, err);
     }
     if (r == TT_OK) {
-        r = parse_selectors(rq, op, err);
+        r = api_selection_parse(rq, &op->selection, err);
+    }
+    if (r == TT_OK) {
+        r = narrow_to_name(rq, op, err);
     }
     if (r == TT_OK) {
         r = apply_token(rq, op, err);
