@@ -4,8 +4,8 @@
 #   containerd_stop DIR NAME    stops it with everything it runs; leaves no shim and no mount
 #
 # Files: DIR/NAME/{config.toml,root,state,c.sock,containerd.log,containerd.pid}. DIR must be short:
-# sockets of shims lie below it and a socket's path is limited to 107 bytes. containerd runs as root,
-# through sudo where one is not.
+# sockets of shims lie below it and a socket's path is limited to 107 bytes. containerd runs
+# as root, through sudo where one is not.
 
 containerd_config() {
     local dir=$1
