@@ -30,6 +30,7 @@ void http_account_unref(struct tt_http_server *server, struct http_account *acco
     }
     TT_ASSERT(account->requests == 0);
     TT_ASSERT(account->body_bytes == 0);
+    TT_ASSERT(account->out_bytes == 0);
     bool removed = tt_map_remove(server->accounts, tt_str_c(account->key));
     TT_ASSERT(removed);
     tt_free(account);

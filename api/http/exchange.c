@@ -149,6 +149,7 @@ void http_exchange_consume(struct tt_http_exchange *ex, size_t size)
 {
     TT_ASSERT(size <= ex->out_bytes);
     ex->out_bytes -= size;
+    ex->conn->account->out_bytes -= size;
     ex->progress_ms = http_now(ex->server);
     while (size > 0) {
         struct http_out_part *part = &ex->parts[ex->parts_head];
@@ -166,6 +167,7 @@ void http_exchange_drop_output(struct tt_http_exchange *ex)
     while (ex->parts_count > 0) {
         pop_part(ex);
     }
+    ex->conn->account->out_bytes -= ex->out_bytes;
     ex->out_bytes = 0;
 }
 
@@ -201,6 +203,7 @@ static void push_part(struct tt_http_exchange *ex, struct http_out_part part)
     ex->parts[tail < ex->parts_cap ? tail : tail - ex->parts_cap] = part;
     ex->parts_count++;
     ex->out_bytes += part.bytes.len;
+    ex->conn->account->out_bytes += part.bytes.len;
 }
 
 static void release_part(const struct tt_http_part *part)
@@ -361,8 +364,10 @@ int tt_http_stream_write(struct tt_http_exchange *ex, const struct tt_http_part 
         size += parts[i].bytes.len;
     }
     /* One write may pass the maximum when nothing is queued: a part is never split by the user. */
-    bool is_full =
-        ex->out_bytes > 0 && ex->out_bytes + size > ex->server->limits.response_backlog_max;
+    const struct tt_http_limits *limits = &ex->server->limits;
+    bool is_over = ex->out_bytes + size > limits->response_backlog_max ||
+                   ex->conn->account->out_bytes + size > limits->response_bytes_per_client_max;
+    bool is_full = ex->out_bytes > 0 && is_over;
     if (is_full || ex->parts_count + part_count > HTTP_PARTS_MAX) {
         ex->wants_drain = true;
         return TT_EBUSY;

@@ -186,6 +186,10 @@ void http_request_complete(struct tt_http_exchange *ex)
     }
     struct tt_http_server *server = ex->server;
     struct http_account *account = ex->conn->account;
+    if (account->out_bytes >= server->limits.response_bytes_per_client_max) {
+        http_request_reject(ex, 429, "too much that this client asked for was not read yet");
+        return;
+    }
     if (account->requests >= server->limits.requests_per_client_max) {
         http_request_reject(ex, 429, "too many requests of this client are in flight");
         return;

@@ -26,6 +26,7 @@ static void apply_defaults(struct tt_http_limits *limits)
     DEFAULT(body_size_max, 2u << 20);
     DEFAULT(body_bytes_per_client_max, 64u << 20);
     DEFAULT(response_backlog_max, 1u << 20);
+    DEFAULT(response_bytes_per_client_max, 32u << 20);
     DEFAULT(resets_per_second_max, 500);
     DEFAULT(idle_timeout_ms, 300000);
     DEFAULT(header_timeout_ms, 10000);

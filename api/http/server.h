@@ -62,6 +62,9 @@ struct tt_http_limits {
     size_t body_size_max;                /* default 2 MiB */
     size_t body_bytes_per_client_max;    /* buffered at once, per identity */
     size_t response_backlog_max; /* bytes queued on a stream before tt_http_stream_write refuses */
+    /* Of all its answers: then streams wait for their own backlog to drain and new requests get 429
+     * until it reads. */
+    size_t response_bytes_per_client_max;
     uint32_t resets_per_second_max; /* HTTP/2 rapid reset budget per connection */
     uint64_t idle_timeout_ms, header_timeout_ms;
 };

@@ -37,6 +37,7 @@ struct http_account {
     uint32_t refs; /* connections that point here; freed at 0 */
     uint32_t requests;
     size_t body_bytes;
+    size_t out_bytes; /* of answers, queued */
     char key[272];
 };
 
