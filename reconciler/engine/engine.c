@@ -449,6 +449,9 @@ void tt_engine_free(struct tt_engine *engine)
     if (engine == NULL) {
         return;
     }
+    if (engine->store_listener.published != NULL) { /* by now the store publishes nothing more */
+        tt_store_unlisten(engine->config.store, &engine->store_listener);
+    }
     tt_loop_free(engine->loop);
     tt_recorder_free(engine->recorder);
     for (size_t i = 0; i < engine->config.controller_count; i++) {
