@@ -141,6 +141,12 @@ static int explain(const struct ctl_session *session, int r, struct tt_err *err)
     return r;
 }
 
+static void on_warning(struct tt_api_call *call, struct tt_str text)
+{
+    (void)call; /* which request it was about is clear to the user */
+    (void)fprintf(stderr, "Warning: %.*s\n", TT_STR_ARG(text));
+}
+
 int ctl_send(struct ctl_session *session, const struct ctl_request *request, struct ctl_answer *ret,
              struct tt_err *err)
 {
@@ -151,7 +157,8 @@ int ctl_send(struct ctl_session *session, const struct ctl_request *request, str
                  .content_type = request->content_type,
                  .accept = request->accept,
                  .timeout_ms = request->timeout_ms,
-                 .data = request->data != NULL ? on_data : NULL},
+                 .data = request->data != NULL ? on_data : NULL,
+                 .warning = on_warning},
         .data = request->data,
         .ctx = request->ctx,
     };

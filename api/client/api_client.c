@@ -19,6 +19,7 @@
 #include "server/tls/context.h"
 
 enum {
+    WARNING_MAX = 4096, /* bytes of one warning's text; longer ones are left out */
     TIMEOUT_MS = 30000,
     BACKOFF_MS_MIN = 50,
     BACKOFF_MS_MAX = 2000,
@@ -330,6 +331,25 @@ static void on_http_done(struct tt_http_call *http, const struct tt_err *err)
     finish(call, &call->err);
 }
 
+/* `299 - "text"` with \" and \\ inside, as RFC 7234 section 5.5 has it. */
+static void tell_warning(struct tt_api_call *call, struct tt_str value)
+{
+    TT_AUTO_BUF struct tt_buf text;
+    tt_buf_init(&text, WARNING_MAX);
+    struct tt_str rest = value;
+    struct tt_str code_and_agent;
+    if (!tt_str_cut(&rest, '"', &code_and_agent) || rest.ptr == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < rest.len && rest.ptr[i] != '"'; i++) {
+        i += rest.ptr[i] == '\\' && i + 1 < rest.len ? 1 : 0;
+        tt_buf_char(&text, (unsigned char)rest.ptr[i] < ' ' ? ' ' : rest.ptr[i]); /* no escapes */
+    }
+    if (tt_buf_ok(&text) && text.len > 0) {
+        call->warning(call, tt_buf_view(&text));
+    }
+}
+
 static void on_header(struct tt_http_call *http, struct tt_str name, struct tt_str value,
                       bool trailer)
 {
@@ -337,6 +357,9 @@ static void on_header(struct tt_http_call *http, struct tt_str name, struct tt_s
     uint64_t seconds;
     if (!trailer && tt_str_eq_c(name, "retry-after") && tt_str_to_u64(value, &seconds)) {
         call->retry_after_ms = tt_u64_min(seconds, RETRY_AFTER_MS_MAX / 1000) * 1000;
+    }
+    if (!trailer && call->warning != NULL && tt_str_eq_c(name, "warning")) {
+        tell_warning(call, value);
     }
 }
 

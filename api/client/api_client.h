@@ -37,6 +37,8 @@ struct tt_api_call {
     uint64_t timeout_ms;      /* over all tries; 0 = the client's; UINT64_MAX = none */
     /* Streams (watch, logs): each piece of a 2xx body; NULL: collected in answer. */
     void (*data)(struct tt_api_call *call, struct tt_str bytes);
+    /* Each Warning of the server, as text for people; borrowed. NULL: they are ignored. */
+    void (*warning)(struct tt_api_call *call, struct tt_str text);
     void (*done)(struct tt_api_call *call, const struct tt_err *err);
     void *ctx;
     /* Answer. */
