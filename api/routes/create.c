@@ -3,6 +3,7 @@
  * Happy path: decode, prepare (names, uid, time stamp, defaults), Namespace, validate, encode; the
  * transaction demands that the row is absent and the Namespace unchanged. Failure: see write.h; a
  * generated name that is taken is generated again by the next attempt. */
+#include "api/kinds/advice.h"
 #include "api/routes/write.h"
 #include "base/rng.h"
 
@@ -106,6 +107,7 @@ static int admit_create(struct api_request *rq, struct api_write *op, struct tt_
         return TT_FAIL(err, TT_EEXISTS, "%s already exists",
                        api_object_title(rq, tt_object_name(&object)));
     }
+    tt_object_advise(&object, &rq->warnings);
     tt_admission_compare(&op->admission, op->key, 0);
     op->action = API_WRITE_PUT;
     op->name = tt_object_name(&object);

@@ -5,6 +5,7 @@
  * written. The last finalizer of an object that is being deleted takes the object with it.
  * Failure: a resourceVersion that is not the stored one is a conflict; without one the write is
  * admitted again on the newer object. */
+#include "api/kinds/advice.h"
 #include "api/routes/write.h"
 
 static enum tt_object_part part_of(const struct api_request *rq)
@@ -69,6 +70,9 @@ static int admit_changed(struct api_request *rq, struct api_write *op, struct tt
     }
     if (r) {
         return r;
+    }
+    if (part_of(rq) == TT_PART_MAIN) {
+        tt_object_advise(object, &rq->warnings);
     }
     if (tt_object_deletion_complete(object)) {
         op->action = API_WRITE_DELETE;

@@ -103,10 +103,13 @@ def helpers():
         "exec sleep 1000", volumeMounts=shared_mount,
         readinessProbe=probe(["test", "-e", "/shared/ready"]),
     )  # fmt: skip
+    hooks = {"postStart": {"exec": {"command": ["touch", "/shared/hello"]}},
+             "preStop": {"exec": {"command": ["touch", "/shared/leaving"]}}}  # fmt: skip
     polite = container(
-        "trap 'sleep 2; echo bye > /shared/bye; exit 0' TERM; while true; do sleep 0.1; done",
-        volumeMounts=shared_mount,
-    )
+        "trap 'test -e /shared/leaving && sleep 2 && echo bye > /shared/bye; exit 0' TERM;"
+        "while true; do sleep 0.1; done",
+        volumeMounts=shared_mount, lifecycle=hooks,
+    )  # fmt: skip
     deaf = container("trap '' TERM; while true; do sleep 0.1; done")
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "values"},
@@ -409,6 +412,7 @@ class ContainersTest(unittest.TestCase):
     def test_09_deletion_with_grace_leaves_nothing(self):
         polite, deaf = self.wait_running("polite"), self.wait_running("deaf")
         began = time.monotonic()
+        self.assertTrue(os.path.exists(f"{self.polite_dir}/hello"), "no postStart hook")
         self.delete(f"{PODS}/polite")
         self.delete(f"{PODS}/deaf")
         self.assertEqual(self.pod("polite")["metadata"]["deletionGracePeriodSeconds"], 20)
@@ -521,9 +525,25 @@ class ContainersTest(unittest.TestCase):
         self.assertIn("Started container main", self.ctl.ok("describe", "pod/crash"))
         self.assertIn("BackOff", self.ctl.ok("events", "pod/crash"))
 
+    # ---- what is not there yet ----
+
+    def test_15_what_has_no_effect_is_said(self):
+        odd = pod("odd", container("exec sleep 1000"), activeDeadlineSeconds=5)
+        text = json.dumps(odd)
+        expected = "spec.activeDeadlineSeconds: not supported yet: it is stored and has no effect"
+        done = self.ctl.run("apply", "--dry-run=server", "-f", "-", stdin=text)
+        self.assertEqual((done.returncode, done.stderr), (0, f"Warning: {expected}\n"))
+        if shutil.which("kubectl"):
+            done = subprocess.run(
+                ["kubectl", f"--kubeconfig={self.ctl.kubeconfig}",
+                 f"--cache-dir={self.cluster.dir}/cache", "create", "--dry-run=server", "-f", "-"],
+                input=text, capture_output=True, text=True, check=True, timeout=20,
+            )  # fmt: skip
+            self.assertIn(f"Warning: {expected}", done.stderr)
+
     # ---- a lost node ----
 
-    def test_15_pods_of_a_lost_node_are_replaced(self):
+    def test_16_pods_of_a_lost_node_are_replaced(self):
         before = self.wait_web(60)
         used = [self.node_of(p) for p in before.values()]
         lost, other = sorted(self.nodes.values(), key=used.count, reverse=True)
