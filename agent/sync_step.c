@@ -1,7 +1,9 @@
 /* Steps: what an action becomes. A step pins its pod's entry and the pod as it was planned; what it
  * needs lives in its own arena.
  *
- *   prepare: volumes → sandbox          start: image → environment, volumes → container
+ *   prepare: volumes → sandbox
+ *   start: image → environment, volumes → container → its postStart hook
+ *   stop: its preStop hook within the grace period → stop with what is left of it
  * A failed start leaves reason and message on the slot and a time before which it is not tried
  * again: 10 s doubling to 5 min; objects that are not known yet are waited for without a penalty.
  */
@@ -12,7 +14,13 @@
 #include "agent/sync_internal.h"
 #include "base/log.h"
 
-enum { ARENA_CHUNK = 16 << 10, ARENA_MAX = 64 << 20, UNKNOWN_RETRY_MS = 1000 };
+enum {
+    ARENA_CHUNK = 16 << 10,
+    ARENA_MAX = 64 << 20,
+    UNKNOWN_RETRY_MS = 1000,
+    POST_START_MS = 120000,
+    HOOK_GRACE_S_MIN = 2
+};
 
 struct step {
     struct sync_pod *sp;
@@ -24,6 +32,7 @@ struct step {
     struct rt_container_config container;
     struct files_job job;
     struct volumes *volumes; /* owned; of the job */
+    uint64_t began_ms;       /* monotonic, of a hook */
     struct tt_arena *arena;
 };
 
@@ -194,6 +203,102 @@ static void run_job(struct step *step, int (*work)(struct files_job *job, struct
     files_run(&step->sp->sync->files, &step->job);
 }
 
+/* ---- hooks ---- */
+
+/* The command of lifecycle.<hook>.exec into the call; false: the container has none. */
+static bool fill_hook(struct step *step, const char *hook)
+{
+    const struct pod *pod = step->pod;
+    if (pod == NULL || step->action.index >= pod->container_count) {
+        return false;
+    }
+    yyjson_val *lifecycle = yyjson_obj_get(pod->containers[step->action.index].spec, "lifecycle");
+    yyjson_val *list = tt_json_iget(yyjson_obj_get(lifecycle, hook), "exec.command");
+    size_t count = yyjson_arr_size(list);
+    const char **words = count > 0 ? tt_arena_alloc(step->arena, count * sizeof *words) : NULL;
+    size_t index;
+    yyjson_val *word;
+    if (words == NULL) {
+        return false;
+    }
+    yyjson_arr_foreach(list, index, count, word)
+    {
+        words[index] = yyjson_get_str(word); /* the pod lives as long as the step */
+    }
+    step->call = (struct rt_call){
+        .verb = RT_EXEC, .id = step->id, .command = words, .command_count = count, .ctx = step};
+    return true;
+}
+
+/* A hook that cannot be run, or ends with another code than 0, failed. */
+static bool hook_failed(const struct step *step, const char *reason, const struct tt_err *err)
+{
+    const struct rt_call *call = &step->call;
+    if (err != NULL) {
+        tell_failure(step, reason, "", err);
+    } else if (call->exit_code != 0) {
+        events_pod(step->sp->sync->config.events, about(step), EVENTS_WARNING, reason,
+                   "the hook ended with code %d: %s", call->exit_code, call->output);
+    }
+    return err != NULL || call->exit_code != 0;
+}
+
+static void hook_less_stopped(struct rt_call *call, const struct tt_err *err)
+{
+    struct step *step = call->ctx;
+    struct tt_err own;
+    tt_err_init(&own);
+    (void)err; /* it ended by itself, or the plan stops it */
+    (void)TT_FAIL(&own, TT_EINVAL, "the hook postStart failed");
+    step_failed(step, "PostStartHookError", &own);
+}
+
+/* As Kubernetes: a container whose postStart failed is stopped; it is restarted like any other. */
+static void post_start_done(struct rt_call *call, const struct tt_err *err)
+{
+    struct step *step = call->ctx;
+    if (!hook_failed(step, "FailedPostStartHook", err)) {
+        step_succeeded(step);
+        return;
+    }
+    step->call = (struct rt_call){.verb = RT_STOP,
+                                  .id = step->id,
+                                  .grace_s = step->pod->grace_s,
+                                  .done = hook_less_stopped,
+                                  .ctx = step};
+    start_call(step, "PostStartHookError");
+}
+
+static void simple_done(struct rt_call *call, const struct tt_err *err);
+
+/* What is left of the grace period, but never less than a moment, is the container's own. */
+static void pre_stop_done(struct rt_call *call, const struct tt_err *err)
+{
+    struct step *step = call->ctx;
+    uint64_t took_s = (sync_mono_ms(step->sp->sync) - step->began_ms) / 1000;
+    uint64_t left_s = step->action.grace_s > took_s ? step->action.grace_s - took_s : 0;
+    (void)hook_failed(step, "FailedPreStopHook", err); /* told; the container is stopped anyway */
+    step->call = (struct rt_call){.verb = RT_STOP,
+                                  .id = step->id,
+                                  .grace_s = left_s > HOOK_GRACE_S_MIN ? left_s : HOOK_GRACE_S_MIN,
+                                  .done = simple_done,
+                                  .ctx = step};
+    start_call(step, "RuntimeError");
+}
+
+/* False: there is nothing to run before the stop, or no time for it. */
+static bool run_pre_stop(struct step *step)
+{
+    if (step->action.grace_s == 0 || !fill_hook(step, "preStop")) {
+        return false;
+    }
+    step->began_ms = sync_mono_ms(step->sp->sync);
+    step->call.timeout_ms = step->action.grace_s * 1000;
+    step->call.done = pre_stop_done;
+    start_call(step, "RuntimeError");
+    return true;
+}
+
 /* ---- start ---- */
 
 static void container_started(struct rt_call *call, const struct tt_err *err)
@@ -211,7 +316,14 @@ static void container_started(struct rt_call *call, const struct tt_err *err)
     } else {
         events_pod(events, about(step), EVENTS_NORMAL, "Started", "Started container %s",
                    container_name(step));
-        step_succeeded(step);
+        (void)snprintf(step->id, sizeof step->id, "%s", call->new_id);
+        if (!fill_hook(step, "postStart")) {
+            step_succeeded(step);
+            return;
+        }
+        step->call.timeout_ms = POST_START_MS;
+        step->call.done = post_start_done;
+        start_call(step, "PostStartHookError");
     }
 }
 
@@ -410,6 +522,9 @@ static void begin_simple(struct step *step, enum rt_verb verb)
                                   .ctx = step};
     if (verb == RT_STOP) {
         tell_stop(step);
+        if (run_pre_stop(step)) {
+            return;
+        }
     }
     if (verb == RT_REMOVE_CONTAINER && pod != NULL && step->action.index < pod->container_count &&
         volumes_log_path(step->sp->sync->root, pod->namespace, pod->name, pod->uid,
