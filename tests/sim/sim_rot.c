@@ -61,9 +61,9 @@ static bool damage(struct sim *sim, struct sim_server *server)
     }
     size_t count = tt_rng_chance(&sim->rng, 0.5) ? 1 : (size_t)sim_between(sim, 2, 700);
     for (size_t i = at; i < at + count && i < size; i++) {
-        uint8_t mask = count == 1 ? (uint8_t)(1u << tt_rng_below(&sim->rng, 8))
-                                  : (uint8_t)tt_rng_below(&sim->rng, 256);
-        tt_disk_memory_rot(server->memory, path, i, mask);
+        uint64_t bits =
+            count == 1 ? UINT64_C(1) << tt_rng_below(&sim->rng, 8) : tt_rng_below(&sim->rng, 256);
+        tt_disk_memory_rot(server->memory, path, i, (uint8_t)bits);
     }
     sim_trace(sim, "%s: %zu bytes of %s rot at %zu", server->name, count, path, at);
     return true;
