@@ -25,6 +25,7 @@ struct showing {
     struct stream *streams; /* one per source */
     size_t next;            /* to start */
     size_t running;
+    size_t failed;
     bool is_over; /* standard output is gone */
     struct tt_err err;
 };
@@ -77,6 +78,19 @@ static void on_data(struct tt_api_call *call, struct tt_str bytes)
     }
 }
 
+/* One alone is told by whoever asked for it. */
+static void failed(struct showing *showing, const struct ctl_log_source *source,
+                   const struct tt_err *err)
+{
+    showing->failed++;
+    if (showing->show->sources->count > 1) {
+        (void)fprintf(stderr, "%s: %s\n", source->label, tt_err_cause(err));
+    }
+    if (showing->err.code == TT_OK) {
+        showing->err = *err;
+    }
+}
+
 static void on_done(struct tt_api_call *call, const struct tt_err *err)
 {
     struct stream *stream = call->ctx;
@@ -87,10 +101,7 @@ static void on_done(struct tt_api_call *call, const struct tt_err *err)
         write_line(stream);
     }
     if (err != NULL && !showing->is_over) {
-        (void)fprintf(stderr, "%s: %s\n", stream->source->label, tt_err_cause(err));
-        if (showing->err.code == TT_OK) {
-            showing->err = *err;
-        }
+        failed(showing, stream->source, err);
     }
     start_some(showing);
 }
@@ -120,8 +131,8 @@ static void start_some(struct showing *showing)
         tt_err_init(&cause);
         if (start_one(showing, &cause) == TT_OK) {
             showing->running++;
-        } else if (showing->err.code == TT_OK) {
-            showing->err = cause;
+        } else {
+            failed(showing, &showing->show->sources->items[showing->next - 1], &cause);
         }
     }
     if (showing->running == 0) {
@@ -162,6 +173,11 @@ static int run(struct showing *showing, struct tt_err *err)
         *err = showing->err;
     }
     tt_loop_free(showing->loop);
+    if (showing->failed > 0 && showing->show->sources->count > 1) {
+        tt_err_init(err);
+        return TT_FAIL(err, r, "%zu of %zu logs not shown", showing->failed,
+                       showing->show->sources->count);
+    }
     return r;
 }
 

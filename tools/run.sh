@@ -44,13 +44,22 @@ run_view() {
     die "the example is not available after $RUN_ROLLOUT_S s: see the logs below $RUN_DIR"
 }
 
+# What is left of a run that ended with the machine goes; one that goes on stays.
+run_clear() {
+    [ -e "$RUN_DIR" ] || return 0
+    local pid_file
+    for pid_file in "$RUN_DIR"/s[0-9]/pid; do
+        [ -e "$RUN_DIR/cluster.json" ] && cluster_runs "$(cat "$pid_file")" &&
+            die "it runs already: ./dev down stops it"
+    done
+    dev_cluster stop --dir "$RUN_DIR" 2>/dev/null
+    as_root rm -rf "$RUN_DIR"
+}
+
 dev_run() {
     need build run
     source tools/cluster.sh
-    if [ -e "$RUN_DIR/cluster.json" ]; then
-        die "it runs already: ./dev down stops it"
-    fi
-    [ ! -e "$RUN_DIR" ] || as_root rm -rf "$RUN_DIR"
+    run_clear
     dev_cluster start --dir "$RUN_DIR" --servers 3 --agents 2
     export KUBECONFIG=$RUN_DIR/admin.kubeconfig
     build/tuttictl apply -f docs/examples/hello/

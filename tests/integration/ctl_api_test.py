@@ -116,9 +116,10 @@ class Logs(CtlTest):
                    "--all-containers", "--max-log-requests", "2")  # fmt: skip
 
     def test_one_failure_does_not_hide_the_others(self):
-        out = self.fails(5, "pod/missing, container c: .*no such container",
-                         "logs", "-l", "app in (web,broken)")  # fmt: skip
+        told = "(?s)pod/missing, container c: .*no such container.*1 of 3 logs not shown"
+        out = self.fails(5, told, "logs", "-l", "app in (web,broken)")
         self.assertEqual(len(out.splitlines()), 2)
+        self.fails(5, "^tuttictl logs: no such container$", "logs", "missing")
 
     def test_what_is_not_there_is_told(self):
         self.fails(5, 'pods "nope" not found', "logs", "nope")
