@@ -3,8 +3,8 @@
 
 Usage: abuse.py KIND PORT PKI SECONDS
 
-It prints how many blows it struck (JSON), so that a test can tell an attack from an idle loop. Frames
-of HTTP/2 are written by hand: no client library would send these.
+It prints how many blows it struck (JSON), so that a test can tell an attack from an idle loop.
+Frames of HTTP/2 are written by hand: no client library would send these.
 """
 import json
 import os
@@ -88,7 +88,8 @@ class Attack:
             with self.tls("http/1.1") as sock:
                 for body in bodies:
                     head = (f"POST {LIST} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n")
+                            "Content-Type: application/json\r\n"
+                            f"Content-Length: {len(body)}\r\n\r\n")
                     sock.sendall(head.encode() + body)
                     answer = sock.recv(4096)
                     assert b" 4" in answer[:20], answer[:100]

@@ -22,6 +22,7 @@
 #include "raft/node_parts.h"
 #include "raft/replica_core.h"
 #include "tests/sim/sim_bugs.h"
+#include "tests/sim/sim_faults.h"
 
 enum {
     SIM_SERVERS_MAX = 10,
@@ -29,32 +30,6 @@ enum {
     SIM_KEYS = 12,
     SIM_MS = 1000, /* virtual time is counted in microseconds */
     SIM_TEXT_SIZE = 400,
-};
-
-enum sim_fault {
-    SIM_CRASH,
-    SIM_STOP,
-    SIM_PARTITION,
-    SIM_ONE_WAY_CUT,
-    SIM_ISOLATE_LEADER,
-    SIM_PAUSE,
-    SIM_SLOW_DISK,
-    SIM_DISK_FAILURE,
-    SIM_CLOCK_JUMP,
-    SIM_NET_QUALITY,
-    SIM_MEMBERSHIP,
-    SIM_TRANSFER,
-    SIM_SNAPSHOT,
-    SIM_COMPACTION,
-    SIM_BURST,
-    SIM_LAG,
-    SIM_DISK_FULL,
-    SIM_TAKEN_FOR_GONE,
-    SIM_ROT,
-    SIM_FRAME_DROPPED,
-    SIM_FRAME_DUPLICATED,
-    SIM_FRAME_DELAYED,
-    SIM_FAULT_COUNT
 };
 
 struct sim;
