@@ -52,7 +52,11 @@ void api_resume(struct api_request *rq, struct tt_version *version, int code)
     if (code == TT_ETIMEOUT) {
         r = TT_FAIL(&err, code, "Timeout: request did not complete within the allotted timeout");
     } else if (code) {
-        r = TT_FAIL(&err, code, "the server cannot confirm that it is up to date: no leader");
+        r = TT_FAIL(&err, code,
+                    rq->worker->caught_up
+                        ? "the server cannot confirm that it is up to date: no leader"
+                        : "the server has just started and reaches no majority: it does not know "
+                          "yet what was committed, nor who is revoked (/readyz says more)");
     } else {
         r = rq->resume(rq, version, &err);
     }

@@ -206,6 +206,57 @@ static void cut_ends_the_connections_of_an_identity(void **state)
     web_close(&web, &wc);
 }
 
+/* The fixture's certificates live for a day. */
+static uint64_t tomorrow_ms(void)
+{
+    return tt_clock_wall_ms(tt_clock_real()) + 24 * 3600 * UINT64_C(1000) + 1000;
+}
+
+static void a_connection_takes_no_request_after_its_certificate_but_ends_what_runs(void **state)
+{
+    (void)state;
+    struct web web;
+    struct web_call wc;
+    struct web_call next;
+    web_open(&web, NULL);
+    web_start(&web, &wc, "GET", "/hold", TT_STR_NONE);
+    assert_true(fixture_turn_until(&web.fixture, one_is_held, &web));
+    tt_http_server_expire(web.server, tt_clock_wall_ms(tt_clock_real()));
+    tt_http_server_expire(web.server, tomorrow_ms());
+    tt_http_server_expire(web.server, tomorrow_ms() + 1000);
+    for (int i = 0; i < 5; i++) {
+        (void)uv_run(tt_loop_uv(web.fixture.loop), UV_RUN_ONCE);
+    }
+    struct tt_http_server_stats stats;
+    tt_http_server_get_stats(web.server, &stats);
+    uint64_t seen = stats.connections_seen;
+    web_exchange(&web, &next, "GET", "/echo", TT_STR_NONE);
+    assert_int_equal(next.call.status, 200);
+    tt_http_server_get_stats(web.server, &stats);
+    assert_int_equal(stats.connections_seen, seen + 1); /* over a new connection */
+    tt_http_call_fini(&next.call);
+    tt_http_respond_text(web.held[0], 200, "text/plain", TT_STR("bye"));
+    web_finish(&web, &wc);
+    assert_int_equal(wc.call.status, 200);
+    web_close(&web, &wc);
+}
+
+static void what_outlives_its_certificate_for_long_is_cut(void **state)
+{
+    (void)state;
+    struct web web;
+    struct web_call wc;
+    web_open(&web, NULL);
+    web_start(&web, &wc, "GET", "/hold", TT_STR_NONE);
+    assert_true(fixture_turn_until(&web.fixture, one_is_held, &web));
+    tt_http_server_expire(web.server, tomorrow_ms());
+    tt_http_server_expire(web.server, tomorrow_ms() + 10000);
+    web_finish(&web, &wc);
+    assert_int_equal(wc.code, TT_ECLOSED);
+    assert_int_equal(web.cancelled, 1);
+    web_close(&web, &wc);
+}
+
 static bool server_is_closed(void *ctx)
 {
     return ((struct web *)ctx)->server_closed;
@@ -260,6 +311,8 @@ int main(void)
         cmocka_unit_test(stream_pieces_arrive_as_they_are_written),
         cmocka_unit_test(aborted_stream_is_no_complete_answer),
         cmocka_unit_test(cut_ends_the_connections_of_an_identity),
+        cmocka_unit_test(a_connection_takes_no_request_after_its_certificate_but_ends_what_runs),
+        cmocka_unit_test(what_outlives_its_certificate_for_long_is_cut),
         cmocka_unit_test(stop_lets_a_running_request_end),
         cmocka_unit_test(stop_cuts_what_does_not_end),
     };
