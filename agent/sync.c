@@ -267,9 +267,26 @@ void sync_want_list(struct sync *sync)
     }
 }
 
+/* A runtime tells that something happened before its own lists show it: containerd's CRI learns of
+ * an ended task by the same event. So the picture is taken at once and a few times after. */
+static const uint64_t settle_ms[] = {50, 100, 250, 600, 1500};
+
 void sync_runtime_changed(struct sync *sync)
 {
     sync_want_list(sync);
+    sync->settle_step = 0;
+    if (!sync->closing) {
+        tt_timer_start(&sync->settle, settle_ms[0], 0);
+    }
+}
+
+static void settle_fired(struct tt_timer *timer)
+{
+    struct sync *sync = TT_CONTAINER_OF(timer, struct sync, settle);
+    sync_want_list(sync);
+    if (++sync->settle_step < sizeof settle_ms / sizeof settle_ms[0]) {
+        tt_timer_start(&sync->settle, settle_ms[sync->settle_step], 0);
+    }
 }
 
 static void resync_fired(struct tt_timer *timer)
@@ -508,8 +525,9 @@ struct sync *sync_new(const struct sync_config *config)
     tt_list_init(&sync->checks);
     tt_timer_init(&sync->pass, config->loop, pass_fired);
     tt_timer_init(&sync->resync, config->loop, resync_fired);
+    tt_timer_init(&sync->settle, config->loop, settle_fired);
     tt_timer_start(&sync->resync, 1, RESYNC_MS);
-    sync->timers_open = 2;
+    sync->timers_open = 3;
     return sync;
 }
 
@@ -541,6 +559,13 @@ static void resync_closed(struct tt_timer *timer)
     sync_free_when_done(sync);
 }
 
+static void settle_closed(struct tt_timer *timer)
+{
+    struct sync *sync = TT_CONTAINER_OF(timer, struct sync, settle);
+    sync->timers_open--;
+    sync_free_when_done(sync);
+}
+
 void sync_close(struct sync *sync, void (*closed)(void *ctx), void *ctx)
 {
     sync->closing = true;
@@ -549,4 +574,5 @@ void sync_close(struct sync *sync, void (*closed)(void *ctx), void *ctx)
     sync_checks_cancel(sync);
     tt_timer_close(&sync->pass, pass_closed);
     tt_timer_close(&sync->resync, resync_closed);
+    tt_timer_close(&sync->settle, settle_closed);
 }

@@ -81,6 +81,8 @@ struct sync {
     bool refs_stale;        /* pods changed: what they name may have */
     struct tt_timer pass;   /* the next pass */
     struct tt_timer resync; /* a slow look at the runtime */
+    struct tt_timer settle; /* looks again after something happened */
+    size_t settle_step;     /* looks since then */
     uint64_t pass_due_ms;   /* monotonic, of `pass`; 0: not set */
     struct tt_list checks;  /* running */
     size_t steps;           /* running */

@@ -36,6 +36,9 @@ struct sim {
     unsigned next_id;
     unsigned collisions; /* names that were used twice */
     unsigned starts;
+    unsigned execs;
+    unsigned execs_at_stop; /* when a container was asked to stop */
+    int exec_code;          /* what the next ones end with */
 };
 struct test {
     struct tt_loop *loop;
@@ -47,6 +50,7 @@ struct test {
     void (*step)(struct test *test); /* looks, acts, moves on */
     int phase;
     bool failed;
+    uint64_t began_ms;
 };
 
 /* ---- the simulated runtime ---- */
@@ -157,9 +161,15 @@ static void sim_run(struct sim *sim, struct rt_call *call)
                         call->container->pod->containers[call->container->index].name,
                         call->container->attempt);
         thing->backoff_ms = call->container->backoff_ms;
+        (void)snprintf(call->new_id, sizeof call->new_id, "%s", thing->id);
         sim->starts++;
         break;
     case RT_STOP:
+        sim->execs_at_stop = sim->execs;
+        if (thing != NULL) {
+            sim_exit(thing, 137);
+        }
+        break;
     case RT_STOP_SANDBOX:
         if (thing != NULL) {
             sim_exit(thing, 137);
@@ -170,6 +180,11 @@ static void sim_run(struct sim *sim, struct rt_call *call)
         sim_remove(sim, call->id);
         break;
     case RT_EXEC:
+        assert_non_null(thing);
+        assert_true(thing->is_up);
+        sim->execs++;
+        call->exit_code = sim->exec_code;
+        break;
     case RT_IMAGE:
     case RT_REOPEN_LOG:
         break;
@@ -445,6 +460,89 @@ static void a_lost_sandbox_is_made_again_under_a_new_name(void **state)
     run(reboot);
 }
 
+/* The runtime tells that something happened, and shows only later what. */
+static void late_picture(struct test *test)
+{
+    struct sim_thing *container = running(test, "u1");
+    uint64_t now_ms = tt_clock_ms(tt_clock_real());
+    if (test->phase == 0) {
+        want_pod(test, "u1", "");
+        test->phase = 1;
+    } else if (test->phase == 1 && container != NULL) {
+        sync_runtime_changed(test->sync);
+        test->began_ms = now_ms;
+        test->phase = 2;
+    } else if (test->phase == 2 && now_ms >= test->began_ms + 300) {
+        sim_exit(container, 137);
+        test->phase = 3;
+    } else if (test->phase == 3 && container != NULL) {
+        assert_int_equal(container->attempt, 1);
+        assert_true(now_ms < test->began_ms + 3000); /* not by the slow look every 5 s */
+        end(test);
+    }
+}
+
+static void an_end_that_is_shown_late_is_seen_soon(void **state)
+{
+    (void)state;
+    run(late_picture);
+}
+
+static void want_pod_with_hooks(struct test *test, const char *extra)
+{
+    char json[768];
+    int size =
+        snprintf(json, sizeof json,
+                 "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\",\"uid\":\"u1\"%s},"
+                 "\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i:1\",\"lifecycle\":{"
+                 "\"postStart\":{\"exec\":{\"command\":[\"a\",\"b\"]}},\"preStop\":{"
+                 "\"exec\":{\"command\":[\"c\"]}}}}]}}",
+                 extra);
+    sync_pod_changed(test->sync, tt_str(json, (size_t)size));
+}
+
+static void hooks(struct test *test)
+{
+    if (test->phase == 0) {
+        want_pod_with_hooks(test, "");
+        test->phase = 1;
+    } else if (test->phase == 1 && test->sim.execs == 1) {
+        assert_non_null(running(test, "u1"));
+        want_pod_with_hooks(test, ",\"deletionTimestamp\":\"2099-01-01T00:00:00Z\","
+                                  "\"deletionGracePeriodSeconds\":30");
+        test->phase = 2;
+    } else if (test->phase == 2 && test->sim.count == 0) {
+        assert_int_equal(test->sim.execs, 2);
+        assert_int_equal(test->sim.execs_at_stop, 2); /* before the stop */
+        end(test);
+    }
+}
+
+static void hooks_run_after_the_start_and_before_the_stop(void **state)
+{
+    (void)state;
+    run(hooks);
+}
+
+static void failing_hook(struct test *test)
+{
+    const struct sim_thing *container = running(test, "u1");
+    if (test->phase == 0) {
+        test->sim.exec_code = 1;
+        want_pod_with_hooks(test, "");
+        test->phase = 1;
+    } else if (test->phase == 1 && test->sim.execs == 1 && container == NULL) {
+        assert_int_equal(test->sim.starts, 1); /* stopped, and not at once begun again */
+        end(test);
+    }
+}
+
+static void a_container_whose_start_hook_fails_is_stopped(void **state)
+{
+    (void)state;
+    run(failing_hook);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +550,9 @@ int main(void)
         cmocka_unit_test(a_new_agent_adopts_its_pods_and_removes_orphans),
         cmocka_unit_test(a_pod_that_does_not_fit_is_not_started),
         cmocka_unit_test(a_lost_sandbox_is_made_again_under_a_new_name),
+        cmocka_unit_test(an_end_that_is_shown_late_is_seen_soon),
+        cmocka_unit_test(hooks_run_after_the_start_and_before_the_stop),
+        cmocka_unit_test(a_container_whose_start_hook_fails_is_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
