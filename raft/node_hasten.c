@@ -1,4 +1,5 @@
-/* An election without waiting for the timer, when the leader's process is known to be gone.
+/* An election without waiting for the timer: when the leader's process is known to be gone, and
+ * when a server has just started and hears of no leader (then most likely all of them have).
  *
  * A killed process refuses connections within milliseconds, while the election timer runs for half
  * a second to a whole one, and the slower of two decides (rule 11): a follower refuses pre-votes
@@ -16,7 +17,13 @@
 
 #include "base/log.h"
 
-enum { HASTEN_TURN_MS = 60, HASTEN_JITTER_MS = 15, HASTEN_TRIES = 3, HASTEN_RETRY_MS = 120 };
+enum {
+    HASTEN_START_MS = 100, /* after a start: connections and the heartbeat of one who leads */
+    HASTEN_TURN_MS = 60,
+    HASTEN_JITTER_MS = 15,
+    HASTEN_TRIES = 3,
+    HASTEN_RETRY_MS = 120
+};
 
 /* How many voters other than the leader have their turn before us. */
 static uint64_t turn_of(const struct tt_node *node, uint64_t leader_id)
@@ -30,31 +37,44 @@ static uint64_t turn_of(const struct tt_node *node, uint64_t leader_id)
     return before;
 }
 
+/* leader_id: the server that is waited for in vain; 0: none is known. */
+static void begin(struct tt_node *node, uint64_t leader_id, uint64_t delay_ms)
+{
+    node->hasten.leader_id = leader_id;
+    node->hasten.since_ms = node->now_ms;
+    node->hasten.tries = HASTEN_TRIES;
+    node->hasten.at_ms = node->now_ms + delay_ms + turn_of(node, leader_id) * HASTEN_TURN_MS +
+                         tt_rng_below(&node->rng, HASTEN_JITTER_MS);
+}
+
+void node_hasten_start(struct tt_node *node)
+{
+    if (node_alive(node) && tt_membership_is_voter(&node->membership, node->config.id)) {
+        begin(node, 0, HASTEN_START_MS);
+    }
+}
+
 void tt_node_peer_absent(struct tt_node *node, uint64_t peer_id)
 {
     (void)node_now(node);
-    struct node_hasten *hasten = &node->hasten;
     bool follows = node_alive(node) && raft_state(&node->raft) == RAFT_FOLLOWER && peer_id != 0 &&
                    node_leader(node) == peer_id;
-    if (!follows || hasten->at_ms != 0 ||
+    if (!follows || node->hasten.at_ms != 0 ||
         !tt_membership_is_voter(&node->membership, node->config.id)) {
         return;
     }
     TT_LOG(TT_LOG_INFO, "raft", "the leader's process is gone", TT_F_U64("peer", peer_id));
-    hasten->leader_id = peer_id;
-    hasten->since_ms = node->now_ms;
-    hasten->tries = HASTEN_TRIES;
-    hasten->at_ms = node->now_ms + turn_of(node, peer_id) * HASTEN_TURN_MS +
-                    tt_rng_below(&node->rng, HASTEN_JITTER_MS);
+    begin(node, peer_id, 0);
 }
 
 /* Somebody leads, or we have voted for another one, or the leader is heard again. */
 static bool settled(struct tt_node *node)
 {
-    const struct node_peer *peer = node_peer_find(node, node->hasten.leader_id);
+    uint64_t leader_id = node->hasten.leader_id;
+    const struct node_peer *peer = leader_id != 0 ? node_peer_find(node, leader_id) : NULL;
     int state = raft_state(&node->raft);
-    bool waits = state == RAFT_CANDIDATE ||
-                 (state == RAFT_FOLLOWER && node_leader(node) == node->hasten.leader_id);
+    bool waits =
+        state == RAFT_CANDIDATE || (state == RAFT_FOLLOWER && node_leader(node) == leader_id);
     return !waits || (peer != NULL && peer->heard_ms > node->hasten.since_ms);
 }
 

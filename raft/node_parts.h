@@ -18,6 +18,7 @@ uint64_t node_leader(struct tt_node *node);          /* 0 = not known */
 uint64_t node_core_time(const struct tt_node *node); /* ms, as libraft sees it */
 /* node_hasten.c: true when the core's timer is to fire now. */
 bool node_hasten_tick(struct tt_node *node);
+void node_hasten_start(struct tt_node *node); /* the core has just been opened */
 /* node_start.c */
 void node_open_core(struct tt_node *node); /* RAFT_START */
 void node_start_fini(struct tt_node *node);

@@ -170,6 +170,7 @@ void node_open_core(struct tt_node *node)
     (void)node_step(node, &event, NULL);
     tt_free(entries);
     node_start_fini(node);
+    node_hasten_start(node);
 }
 
 int tt_node_start(struct tt_node *node, const struct tt_node_disk *disk, struct tt_err *err)

@@ -112,6 +112,26 @@ static void a_leader_whose_process_is_gone_is_replaced_without_the_election_time
     cluster_free(cluster);
 }
 
+static void servers_that_start_together_do_not_wait_for_the_election_timeout(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    cluster_run(cluster, 350); /* the timeout is 500 ms at least */
+    struct server *leader = cluster_leader(cluster);
+    assert_non_null(leader);
+    uint64_t term = leader->leading;
+    for (size_t i = 0; i < 3; i++) { /* one that starts beside a leader changes nothing */
+        struct server *server = &cluster->servers[i];
+        if (server != leader) {
+            server_crash(server);
+            server_start(server);
+            cluster_run(cluster, 600);
+        }
+    }
+    assert_int_equal(leader->leading, term);
+    cluster_free(cluster);
+}
+
 static void a_leader_that_is_taken_for_gone_by_mistake_goes_on(void **state)
 {
     (void)state;
@@ -276,6 +296,7 @@ int main(void)
         cmocka_unit_test(commands_that_queue_behind_two_entries_share_the_next),
         cmocka_unit_test(the_others_go_on_when_the_leader_dies_and_it_catches_up_later),
         cmocka_unit_test(a_leader_whose_process_is_gone_is_replaced_without_the_election_timeout),
+        cmocka_unit_test(servers_that_start_together_do_not_wait_for_the_election_timeout),
         cmocka_unit_test(a_leader_that_is_taken_for_gone_by_mistake_goes_on),
         cmocka_unit_test(an_isolated_leader_does_not_know_the_outcome),
         cmocka_unit_test(a_follower_that_lags_behind_memory_is_fed_from_the_log),
