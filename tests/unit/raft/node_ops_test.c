@@ -139,6 +139,56 @@ static void leadership_is_transferred_through_a_follower(void **state)
     cluster_free(cluster);
 }
 
+static void writes_queue_until_the_next_leader_has_stored_everything(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *next = &cluster->servers[leader->id % 3];
+    struct tt_propose_op before, during;
+    struct tt_change_op op;
+    struct tt_node_view view;
+    next->log_held = true;
+    propose(leader, &before, "before");
+    cluster_run(cluster, 5);
+    change(leader, &op, TT_CHANGE_TRANSFER, next->id);
+    tt_node_view(leader->node, &view);
+    uint64_t last_index = view.last_index;
+    propose(leader, &during, "during");
+    cluster_run(cluster, 200);
+    tt_node_view(leader->node, &view);
+    assert_int_equal(op.code, 1);
+    assert_int_not_equal(leader->leading, 0); /* it was not asked to take over yet */
+    assert_int_equal(view.last_index, last_index);
+    next->log_held = false;
+    cluster_run(cluster, 200);
+    assert_int_equal(op.code, 0);
+    assert_int_not_equal(next->leading, 0);
+    assert_int_equal(before.code, 0);
+    assert_int_equal(during.code, 0);
+    cluster_free(cluster);
+}
+
+static void a_transfer_to_one_that_stores_nothing_lets_writes_go_on(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *next = &cluster->servers[leader->id % 3];
+    struct tt_propose_op before, during;
+    struct tt_change_op op;
+    next->log_held = true;
+    propose(leader, &before, "before");
+    cluster_run(cluster, 5);
+    change(leader, &op, TT_CHANGE_TRANSFER, next->id);
+    propose(leader, &during, "during");
+    cluster_run(cluster, 1500);
+    assert_int_equal(op.code, TT_EUNAVAILABLE);
+    assert_int_not_equal(leader->leading, 0);
+    assert_int_equal(during.code, 0);
+    cluster_free(cluster);
+}
+
 static void a_leader_hands_over_before_it_is_removed(void **state)
 {
     (void)state;
@@ -183,6 +233,8 @@ int main(void)
         cmocka_unit_test(a_cluster_grows_from_one_to_two_and_back),
         cmocka_unit_test(a_server_that_does_not_answer_is_not_promoted),
         cmocka_unit_test(leadership_is_transferred_through_a_follower),
+        cmocka_unit_test(writes_queue_until_the_next_leader_has_stored_everything),
+        cmocka_unit_test(a_transfer_to_one_that_stores_nothing_lets_writes_go_on),
         cmocka_unit_test(a_leader_hands_over_before_it_is_removed),
         cmocka_unit_test(stopping_answers_everything_that_is_out),
     };
