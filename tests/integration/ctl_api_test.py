@@ -39,6 +39,23 @@ def setUpModule():
     })  # fmt: skip
 
 
+    expressions = [
+        {"key": "app", "operator": "In", "values": ["web", "other"]},
+        {"key": "app", "operator": "NotIn", "values": ["other"]},
+        {"key": "app", "operator": "Exists"},
+        {"key": "none", "operator": "DoesNotExist"},
+    ]
+    make("/apis/apps/v1/namespaces/default/replicasets", {
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "expr"},
+        "spec": {"replicas": 0, "selector": {"matchExpressions": expressions},
+                 "template": template},
+    })  # fmt: skip
+    make("/api/v1/namespaces/default/services", {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+    })  # fmt: skip
+
+
 def tearDownModule():
     server.__exit__()
 
@@ -103,7 +120,8 @@ class Logs(CtlTest):
         self.assertEqual(len(done.stdout.splitlines()), 1)
         self.assertIn("/web-2/c?", done.stdout)  # the one that runs
         self.assertIn("showing pod/web-2 of the 2 of deployment.apps/web", done.stderr)
-        self.assertEqual(len(self.ok("logs", "deploy/web", "--all-pods").splitlines()), 2)
+        for owner in ("deploy/web", "svc/web", "rs/expr"):
+            self.assertEqual(len(self.ok("logs", owner, "--all-pods").splitlines()), 2, owner)
 
     def test_of_all_with_a_label(self):
         out = self.ok("logs", "-l", "app=web", "--all-containers", "--prefix", "-f")
