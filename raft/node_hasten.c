@@ -72,7 +72,7 @@ static bool settled(struct tt_node *node)
 {
     uint64_t leader_id = node->hasten.leader_id;
     const struct node_peer *peer = leader_id != 0 ? node_peer_find(node, leader_id) : NULL;
-    int state = raft_state(&node->raft);
+    enum raft_state state = raft_state(&node->raft);
     bool waits =
         state == RAFT_CANDIDATE || (state == RAFT_FOLLOWER && node_leader(node) == leader_id);
     return !waits || (peer != NULL && peer->heard_ms > node->hasten.since_ms);
