@@ -58,6 +58,7 @@ struct tt_engine {
     struct tt_timer timer;        /* next delayed key */
     struct tt_store_listener store_listener;
     struct tt_leadership_listener leadership;
+    bool leads;                      /* core thread only: publications concern us */
     struct tt_poke published;        /* by the store, on the core thread */
     uint64_t term;                   /* 0 = not leading */
     struct tt_history_cursor cursor; /* what was observed */
@@ -329,8 +330,11 @@ static void on_published(struct tt_poke *poke)
 
 static void store_published(struct tt_store_listener *listener, uint64_t revision)
 {
-    (void)revision; /* the newest version is read when the poke runs */
-    tt_poke_fire(&TT_CONTAINER_OF(listener, struct tt_engine, store_listener)->published);
+    struct tt_engine *engine = TT_CONTAINER_OF(listener, struct tt_engine, store_listener);
+    (void)revision;      /* the newest version is read when the poke runs */
+    if (engine->leads) { /* whoever begins to lead lists everything first */
+        tt_poke_fire(&engine->published);
+    }
 }
 
 static void on_leadership(struct tt_msg *msg)
@@ -362,12 +366,16 @@ static void post_leadership(struct tt_engine *engine, uint64_t term)
 
 static void leadership_gained(struct tt_leadership_listener *listener, uint64_t term)
 {
-    post_leadership(TT_CONTAINER_OF(listener, struct tt_engine, leadership), term);
+    struct tt_engine *engine = TT_CONTAINER_OF(listener, struct tt_engine, leadership);
+    engine->leads = true;
+    post_leadership(engine, term);
 }
 
 static void leadership_lost(struct tt_leadership_listener *listener)
 {
-    post_leadership(TT_CONTAINER_OF(listener, struct tt_engine, leadership), 0);
+    struct tt_engine *engine = TT_CONTAINER_OF(listener, struct tt_engine, leadership);
+    engine->leads = false;
+    post_leadership(engine, 0);
 }
 
 /* Life. */
