@@ -457,7 +457,8 @@ void tt_engine_free(struct tt_engine *engine)
     if (engine == NULL) {
         return;
     }
-    if (engine->store_listener.published != NULL) { /* by now the store publishes nothing more */
+    if (engine->store_listener.published != NULL) {
+        tt_loop_join(engine->loop); /* and by now nobody else publishes anything more either */
         tt_store_unlisten(engine->config.store, &engine->store_listener);
     }
     tt_loop_free(engine->loop);

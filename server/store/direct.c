@@ -140,12 +140,10 @@ static void direct_listen(struct tt_cluster *cluster, struct tt_leadership_liste
     struct tt_direct *direct = TT_CONTAINER_OF(cluster, struct tt_direct, cluster);
     (void)pthread_mutex_lock(&direct->lock);
     tt_list_push_back(&direct->listeners, &listener->link);
-    bool leading = direct->leading;
-    uint64_t term = direct->term;
-    (void)pthread_mutex_unlock(&direct->lock);
-    if (leading) {
-        listener->gained(listener, term);
+    if (direct->leading) {
+        listener->gained(listener, direct->term);
     }
+    (void)pthread_mutex_unlock(&direct->lock);
 }
 
 struct tt_direct *tt_direct_new(struct tt_store *store, const struct tt_clock *clock)
@@ -191,7 +189,8 @@ void tt_direct_lead(struct tt_direct *direct, bool leading)
     direct->leading = leading;
     direct->term += changes && leading ? 1 : 0;
     uint64_t term = direct->term;
-    (void)pthread_mutex_unlock(&direct->lock);
+    /* Under the lock that publications take too: listeners are told of both on one thread's terms.
+     */
     for (struct tt_list *at = direct->listeners.next; changes && at != &direct->listeners;
          at = at->next) {
         struct tt_leadership_listener *listener =
@@ -202,6 +201,7 @@ void tt_direct_lead(struct tt_direct *direct, bool leading)
             listener->lost(listener);
         }
     }
+    (void)pthread_mutex_unlock(&direct->lock);
 }
 
 void tt_direct_fail_next(struct tt_direct *direct, unsigned count, int code)
