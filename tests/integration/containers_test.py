@@ -524,6 +524,10 @@ class ContainersTest(unittest.TestCase):
         self.assertIn("SuccessfulCreate", self.reasons("ReplicaSet", owner))
         self.assertIn("Started container main", self.ctl.ok("describe", "pod/crash"))
         self.assertIn("BackOff", self.ctl.ok("events", "pod/crash"))
+        with self.cluster.leader().client() as client:
+            metrics = client.call("GET", "/metrics").text
+        self.assertRegex(metrics, r"(?m)^tutti_events_written_total [1-9]")
+        self.assertRegex(metrics, r"(?m)^tutti_events_dropped_total \d")
 
     # ---- what is not there yet ----
 

@@ -216,7 +216,9 @@ class Nodes(dict):
             for node in self.values():
                 lines = node.log().splitlines()[-30:]
                 print(f"--- end of the log of {node.name}", *lines, sep="\n")
+        ended = {node.name: node.agent.stop() for node in self.values() if node.agent.alive()}
         self.stop()
+        assert kind is not None or not any(ended.values()), f"agents ended with {ended}"
         left = processes_below(self.cluster.dir) + mounts_below(self.cluster.dir)
         left = [what for what in left if "tuttid server" not in what.replace("\0", " ")]
         assert kind is not None or not left, f"left behind: {left}"
