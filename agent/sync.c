@@ -239,11 +239,13 @@ static void listed(struct rt_call *call, const struct tt_err *err)
         }
     } else {
         TT_LOG(TT_LOG_DEBUG, "sync", "the runtime cannot be asked what it has", TT_F_ERR(err));
-        tt_timer_start(&sync->resync, LIST_RETRY_MS, RESYNC_MS);
     }
     if (sync->closing) {
         sync_free_when_done(sync);
         return;
+    }
+    if (err != NULL) {
+        tt_timer_start(&sync->resync, LIST_RETRY_MS, RESYNC_MS);
     }
     if (sync->list_wanted && err == NULL) {
         sync_want_list(sync);

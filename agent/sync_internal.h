@@ -26,11 +26,12 @@ struct sync_check {
 };
 /* The sandbox or one container of a pod. */
 struct sync_slot {
-    bool running;         /* a step runs */
-    uint64_t visible_seq; /* free when a snapshot of this number or a later one is there */
-    uint32_t fails;       /* failed starts in a row */
-    uint64_t retry_ms;    /* wall time of the next try; 0: none waits */
-    char reason[32];      /* of the last failure; "" */
+    bool running;          /* a step runs */
+    uint64_t visible_seq;  /* free when a snapshot of this number or a later one is there */
+    uint32_t fails;        /* failed starts in a row */
+    uint64_t retry_ms;     /* wall time of the next start; 0: none waits */
+    uint64_t end_retry_ms; /* monotonic; no stop or removal before this: the last one failed */
+    char reason[32];       /* of the last failure; "" */
     char message[256];
     char instance[RT_ID_SIZE]; /* whose checks these are; "": none runs */
     struct sync_check checks[SYNC_CHECKS];

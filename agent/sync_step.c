@@ -18,6 +18,7 @@ enum {
     ARENA_CHUNK = 16 << 10,
     ARENA_MAX = 64 << 20,
     UNKNOWN_RETRY_MS = 1000,
+    END_RETRY_MS = 1000,
     POST_START_MS = 120000,
     HOOK_GRACE_S_MIN = 2
 };
@@ -480,11 +481,23 @@ static void begin_prepare(struct step *step)
 
 /* ---- the others ---- */
 
+/* A stop or removal that the runtime refuses (a container that it is just starting, say) is tried
+ * again soon, whatever the starts of that container wait for. */
+static void end_failed(struct step *step, const struct tt_err *err)
+{
+    struct sync *sync = step->sp->sync;
+    if (err->code != TT_ECANCELED) {
+        log_step(step, TT_LOG_WARN, "a step failed", err);
+    }
+    slot_of(step)->end_retry_ms = sync_mono_ms(sync) + END_RETRY_MS;
+    step_free(step);
+}
+
 static void simple_done(struct rt_call *call, const struct tt_err *err)
 {
     struct step *step = call->ctx;
     if (err != NULL) {
-        step_failed(step, "RuntimeError", err);
+        end_failed(step, err);
     } else {
         step_succeeded(step);
     }
@@ -577,6 +590,12 @@ void sync_step(struct sync_pod *sp, const struct plan_action *action)
     const struct sync_slot *slot =
         index != SIZE_MAX && index < sp->container_count ? &sp->containers[index] : &sp->sandbox;
     bool full = is_heavy(action->verb) && sp->sync->steps >= SYNC_STEPS_MAX;
+    bool is_start = action->verb == PLAN_PREPARE || action->verb == PLAN_START;
+    uint64_t now_ms = sync_mono_ms(sp->sync);
+    if (!is_start && now_ms < slot->end_retry_ms) {
+        sync_pass_in(sp->sync, slot->end_retry_ms - now_ms);
+        return;
+    }
     if (full || sp->sync->closing || slot->running) {
         return; /* the step that ends plans again */
     }

@@ -39,6 +39,9 @@ struct sim {
     unsigned execs;
     unsigned execs_at_stop; /* when a container was asked to stop */
     int exec_code;          /* what the next ones end with */
+    unsigned removals;      /* that were asked for */
+    unsigned refusals;      /* of them, still to be refused */
+    bool is_gone;           /* lists fail */
 };
 struct test {
     struct tt_loop *loop;
@@ -146,11 +149,23 @@ static struct rt_snapshot *sim_picture(const struct sim *sim)
     return snapshot;
 }
 
+static void refuse(struct rt_call *call, const char *why)
+{
+    struct tt_err err;
+    tt_err_init(&err);
+    (void)TT_FAIL(&err, TT_EIO, "%s", why);
+    call->done(call, &err);
+}
+
 static void sim_run(struct sim *sim, struct rt_call *call)
 {
     struct sim_thing *thing = call->id != NULL ? sim_find(sim, call->id) : NULL;
     switch (call->verb) {
     case RT_RECOVER:
+        if (sim->is_gone) {
+            refuse(call, "the client was closed");
+            return;
+        }
         call->snapshot = sim_picture(sim);
         break;
     case RT_PREPARE:
@@ -177,6 +192,12 @@ static void sim_run(struct sim *sim, struct rt_call *call)
         break;
     case RT_REMOVE_CONTAINER:
     case RT_REMOVE_SANDBOX:
+        sim->removals++;
+        if (sim->refusals > 0) {
+            sim->refusals--;
+            refuse(call, "in starting state, can't be removed");
+            return;
+        }
         sim_remove(sim, call->id);
         break;
     case RT_EXEC:
@@ -543,6 +564,48 @@ static void a_container_whose_start_hook_fails_is_stopped(void **state)
     run(failing_hook);
 }
 
+/* A runtime that refuses a removal is asked again soon, but not at once and for ever. */
+static void refused_removal(struct test *test)
+{
+    uint64_t now_ms = tt_clock_ms(tt_clock_real());
+    if (test->phase == 0) {
+        want_pod(test, "u1", "");
+        test->phase = 1;
+    } else if (test->phase == 1 && running(test, "u1") != NULL) {
+        test->sim.refusals = 2;
+        test->began_ms = now_ms;
+        want_pod(test, "u1", DELETED);
+        test->phase = 2;
+    } else if (test->phase == 2 && test->sim.count == 0) {
+        assert_int_equal(test->sim.removals, 3);
+        assert_true(now_ms >= test->began_ms + 2000);
+        end(test);
+    }
+}
+
+static void a_refused_removal_is_tried_again_after_a_while(void **state)
+{
+    (void)state;
+    run(refused_removal);
+}
+
+/* The agent ends while the runtime does not answer. */
+static void end_without_runtime(struct test *test)
+{
+    if (test->phase == 0) {
+        test->sim.is_gone = true;
+        sync_runtime_changed(test->sync);
+        end(test); /* the list that runs is answered with an error while all is closed */
+        test->phase = 1;
+    }
+}
+
+static void an_agent_ends_while_its_runtime_is_gone(void **state)
+{
+    (void)state;
+    run(end_without_runtime);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -553,6 +616,8 @@ int main(void)
         cmocka_unit_test(an_end_that_is_shown_late_is_seen_soon),
         cmocka_unit_test(hooks_run_after_the_start_and_before_the_stop),
         cmocka_unit_test(a_container_whose_start_hook_fails_is_stopped),
+        cmocka_unit_test(a_refused_removal_is_tried_again_after_a_while),
+        cmocka_unit_test(an_agent_ends_while_its_runtime_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
