@@ -122,7 +122,7 @@ static void run_case(yyjson_val *golden)
     size_t i;
     size_t n;
     yyjson_val *step;
-    print_message("  %s\n", yyjson_get_str(yyjson_obj_get(golden, "name")));
+    print_message("  %.*s\n", TT_STR_ARG(tt_json_iget_str(golden, "name")));
     yyjson_arr_foreach(yyjson_obj_get(golden, "steps"), i, n, step)
     {
         run_step(&f, step);
