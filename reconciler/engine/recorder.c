@@ -130,26 +130,33 @@ static void committed(struct tt_propose_op *op)
     settle(recorder, op->code == TT_OK ? TT_EVENT_WRITTEN : TT_EVENT_LATER);
 }
 
+/* Into the batch, or dropped when it cannot be planned. */
+static void plan_one(struct tt_recorder *recorder, struct tt_pass *pass,
+                     const struct tt_event *event)
+{
+    struct tt_err err;
+    bool is_planned;
+    tt_err_init(&err);
+    if (tt_recorder_plan(pass, recorder->book, event, &is_planned, &err) != TT_OK) {
+        TT_LOG(TT_LOG_WARN, "reconciler", "an Event cannot be written", TT_F_C("name", event->name),
+               TT_F_ERR(&err));
+    }
+    if (is_planned) {
+        recorder->batch[recorder->batch_count++] = event;
+    } else {
+        tt_event_book_settle(recorder->book, event, TT_EVENT_DROPPED);
+    }
+}
+
 static struct tt_pass *plan_batch(struct tt_recorder *recorder)
 {
     TT_AUTO(tt_version) version = tt_store_version(recorder->config.store);
     TT_AUTO(tt_kinds) kinds = tt_registry_get(recorder->config.registry);
     struct tt_pass *pass =
         tt_pass_new(version, kinds, recorder->config.clock, recorder->config.seed);
-    const struct tt_event *event;
+    const struct tt_event *event = NULL;
     while (recorder->batch_count < BATCH && (event = tt_event_book_take(recorder->book)) != NULL) {
-        struct tt_err err;
-        bool is_planned;
-        tt_err_init(&err);
-        if (tt_recorder_plan(pass, recorder->book, event, &is_planned, &err) != TT_OK) {
-            TT_LOG(TT_LOG_WARN, "reconciler", "an Event cannot be written",
-                   TT_F_C("name", event->name), TT_F_ERR(&err));
-        }
-        if (is_planned) {
-            recorder->batch[recorder->batch_count++] = event;
-        } else {
-            tt_event_book_settle(recorder->book, event, TT_EVENT_DROPPED);
-        }
+        plan_one(recorder, pass, event);
     }
     return pass;
 }
