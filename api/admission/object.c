@@ -98,7 +98,7 @@ int tt_admit_grant(const struct tt_admission *admission, const struct tt_object 
                        "%s is forbidden: node \"%.*s\" may only report about itself and its pods",
                        title(object, admission->arena), TT_STR_ARG(admission->grant.event_node));
     }
-    return tt_admit_own_node_create(admission, object, err);
+    return TT_OK;
 }
 
 static bool set_name_label(struct tt_object *object)
@@ -117,9 +117,8 @@ static bool set_name_label(struct tt_object *object)
 
 int tt_admit_create(struct tt_admission *admission, struct tt_object *object, struct tt_err *err)
 {
-    (void)admission;
     if (!is_namespace_kind(object->kind)) {
-        return TT_OK;
+        return tt_admit_own_node_create(admission, object, err);
     }
     yyjson_mut_val *finalizers = yyjson_mut_arr(object->doc);
     if (!finalizers || !yyjson_mut_arr_add_str(object->doc, finalizers, "kubernetes") ||
