@@ -98,10 +98,27 @@ static struct tt_version *promised_version(struct tt_api_worker *worker,
         return NULL;
     }
     if (!worker->caught_up) { /* all that was committed when this server started is here now */
+        worker->revocations.count = UINT64_MAX; /* look, whatever was seen before */
         api_revocations_refresh(worker, version);
         worker->caught_up = true;
     }
     return version;
+}
+
+/* The store is being replaced by a snapshot: again in the next turn, as long as clients wait. */
+static void ask_again(struct tt_api_worker *worker, struct tt_list *requests)
+{
+    const uint64_t wait_ns = (uint64_t)API_WRITE_WAIT_MS * 1000000;
+    uint64_t now_ns = tt_clock_ns(worker->api->config.clock);
+    struct tt_list *node;
+    while ((node = tt_list_pop_front(requests))) {
+        struct api_request *rq = TT_CONTAINER_OF(node, struct api_request, link);
+        if (now_ns - rq->start_ns < wait_ns) {
+            tt_list_push_back(&worker->barrier, node);
+        } else {
+            api_resume(rq, NULL, TT_EUNAVAILABLE);
+        }
+    }
 }
 
 static void batch_done(struct tt_read_op *op)
@@ -112,7 +129,7 @@ static void batch_done(struct tt_read_op *op)
     tt_loop_mark(worker->loop, "api reads");
     struct tt_version *version = op->code == TT_OK ? promised_version(worker, op) : NULL;
     if (op->code == TT_OK && version == NULL) {
-        move_all(&worker->barrier, &batch->requests); /* again in the next turn */
+        ask_again(worker, &batch->requests);
     }
     resume_all(&batch->requests, version, op->code);
     tt_version_unref(version);
