@@ -19,6 +19,7 @@
 
 enum {
     HASTEN_START_MS = 100, /* after a start: connections and the heartbeat of one who leads */
+    HASTEN_DOUBT_MS = 10,  /* beyond a heartbeat */
     HASTEN_TURN_MS = 60,
     HASTEN_JITTER_MS = 15,
     HASTEN_TRIES = 3,
@@ -64,7 +65,8 @@ void tt_node_peer_absent(struct tt_node *node, uint64_t peer_id)
         return;
     }
     TT_LOG(TT_LOG_INFO, "raft", "the leader's process is gone", TT_F_U64("peer", peer_id));
-    begin(node, peer_id, 0);
+    /* One that is alive after all has its next heartbeat to be heard by. */
+    begin(node, peer_id, node->config.heartbeat_ms + HASTEN_DOUBT_MS);
 }
 
 /* Somebody leads, or we have voted for another one, or the leader is heard again. */

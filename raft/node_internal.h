@@ -209,7 +209,7 @@ struct tt_node {
     struct raft_snapshot_metadata installing; /* of the core, while NODE_INSTALLING */
     unsigned install_parts;           /* what the install still waits for: state machine, log */
     bool snapshot_renew;              /* our file seems to be damaged: take another one */
-    uint64_t snapshot_retry_ms;       /* not before, after a failure */
+    uint64_t snapshot_retry_ms;       /* none by itself before: one failed or was renewed */
     struct tt_change_op *snapshot_op; /* asked for by hand; NULL = none */
 
     /* State hashes. */

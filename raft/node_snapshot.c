@@ -56,11 +56,10 @@ uint64_t node_snapshot_due_size(const struct tt_node *node)
 
 static bool due(const struct tt_node *node)
 {
-    bool by_size =
-        node->log_bytes >= node_snapshot_due_size(node) && node->now_ms >= node->snapshot_retry_ms;
+    bool by_itself = node->snapshot_renew || node->log_bytes >= node_snapshot_due_size(node);
     /* One at a time: the file that the log names is never among those that may go. */
     bool settled = node->snapshot_logged == node->snapshot->index;
-    bool wanted = by_size || node->snapshot_op || node->snapshot_renew;
+    bool wanted = node->snapshot_op || (by_itself && node->now_ms >= node->snapshot_retry_ms);
     return wanted && settled && node->applied_index > node->snapshot->index;
 }
 
@@ -131,6 +130,8 @@ static void taken(struct tt_node *node, const struct tt_node_snapshot *meta)
     }
     if (node->snapshot_renew) {
         node->snapshot_renew = false;
+        node->snapshot_retry_ms =
+            node->now_ms + SNAPSHOT_RETRY_MS; /* it may not have been the file */
         for (size_t i = 0; i < NODE_PEERS_MAX; i++) {
             node_stream_reset(&node->peers[i]); /* the core asks again, for this one */
         }

@@ -88,7 +88,7 @@ void tt_node_snapshot_piece(struct tt_node *node, uint64_t peer_id, uint64_t ind
     bool expected = node_alive(node) && peer && peer->stream.state == STREAM_READING &&
                     peer->stream.snapshot->index == index && peer->stream.offset == offset;
     if (expected && (!piece || node->lead_term == 0)) {
-        node->snapshot_renew = !piece && index == node->snapshot->index;
+        node->snapshot_renew = node->snapshot_renew || (!piece && index == node->snapshot->index);
         node_stream_reset(peer); /* gone or unreadable: the core asks again, for a newer one */
     } else if (expected) {
         Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;

@@ -16,8 +16,7 @@ enum {
     BOOK_ID_SIZE = 40, /* of the cluster id, padded with zeros */
     BOOK_HEAD_SIZE = 8 + BOOK_ID_SIZE + 4,
     BOOK_ENTRY_SIZE = 16,
-    BOOK_ENTRIES_MAX = 64,
-    BOOK_SIZE_MAX = BOOK_HEAD_SIZE + BOOK_ENTRIES_MAX * BOOK_ENTRY_SIZE + 4,
+    BOOK_SIZE_MAX = BOOK_HEAD_SIZE + TT_PEER_BOOK_ENTRIES_MAX * BOOK_ENTRY_SIZE + 4,
 };
 #define BOOK_MAGIC UINT64_C(0x312d736b70747574) /* "tutpks-1" */
 
@@ -31,7 +30,7 @@ struct tt_peer_book {
     char *dir;                  /* owned */
     char cluster_id[BOOK_ID_SIZE];
     size_t count; /* of entries */
-    struct entry entries[BOOK_ENTRIES_MAX];
+    struct entry entries[TT_PEER_BOOK_ENTRIES_MAX];
 };
 
 /* ---- the file ---- */
@@ -59,7 +58,8 @@ static bool book_decode(struct tt_peer_book *book, struct tt_str bytes)
         return false;
     }
     size_t count = tt_le32_get(in + 8 + BOOK_ID_SIZE);
-    if (count > BOOK_ENTRIES_MAX || bytes.len != BOOK_HEAD_SIZE + count * BOOK_ENTRY_SIZE + 4) {
+    if (count > TT_PEER_BOOK_ENTRIES_MAX ||
+        bytes.len != BOOK_HEAD_SIZE + count * BOOK_ENTRY_SIZE + 4) {
         return false;
     }
     if (memcmp(in + 8, book->cluster_id, BOOK_ID_SIZE) != 0) {
@@ -132,7 +132,7 @@ uint64_t tt_peer_book_known(const struct tt_peer_book *book, uint64_t member_id)
 
 static struct entry *room(struct tt_peer_book *book)
 {
-    if (book->count < BOOK_ENTRIES_MAX) {
+    if (book->count < TT_PEER_BOOK_ENTRIES_MAX) {
         return &book->entries[book->count++];
     }
     struct entry *oldest = &book->entries[0];

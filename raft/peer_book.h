@@ -14,6 +14,9 @@
 #include "base/mem.h"
 #include "raft/disk.h"
 
+/* Members ever met; beyond it the smallest id is forgotten. */
+enum { TT_PEER_BOOK_ENTRIES_MAX = 256 };
+
 struct tt_peer_book;
 /* dir: the member's directory. A book of another cluster id (before a recovery, which begins ids
  * anew) is an empty one. */

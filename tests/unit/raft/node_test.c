@@ -103,7 +103,7 @@ static void a_leader_whose_process_is_gone_is_replaced_without_the_election_time
         cluster_run(cluster, 100);
         server_crash(old);
         everybody_misses(cluster, old->id);
-        cluster_run(cluster, 150);
+        cluster_run(cluster, 210);
         assert_non_null(cluster_leader(cluster));
         assert_ptr_not_equal(cluster_leader(cluster), old);
         server_start(old);

@@ -104,12 +104,13 @@ static void nobody_is_met_before_it_is_durable(void **state)
 static void a_full_book_forgets_the_smallest_id(void **state)
 {
     struct tt_peer_book *book = book_of(*state, CLUSTER);
-    for (uint64_t id = 1; id <= 65; id++) {
+    for (uint64_t id = 1; id <= TT_PEER_BOOK_ENTRIES_MAX + 1; id++) {
         assert_int_equal(tt_peer_book_meet(book, id, 1000 + id, NULL), TT_OK);
     }
     assert_int_equal(tt_peer_book_known(book, 1), 0);
     assert_int_equal(tt_peer_book_known(book, 2), 1002);
-    assert_int_equal(tt_peer_book_known(book, 65), 1065);
+    assert_int_equal(tt_peer_book_known(book, TT_PEER_BOOK_ENTRIES_MAX + 1),
+                     1001 + TT_PEER_BOOK_ENTRIES_MAX);
     tt_peer_book_free(book);
 }
 
