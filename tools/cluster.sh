@@ -253,6 +253,7 @@ cluster_stop() {
     [ -d "$DIR" ] || die "$DIR does not exist"
     DIR=$(cd "$DIR" && pwd)
     local path name
+    source tools/containerd.sh
     # Agents first: what they run is stopped with their containerd.
     for path in "$DIR"/n[0-9]/pid; do
         [ -e "$path" ] || continue
@@ -261,9 +262,10 @@ cluster_stop() {
     done
     for path in "$DIR"/n[0-9]/containerd; do
         [ -e "$path" ] || continue
-        source tools/containerd.sh
         containerd_stop "$path" "$(basename "$(dirname "$path")")"
     done
+    # Secrets of pods lie in file systems of their own, which outlive their agent.
+    containerd_unmount "$DIR"
     for path in "$DIR"/s[0-9]/pid; do
         [ -e "$path" ] || continue
         cluster_end "$(basename "$(dirname "$path")")"
