@@ -14,9 +14,14 @@
  * directory. A reader sees the old file or the new one, also after a crash.
  *
  * Failure modes: any step fails → the temporary file is removed, the old file stays. The rename is
- * done but the directory cannot be synced → an error, although the new file is in place. */
+ * done but the directory cannot be synced → an error, although the new file is in place. A removal
+ * that fails somewhere removes the rest, and may leave deep directories as `.removing-…` in the
+ * root of the tree: the next call takes them like anything else. */
 
-enum { DIR_DEPTH_MAX = 64 };
+enum {
+    DIR_DEPTH_MAX = 32,          /* levels that are open at a time */
+    REMOVAL_ROUNDS_MAX = 1 << 16 /* a tree that grows faster is left to a later call */
+};
 
 static void close_quietly(int fd)
 {
@@ -159,54 +164,108 @@ int tt_dir_sync(const char *path, struct tt_err *err)
     return r;
 }
 
-static int empty_dir(int dir_fd, const char *name, unsigned depth, struct tt_err *err);
+/* ---- removal ---- */
 
-/* Removes one entry of the directory, with what is below it. */
-static int remove_entry(int dir_fd, const char *name, unsigned depth, struct tt_err *err)
+/* One removal. What lies deeper than DIR_DEPTH_MAX is moved up into the root of the tree and taken
+ * in the next round, so a tree of any depth (a container may make one) costs as many descriptors
+ * and as much stack as a shallow one. Each move takes levels away, so rounds come to an end. */
+struct removal {
+    int root_fd;        /* the directory that is removed */
+    bool has_moved;     /* in this round: another one is needed */
+    int result;         /* of the first failure, or TT_OK */
+    struct tt_err *err; /* borrowed; told the first failure only */
+};
+
+static void removal_failed(struct removal *removal, int cause, const char *what, const char *name)
 {
-    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT) {
-        return TT_OK;
+    if (removal->result == TT_OK) {
+        removal->result = TT_FAIL_ERRNO(removal->err, cause, "%s %s", what, name);
     }
-    if (errno != EISDIR && errno != EPERM) {
-        return TT_FAIL_ERRNO(err, errno, "remove %s", name);
-    }
-    int r = empty_dir(dir_fd, name, depth, err);
-    if (r == TT_OK && unlinkat(dir_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
-        return TT_FAIL_ERRNO(err, errno, "remove directory %s", name);
-    }
-    return r;
 }
 
-/* Recursion is bounded by DIR_DEPTH_MAX: trees of ours are a handful of levels deep. */
-static int empty_dir(int dir_fd, const char *name, unsigned depth, struct tt_err *err)
+static void move_up(struct removal *removal, int dir_fd, const char *name)
 {
-    if (depth >= DIR_DEPTH_MAX) {
-        return TT_FAIL(err, TT_EINVAL, "remove %s: more than %d levels", name, DIR_DEPTH_MAX);
+    char unique[64];
+    (void)snprintf(unique, sizeof unique, ".removing-%016llx", (unsigned long long)tt_random_u64());
+    if (renameat(dir_fd, name, removal->root_fd, unique) == 0) {
+        removal->has_moved = true;
+    } else if (errno != ENOENT) {
+        removal_failed(removal, errno, "move up", name);
     }
+}
+
+static void empty_dir(struct removal *removal, int dir_fd, const char *name, unsigned depth);
+
+/* Removes one entry of a directory, with what is below it. */
+static void remove_entry(struct removal *removal, int dir_fd, const char *name, unsigned depth)
+{
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT) {
+        return;
+    }
+    if (errno != EISDIR && errno != EPERM) {
+        removal_failed(removal, errno, "remove", name);
+        return;
+    }
+    if (depth < DIR_DEPTH_MAX) {
+        empty_dir(removal, dir_fd, name, depth);
+    }
+    if (unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT) {
+        return;
+    }
+    if (depth >= DIR_DEPTH_MAX && (errno == ENOTEMPTY || errno == EEXIST)) {
+        move_up(removal, dir_fd, name);
+    } else {
+        removal_failed(removal, errno, "remove directory", name);
+    }
+}
+
+/* A failure does not keep the other entries: what can go goes. Recursion is bounded by
+ * DIR_DEPTH_MAX, as is the number of open directories. */
+static void empty_dir(struct removal *removal, int dir_fd, const char *name, unsigned depth)
+{
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) {
-        return TT_FAIL_ERRNO(err, errno, "open directory %s", name);
-    }
-    DIR *dir = fdopendir(fd);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {
-        int cause = errno;
+        if (errno != ENOENT) {
+            removal_failed(removal, errno, "open directory", name);
+        }
         close_quietly(fd);
-        return TT_FAIL_ERRNO(err, cause, "read directory %s", name);
+        return;
     }
-    int r = TT_OK;
     const struct dirent *entry;
-    while (r == TT_OK && (entry = readdir(dir)) != NULL) {
+    while ((entry = readdir(dir)) != NULL) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            r = remove_entry(fd, entry->d_name, depth + 1, err);
+            remove_entry(removal, fd, entry->d_name, depth + 1);
         }
     }
     (void)closedir(dir); /* closes fd too; it was only read */
-    return r;
+}
+
+static int remove_dir(const char *path, struct tt_err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        return TT_FAIL_ERRNO(err, errno, "open directory %s", path);
+    }
+    struct removal removal = {.root_fd = fd, .has_moved = true, .err = err};
+    for (unsigned i = 0; i < REMOVAL_ROUNDS_MAX && removal.has_moved; i++) {
+        removal.has_moved = false;
+        empty_dir(&removal, fd, ".", 0);
+    }
+    close_quietly(fd);
+    if (removal.result == TT_OK && unlinkat(AT_FDCWD, path, AT_REMOVEDIR) != 0 && errno != ENOENT) {
+        return TT_FAIL_ERRNO(err, errno, "remove directory %s", path);
+    }
+    return removal.result;
 }
 
 int tt_dir_remove_tree(const char *path, struct tt_err *err)
 {
-    int r = remove_entry(AT_FDCWD, path, 0, err);
+    if (unlink(path) == 0 || errno == ENOENT) {
+        return TT_OK;
+    }
+    int r = errno == EISDIR || errno == EPERM ? remove_dir(path, err)
+                                              : TT_FAIL_ERRNO(err, errno, "remove %s", path);
     return r == TT_OK ? TT_OK : TT_WRAP(err, r, "remove tree %s", path);
 }
 

@@ -16,7 +16,8 @@ int tt_dir_make(const char *path, unsigned mode,
                 struct tt_err *err) TT_MUST_USE; /* with parents; existing is fine */
 int tt_dir_sync(const char *path, struct tt_err *err) TT_MUST_USE;
 int tt_dir_remove_tree(const char *path, struct tt_err *err)
-    TT_MUST_USE; /* never follows symbolic links; absent is fine */
+    TT_MUST_USE; /* of any depth; never follows symbolic links; absent is fine; removes what it can
+                    and gives the first failure */
 bool tt_path_exists(const char *path);
 
 #endif

@@ -2,10 +2,12 @@
 #include "base/file.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -137,6 +139,91 @@ static void removing_a_tree_does_not_follow_links(void **state)
     drop_dir(dir);
 }
 
+static void touch_at(int dir_fd, const char *name)
+{
+    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+/* path/d/d/d…: each level has files made before and after the next one, a directory and a link. */
+static void make_deep(const char *path, unsigned levels, const char *link_target)
+{
+    assert_int_equal(mkdir(path, 0700), 0);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned i = 0; i < levels; i++) {
+        assert_true(fd >= 0);
+        touch_at(fd, "before");
+        assert_int_equal(mkdirat(fd, "d", 0700), 0);
+        assert_int_equal(mkdirat(fd, "sibling", 0700), 0);
+        assert_int_equal(symlinkat(link_target, fd, "link"), 0);
+        touch_at(fd, "after");
+        int next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        close(fd);
+        fd = next;
+    }
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+/* Leaves so many descriptors to the process; returns the limit that was. */
+static struct rlimit leave_descriptors(unsigned count)
+{
+    struct rlimit before;
+    int lowest = dup(STDOUT_FILENO);
+    assert_true(lowest >= 0);
+    close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit few = {(rlim_t)lowest + count, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    return before;
+}
+
+static void a_tree_of_any_depth_is_removed_with_few_descriptors(void **state)
+{
+    (void)state; /* no fixture */
+    char dir[PATH_SIZE];
+    char kept[PATH_SIZE];
+    char path[PATH_SIZE];
+    make_dir(dir);
+    path_in(kept, dir, "kept/inner");
+    assert_int_equal(tt_dir_make(kept, 0700, NULL), TT_OK);
+    path_in(path, dir, "tree");
+    make_deep(path, 300, kept);
+    path_in(kept, dir, "kept");
+    struct rlimit before = leave_descriptors(48);
+    int r = tt_dir_remove_tree(path, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(r, TT_OK);
+    assert_int_equal(entry_count(dir), 1);
+    assert_int_equal(entry_count(kept), 1);
+    drop_dir(dir);
+}
+
+static void a_removal_that_fails_removes_the_rest_and_can_be_repeated(void **state)
+{
+    (void)state; /* no fixture */
+    char dir[PATH_SIZE];
+    char path[PATH_SIZE];
+    char sub[PATH_SIZE];
+    struct tt_err err;
+    tt_err_init(&err);
+    make_dir(dir);
+    path_in(path, dir, "tree");
+    make_deep(path, 20, dir);
+    struct rlimit before = leave_descriptors(8); /* it cannot open all levels */
+    int r = tt_dir_remove_tree(path, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(r < 0);
+    assert_string_not_equal(tt_err_cause(&err), "");
+    assert_int_equal(entry_count(path), 1); /* only the way to what failed */
+    path_in(sub, path, "d/d");
+    assert_int_equal(entry_count(sub), 1);
+    assert_int_equal(tt_dir_remove_tree(path, NULL), TT_OK);
+    assert_false(tt_path_exists(path));
+    drop_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +232,8 @@ int main(void)
         cmocka_unit_test(a_failed_replacement_keeps_the_old_file),
         cmocka_unit_test(directories_are_made_with_parents_and_may_exist),
         cmocka_unit_test(removing_a_tree_does_not_follow_links),
+        cmocka_unit_test(a_tree_of_any_depth_is_removed_with_few_descriptors),
+        cmocka_unit_test(a_removal_that_fails_removes_the_rest_and_can_be_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
