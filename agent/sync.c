@@ -411,6 +411,9 @@ static void plan_one(struct sync *sync, struct sync_pod *sp)
 {
     struct plan_record records[POD_CONTAINERS_MAX];
     struct plan *plan = tt_xcalloc(1, sizeof *plan);
+    if (sp->pod == NULL || sp->pod->is_deleting) {
+        sync_let_hooks_go(sp);
+    }
     if (sp->pod != NULL) {
         fill_records(sp, records);
         if (!sp->is_admitted) {

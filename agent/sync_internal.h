@@ -14,10 +14,11 @@
 
 #define SYNC_REASON_CONFIG "CreateContainerConfigError"
 #define SYNC_REASON_MOUNT  "FailedMount"
-enum { SYNC_STEPS_MAX = 6 }; /* heavy steps at a time: more only adds latency */
+enum { SYNC_HEAVY_MAX = 6 }; /* heavy steps at a time: more only adds latency */
 
 enum sync_check_kind { SYNC_CHECK_STARTUP, SYNC_CHECK_LIVENESS, SYNC_CHECK_READINESS };
 enum { SYNC_CHECKS = 3 };
+struct step; /* of sync_step.c */
 struct sync_check {
     bool running;
     uint64_t due_ms;    /* monotonic */
@@ -27,6 +28,7 @@ struct sync_check {
 /* The sandbox or one container of a pod. */
 struct sync_slot {
     bool running;          /* a step runs */
+    struct step *hook;     /* it is in its postStart hook; NULL: none, or it was let go */
     uint64_t visible_seq;  /* free when a snapshot of this number or a later one is there */
     uint32_t fails;        /* failed starts in a row */
     uint64_t retry_ms;     /* wall time of the next start; 0: none waits */
@@ -87,6 +89,7 @@ struct sync {
     uint64_t pass_due_ms;   /* monotonic, of `pass`; 0: not set */
     struct tt_list checks;  /* running */
     size_t steps;           /* running */
+    size_t heavy_steps;     /* of them, that load the runtime: at most SYNC_HEAVY_MAX */
     size_t requests;        /* running */
     bool closing;
     int timers_open;
@@ -103,8 +106,10 @@ uint64_t sync_wall_ms(const struct sync *sync);
 uint64_t sync_mono_ms(const struct sync *sync);
 struct env_context sync_env_context(const struct sync_pod *sp);
 
-/* sync_step.c: starts the step an action asks for, unless too many run. */
+/* sync_step.c: starts the step an action asks for, unless it is heavy and too many of them run. */
 void sync_step(struct sync_pod *sp, const struct plan_action *action);
+/* Frees the slots whose postStart hook still runs, of a pod that is being deleted. */
+void sync_let_hooks_go(struct sync_pod *sp);
 /* sync_files.c: work on a pod's files, off the loop. The pod's entry stays until done. */
 void sync_project_again(struct sync_pod *sp);
 void sync_clean(struct sync_pod *sp);

@@ -4,6 +4,11 @@
  *   prepare: volumes → sandbox
  *   start: image → environment, volumes → container → its postStart hook
  *   stop: its preStop hook within the grace period → stop with what is left of it
+ * Heavy steps (prepare, the start proper, the removal of a sandbox) are counted and limited. Hooks
+ * and stops are not: they mostly wait, as long as the pod's author likes, and must not keep other
+ * pods from starting. A pod that is deleted does not wait for a postStart hook either: the step
+ * gives its slot back, so that the stop is planned, and ends when its hook does.
+ *
  * A failed start leaves reason and message on the slot and a time before which it is not tried
  * again: 10 s doubling to 5 min; objects that are not known yet are waited for without a penalty.
  */
@@ -34,6 +39,8 @@ struct step {
     struct files_job job;
     struct volumes *volumes; /* owned; of the job */
     uint64_t began_ms;       /* monotonic, of a hook */
+    bool is_heavy;           /* counts in sync->heavy_steps */
+    bool is_let_go;          /* its slot is no longer its own: nothing is said of its hook */
     struct tt_arena *arena;
 };
 
@@ -62,12 +69,33 @@ static void log_step(const struct step *step, enum tt_log_level level, const cha
     }
 }
 
+static void leave_heavy(struct step *step)
+{
+    if (step->is_heavy) {
+        TT_ASSERT(step->sp->sync->heavy_steps > 0);
+        step->is_heavy = false;
+        step->sp->sync->heavy_steps--;
+        sync_pass_in(step->sp->sync, 0); /* another one may begin */
+    }
+}
+
+/* Free for the next step once a snapshot has shown what this one did. */
+static void leave_slot(struct step *step)
+{
+    struct sync_slot *slot = slot_of(step);
+    slot->running = false;
+    slot->hook = NULL;
+    slot->visible_seq = step->sp->sync->list_seq + 1;
+}
+
 static void step_free(struct step *step)
 {
     struct sync_pod *sp = step->sp;
     struct sync *sync = sp->sync;
-    slot_of(step)->running = false;
-    slot_of(step)->visible_seq = sync->list_seq + 1;
+    leave_heavy(step);
+    if (!step->is_let_go) {
+        leave_slot(step);
+    }
     sp->steps--;
     sync->steps--;
     pod_unref(step->pod);
@@ -258,6 +286,11 @@ static void hook_less_stopped(struct rt_call *call, const struct tt_err *err)
 static void post_start_done(struct rt_call *call, const struct tt_err *err)
 {
     struct step *step = call->ctx;
+    if (step->is_let_go) {
+        step_free(step); /* the container is stopped, or is being stopped, as it is */
+        return;
+    }
+    slot_of(step)->hook = NULL;
     if (!hook_failed(step, "FailedPostStartHook", err)) {
         step_succeeded(step);
         return;
@@ -324,7 +357,21 @@ static void container_started(struct rt_call *call, const struct tt_err *err)
         }
         step->call.timeout_ms = POST_START_MS;
         step->call.done = post_start_done;
+        slot_of(step)->hook = step;
+        leave_heavy(step);
         start_call(step, "PostStartHookError");
+    }
+}
+
+void sync_let_hooks_go(struct sync_pod *sp)
+{
+    for (size_t i = 0; i < sp->container_count; i++) {
+        struct step *step = sp->containers[i].hook;
+        if (step != NULL) {
+            leave_slot(step);
+            step->is_let_go = true;
+            sync_want_list(sp->sync);
+        }
     }
 }
 
@@ -562,9 +609,12 @@ static struct step *step_new(struct sync_pod *sp, const struct plan_action *acti
     step->action.id = NULL; /* it borrowed from a snapshot */
     (void)snprintf(step->id, sizeof step->id, "%s", action->id != NULL ? action->id : "");
     step->arena = tt_arena_new(ARENA_CHUNK, ARENA_MAX);
+    step->is_heavy = is_heavy(action->verb);
     slot_of(step)->running = true;
     sp->steps++;
     sp->sync->steps++;
+    sp->sync->heavy_steps += step->is_heavy ? 1 : 0;
+    TT_ASSERT(sp->sync->heavy_steps <= SYNC_HEAVY_MAX);
     return step;
 }
 
@@ -589,7 +639,7 @@ void sync_step(struct sync_pod *sp, const struct plan_action *action)
     size_t index = action->index;
     const struct sync_slot *slot =
         index != SIZE_MAX && index < sp->container_count ? &sp->containers[index] : &sp->sandbox;
-    bool full = is_heavy(action->verb) && sp->sync->steps >= SYNC_STEPS_MAX;
+    bool full = is_heavy(action->verb) && sp->sync->heavy_steps >= SYNC_HEAVY_MAX;
     bool is_start = action->verb == PLAN_PREPARE || action->verb == PLAN_START;
     uint64_t now_ms = sync_mono_ms(sp->sync);
     if (!is_start && now_ms < slot->end_retry_ms) {

@@ -39,9 +39,12 @@ struct sim {
     unsigned execs;
     unsigned execs_at_stop; /* when a container was asked to stop */
     int exec_code;          /* what the next ones end with */
-    unsigned removals;      /* that were asked for */
-    unsigned refusals;      /* of them, still to be refused */
-    bool is_gone;           /* lists fail */
+    bool execs_hang;        /* the next ones do not end */
+    struct rt_call *hanging[QUEUE_MAX];
+    size_t hanging_count;
+    unsigned removals; /* that were asked for */
+    unsigned refusals; /* of them, still to be refused */
+    bool is_gone;      /* lists fail */
 };
 struct test {
     struct tt_loop *loop;
@@ -205,12 +208,26 @@ static void sim_run(struct sim *sim, struct rt_call *call)
         assert_true(thing->is_up);
         sim->execs++;
         call->exit_code = sim->exec_code;
+        if (sim->execs_hang) {
+            assert_true(sim->hanging_count < QUEUE_MAX);
+            sim->hanging[sim->hanging_count++] = call;
+            return;
+        }
         break;
     case RT_IMAGE:
     case RT_REOPEN_LOG:
         break;
     }
     call->done(call, NULL);
+}
+
+/* The programs that hang are killed. */
+static void sim_end_hanging(struct sim *sim)
+{
+    sim->execs_hang = false;
+    while (sim->hanging_count > 0) {
+        refuse(sim->hanging[--sim->hanging_count], "killed");
+    }
 }
 
 static void sim_fired(struct tt_timer *timer)
@@ -259,7 +276,7 @@ static struct sync *new_sync(struct test *test)
                                        .root = test->root,
                                        .node_name = "n1",
                                        .host_ip = "127.0.0.1",
-                                       .limits = {4000, INT64_C(1) << 30, 4}};
+                                       .limits = {4000, INT64_C(1) << 30, 16}};
     return sync_new(&config);
 }
 
@@ -309,6 +326,7 @@ static void on_stop(void *ctx)
     struct test *test = ctx;
     tt_timer_close(&test->poll, NULL);
     tt_timer_close(&test->watchdog, NULL);
+    sim_end_hanging(&test->sim);
     sync_close(test->sync, sim_closed, test); /* what runs is still answered */
 }
 
@@ -359,6 +377,9 @@ static struct sim_thing *running(struct test *test, const char *uid)
 }
 
 #define DELETED ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"deletionGracePeriodSeconds\":1"
+
+#define DELETED_SLOWLY                                                                             \
+    ",\"deletionTimestamp\":\"2099-01-01T00:00:00Z\",\"deletionGracePeriodSeconds\":30"
 
 /* ---- the tests ---- */
 
@@ -509,28 +530,27 @@ static void an_end_that_is_shown_late_is_seen_soon(void **state)
     run(late_picture);
 }
 
-static void want_pod_with_hooks(struct test *test, const char *extra)
+static void want_pod_with_hooks(struct test *test, const char *uid, const char *extra)
 {
     char json[768];
     int size =
         snprintf(json, sizeof json,
-                 "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\",\"uid\":\"u1\"%s},"
+                 "{\"metadata\":{\"name\":\"p-%s\",\"namespace\":\"d\",\"uid\":\"%s\"%s},"
                  "\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i:1\",\"lifecycle\":{"
                  "\"postStart\":{\"exec\":{\"command\":[\"a\",\"b\"]}},\"preStop\":{"
                  "\"exec\":{\"command\":[\"c\"]}}}}]}}",
-                 extra);
+                 uid, uid, extra);
     sync_pod_changed(test->sync, tt_str(json, (size_t)size));
 }
 
 static void hooks(struct test *test)
 {
     if (test->phase == 0) {
-        want_pod_with_hooks(test, "");
+        want_pod_with_hooks(test, "u1", "");
         test->phase = 1;
     } else if (test->phase == 1 && test->sim.execs == 1) {
         assert_non_null(running(test, "u1"));
-        want_pod_with_hooks(test, ",\"deletionTimestamp\":\"2099-01-01T00:00:00Z\","
-                                  "\"deletionGracePeriodSeconds\":30");
+        want_pod_with_hooks(test, "u1", DELETED_SLOWLY);
         test->phase = 2;
     } else if (test->phase == 2 && test->sim.count == 0) {
         assert_int_equal(test->sim.execs, 2);
@@ -550,7 +570,7 @@ static void failing_hook(struct test *test)
     const struct sim_thing *container = running(test, "u1");
     if (test->phase == 0) {
         test->sim.exec_code = 1;
-        want_pod_with_hooks(test, "");
+        want_pod_with_hooks(test, "u1", "");
         test->phase = 1;
     } else if (test->phase == 1 && test->sim.execs == 1 && container == NULL) {
         assert_int_equal(test->sim.starts, 1); /* stopped, and not at once begun again */
@@ -562,6 +582,94 @@ static void a_container_whose_start_hook_fails_is_stopped(void **state)
 {
     (void)state;
     run(failing_hook);
+}
+
+enum { HOOKED_PODS = 6 }; /* as many as heavy steps may run at a time */
+
+static void want_hooked_pods(struct test *test, const char *extra)
+{
+    for (unsigned i = 0; i < HOOKED_PODS; i++) {
+        char uid[16];
+        (void)snprintf(uid, sizeof uid, "h%u", i);
+        want_pod_with_hooks(test, uid, extra);
+    }
+}
+
+static void slow_stops(struct test *test)
+{
+    if (test->phase == 0) {
+        want_hooked_pods(test, "");
+        test->phase = 1;
+    } else if (test->phase == 1 && test->sim.execs == HOOKED_PODS) {
+        test->sim.execs_hang = true;
+        want_hooked_pods(test, DELETED_SLOWLY);
+        test->phase = 2;
+    } else if (test->phase == 2 && test->sim.hanging_count == HOOKED_PODS) {
+        want_pod(test, "u1", "");
+        test->phase = 3;
+    } else if (test->phase == 3 && running(test, "u1") != NULL) {
+        assert_int_equal(test->sim.hanging_count, HOOKED_PODS);
+        sim_end_hanging(&test->sim);
+        test->phase = 4;
+    } else if (test->phase == 4 && test->sim.count == 2) { /* sandbox and container of u1 */
+        assert_non_null(running(test, "u1"));
+        end(test);
+    }
+}
+
+static void stops_that_take_long_do_not_keep_other_pods_from_starting(void **state)
+{
+    (void)state;
+    run(slow_stops);
+}
+
+static void slow_starts(struct test *test)
+{
+    if (test->phase == 0) {
+        test->sim.execs_hang = true;
+        want_hooked_pods(test, "");
+        test->phase = 1;
+    } else if (test->phase == 1 && test->sim.hanging_count == HOOKED_PODS) {
+        want_pod(test, "u1", "");
+        test->phase = 2;
+    } else if (test->phase == 2 && running(test, "u1") != NULL) {
+        assert_int_equal(test->sim.hanging_count, HOOKED_PODS);
+        end(test);
+    }
+}
+
+static void start_hooks_that_hang_do_not_keep_other_pods_from_starting(void **state)
+{
+    (void)state;
+    run(slow_starts);
+}
+
+static void deletion_in_hook(struct test *test)
+{
+    if (test->phase == 0) {
+        test->sim.execs_hang = true;
+        want_pod_with_hooks(test, "u1", "");
+        test->phase = 1;
+    } else if (test->phase == 1 && test->sim.hanging_count == 1) {
+        test->sim.execs_hang = false;
+        want_pod_with_hooks(test, "u1", DELETED_SLOWLY);
+        test->phase = 2;
+    } else if (test->phase == 2 && test->sim.count == 0) {
+        assert_int_equal(test->sim.hanging_count, 1);
+        assert_int_equal(test->sim.execs_at_stop, 2); /* preStop ran, beside the one that hangs */
+        sync_pod_deleted(test->sync, TT_STR("u1"));
+        sim_end_hanging(&test->sim);
+        test->phase = 3;
+    } else if (test->phase == 3 && sync_pod_count(test->sync) == 0) {
+        assert_int_equal(test->sim.starts, 1);
+        end(test);
+    }
+}
+
+static void a_pod_that_is_deleted_does_not_wait_for_its_start_hook(void **state)
+{
+    (void)state;
+    run(deletion_in_hook);
 }
 
 /* A runtime that refuses a removal is asked again soon, but not at once and for ever. */
@@ -616,6 +724,9 @@ int main(void)
         cmocka_unit_test(an_end_that_is_shown_late_is_seen_soon),
         cmocka_unit_test(hooks_run_after_the_start_and_before_the_stop),
         cmocka_unit_test(a_container_whose_start_hook_fails_is_stopped),
+        cmocka_unit_test(stops_that_take_long_do_not_keep_other_pods_from_starting),
+        cmocka_unit_test(start_hooks_that_hang_do_not_keep_other_pods_from_starting),
+        cmocka_unit_test(a_pod_that_is_deleted_does_not_wait_for_its_start_hook),
         cmocka_unit_test(a_refused_removal_is_tried_again_after_a_while),
         cmocka_unit_test(an_agent_ends_while_its_runtime_is_gone),
     };
