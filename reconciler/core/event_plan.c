@@ -3,14 +3,21 @@
  * Each Event is a key that becomes due when its time is over; one that was seen again meanwhile is
  * due later. So nothing is ever scanned, and the engine's limits of passes and commits bound what
  * is removed at a time, however many are due at once (after a long pause of all servers, say).
- * The Event's own times are the reporter's: those in the future are not believed. */
+ * The Event's own times are the reporter's: those in the future are not believed. The time of its
+ * creation is a server's: one in the future means that this server's clock is late, so it counts as
+ * now, and the Event stays for its hour. */
 #include "reconciler/core/core.h"
+
+#include "base/intmath.h"
 
 static uint64_t latest(const struct tt_view *event, uint64_t now_ms)
 {
-    static const char *const times[] = {"metadata.creationTimestamp", "firstTimestamp", "eventTime",
-                                        "series.lastObservedTime", "lastTimestamp"};
+    static const char *const times[] = {"firstTimestamp", "eventTime", "series.lastObservedTime",
+                                        "lastTimestamp"};
     uint64_t last_ms = 0;
+    if (tt_time_parse(tt_view_str(event, "metadata.creationTimestamp"), &last_ms)) {
+        last_ms = tt_u64_min(last_ms, now_ms);
+    }
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
         uint64_t time_ms = 0;
         if (tt_time_parse(tt_view_str(event, times[i]), &time_ms) && time_ms > last_ms &&

@@ -328,6 +328,24 @@ static void events_go_an_hour_after_their_last_time(void **state)
     assert_false(exists(world, event("again")));
 }
 
+/* The leader that plans is behind the server that wrote it and the one that reported it. */
+static void an_event_from_a_clock_ahead_lives_its_hour(void **state)
+{
+    struct world *world = *state;
+    const uint64_t now_ms = world->now_ms;
+    world->now_ms = now_ms + 60000;
+    create_event(world, "ahead", ",\"lastTimestamp\":\"2023-11-14T22:15:20Z\"");
+    world->now_ms = now_ms;
+    world_settle(world);
+    assert_true(exists(world, event("ahead")));
+    world->now_ms = now_ms + 3600000; /* its times are in the past by now */
+    world_settle(world);
+    assert_true(exists(world, event("ahead")));
+    world->now_ms = now_ms + 120000 + 3601000;
+    world_settle(world);
+    assert_false(exists(world, event("ahead")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +361,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_secrets_finalizer_holds_its_namespace, setup_sealed,
                                         teardown),
         cmocka_unit_test_setup_teardown(events_go_an_hour_after_their_last_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_event_from_a_clock_ahead_lives_its_hour, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
