@@ -72,19 +72,6 @@ int tt_admit_namespace(struct tt_admission *admission, const struct tt_object *o
     return TT_OK;
 }
 
-static bool event_is_about(const struct tt_admission *admission, const struct tt_object *event)
-{
-    yyjson_mut_val *about = tt_json_get(event->root, "involvedObject");
-    struct tt_str kind = tt_json_str_of(tt_json_member(about, TT_STR("kind")));
-    struct tt_str name = tt_json_str_of(tt_json_member(about, TT_STR("name")));
-    struct tt_str ns = tt_json_str_of(tt_json_member(about, TT_STR("namespace")));
-    if (tt_str_eq_c(kind, "Node")) {
-        return tt_str_eq(name, admission->grant.event_node);
-    }
-    return tt_str_eq_c(kind, "Pod") &&
-           tt_auth_pod_on_node(admission->version, ns, name, admission->grant.event_node);
-}
-
 int tt_admit_grant(const struct tt_admission *admission, const struct tt_object *object,
                    struct tt_err *err)
 {
@@ -93,12 +80,7 @@ int tt_admit_grant(const struct tt_admission *admission, const struct tt_object 
         return TT_FAIL(err, TT_EFORBIDDEN, "%s is forbidden: node \"%.*s\" may only write its own",
                        title(object, admission->arena), TT_STR_ARG(only_name));
     }
-    if (admission->grant.event_node.len > 0 && !event_is_about(admission, object)) {
-        return TT_FAIL(err, TT_EFORBIDDEN,
-                       "%s is forbidden: node \"%.*s\" may only report about itself and its pods",
-                       title(object, admission->arena), TT_STR_ARG(admission->grant.event_node));
-    }
-    return TT_OK;
+    return tt_admit_own_event(admission, object, err);
 }
 
 static bool set_name_label(struct tt_object *object)
@@ -149,7 +131,10 @@ int tt_admit_update(struct tt_admission *admission, struct tt_object *object,
     if (is_namespace_kind(object->kind) && !set_name_label(object)) {
         return TT_FAIL(err, TT_ETOOLARGE, "the request is too large");
     }
-    int r = tt_admit_own_node_update(admission, object, old, err);
+    int r = tt_admit_own_event_update(admission, old, err);
+    if (r == TT_OK) {
+        r = tt_admit_own_node_update(admission, object, old, err);
+    }
     if (r || !tt_object_is_deleting(old)) {
         return r;
     }

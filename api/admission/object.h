@@ -34,7 +34,7 @@ int tt_admit_grant(const struct tt_admission *admission, const struct tt_object 
 int tt_admit_create(struct tt_admission *admission, struct tt_object *object,
                     struct tt_err *err) TT_MUST_USE;
 /* Of an update, main part: the name label stays, no finalizer is added while deleting, an agent
- * leaves of its Node what is not its own. */
+ * leaves of its Node and its Events what is not its own. */
 int tt_admit_update(struct tt_admission *admission, struct tt_object *object,
                     const struct tt_object *old, struct tt_err *err) TT_MUST_USE;
 /* What a node agent may write on its own Node (node.c); others and other kinds pass. tt_admit_grant
@@ -43,6 +43,13 @@ int tt_admit_own_node_create(const struct tt_admission *admission, const struct 
                              struct tt_err *err) TT_MUST_USE;
 int tt_admit_own_node_update(const struct tt_admission *admission, const struct tt_object *object,
                              const struct tt_object *old, struct tt_err *err) TT_MUST_USE;
+/* What a node agent may write as an Event (event.c): about its own Node in "default" or its own pod
+ * in the pod's namespace, without finalizers and owners; nothing where an Event that is there has
+ * them. tt_admit_grant and tt_admit_update call them. */
+int tt_admit_own_event(const struct tt_admission *admission, const struct tt_object *event,
+                       struct tt_err *err) TT_MUST_USE;
+int tt_admit_own_event_update(const struct tt_admission *admission, const struct tt_object *old,
+                              struct tt_err *err) TT_MUST_USE;
 struct tt_delete_options {
     struct tt_str uid; /* precondition; "" none */
     uint64_t revision; /* precondition; 0 none */

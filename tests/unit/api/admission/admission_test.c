@@ -102,26 +102,76 @@ static void a_granted_name_binds(void **state)
     assert_int_equal(tt_admit_grant(&b->admission, &node, NULL), TT_OK);
 }
 
+#define POD(ns, name) "{\"kind\":\"Pod\",\"namespace\":" ns ",\"name\":\"" name "\"}"
+#define EVENT(bond)                                                                                \
+    "{\"metadata\":{\"name\":\"e\",\"namespace\":\"live\"" bond                                    \
+    "},\"involvedObject\":" POD("\"live\"", "mine") "}"
+
 static void events_are_about_own_things_only(void **state)
 {
     struct bench *b = *state;
     static const struct {
+        const char *ns;
         const char *about;
-        int expected;
+        const char *refusal; /* NULL: allowed */
     } cases[] = {
-        {"{\"kind\":\"Node\",\"name\":\"n1\"}", TT_OK},
-        {"{\"kind\":\"Node\",\"name\":\"n2\"}", TT_EFORBIDDEN},
-        {"{\"kind\":\"Pod\",\"namespace\":\"live\",\"name\":\"mine\"}", TT_OK},
-        {"{\"kind\":\"Pod\",\"namespace\":\"live\",\"name\":\"other\"}", TT_EFORBIDDEN},
-        {"{\"kind\":\"Secret\",\"namespace\":\"live\",\"name\":\"mine\"}", TT_EFORBIDDEN},
+        {"default", "{\"kind\":\"Node\",\"name\":\"n1\"}", NULL},
+        {"live", "{\"kind\":\"Node\",\"name\":\"n1\"}", "in the namespace \"default\""},
+        {"default", "{\"kind\":\"Node\",\"name\":\"n2\"}", "itself and its pods"},
+        {"live", POD("\"live\"", "mine"), NULL},
+        {"live", POD("\"live\"", "other"), "itself and its pods"},
+        {"noted", POD("\"live\"", "mine"), "in the pod's namespace"},
+        {"live", POD("\"\"", "mine"), "itself and its pods"},
+        {"live", "{\"kind\":\"Secret\",\"namespace\":\"live\",\"name\":\"mine\"}",
+         "itself and its pods"},
     };
     b->admission.grant.event_node = TT_STR("n1");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *json = tt_arena_printf(
-            b->arena, "{\"metadata\":{\"name\":\"e\"},\"involvedObject\":%s}", cases[i].about);
+            b->arena, "{\"metadata\":{\"name\":\"e\",\"namespace\":\"%s\"},\"involvedObject\":%s}",
+            cases[i].ns, cases[i].about);
         assert_non_null(json);
         struct tt_object event = object(b, "events", json);
-        assert_int_equal(tt_admit_grant(&b->admission, &event, NULL), cases[i].expected);
+        struct tt_err err;
+        tt_err_init(&err);
+        assert_int_equal(tt_admit_grant(&b->admission, &event, &err),
+                         cases[i].refusal ? TT_EFORBIDDEN : TT_OK);
+        assert_true(!cases[i].refusal || strstr(tt_err_cause(&err), cases[i].refusal));
+    }
+}
+
+/* Written so, changed to that, and changed from that: all refused. */
+static void an_agents_event_holds_and_belongs_to_nothing(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        const char *bond;
+        const char *refusal; /* NULL: allowed */
+    } cases[] = {
+        {"", NULL},
+        {",\"finalizers\":[],\"ownerReferences\":[]", NULL},
+        {",\"finalizers\":[\"example.com/hold\"]", "modify finalizers"},
+        {",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"mine\","
+         "\"uid\":\"u\"}]",
+         "modify owner references"},
+    };
+    struct tt_object plain = object(b, "events", EVENT(""));
+    b->subject.kind = TT_SUBJECT_AGENT;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *json = tt_arena_printf(b->arena, EVENT("%s"), cases[i].bond);
+        assert_non_null(json);
+        struct tt_object event = object(b, "events", json);
+        struct tt_err err;
+        b->admission.grant.event_node = TT_STR("n1");
+        tt_err_init(&err);
+        assert_int_equal(tt_admit_grant(&b->admission, &event, &err),
+                         cases[i].refusal ? TT_EFORBIDDEN : TT_OK);
+        assert_true(!cases[i].refusal || strstr(tt_err_cause(&err), cases[i].refusal));
+        assert_int_equal(tt_admit_update(&b->admission, &plain, &event, NULL),
+                         cases[i].refusal ? TT_EFORBIDDEN : TT_OK);
+        b->admission.grant.event_node = TT_STR_NONE; /* not an agent's */
+        assert_int_equal(tt_admit_grant(&b->admission, &event, NULL), TT_OK);
+        assert_int_equal(tt_admit_update(&b->admission, &plain, &event, NULL), TT_OK);
     }
 }
 
@@ -266,6 +316,7 @@ int main(void)
         TEST(absent_and_dying_namespaces_take_nothing),
         TEST(a_granted_name_binds),
         TEST(events_are_about_own_things_only),
+        TEST(an_agents_event_holds_and_belongs_to_nothing),
         TEST(an_agent_registers_with_labels_that_are_its_own),
         TEST(an_agent_changes_of_its_node_what_is_its_own),
         TEST(delete_options_are_read_or_refused),
