@@ -183,22 +183,26 @@ static int expiry_of_cert(X509 *cert, struct tt_peer_identity *out, struct tt_er
     return 0;
 }
 
-/* "1/<cluster id>/<revision>/<ms>", as tt_identity_issued_format writes it; anything else is
+/* "1/<cluster id>/<revision>/<ms>[/<s>]", as tt_identity_issued_format writes it; anything else is
  * another issuer's and says nothing to us. */
 static bool issued_parse(struct tt_str text, struct tt_peer_identity *out)
 {
     struct tt_str version = TT_STR_NONE;
     struct tt_str cluster_id = TT_STR_NONE;
     struct tt_str revision = TT_STR_NONE;
+    struct tt_str wall = TT_STR_NONE;
     uint64_t revision_number = 0;
     uint64_t wall_ms = 0;
+    uint64_t meant_s = 0;
     if (!tt_str_cut(&text, '/', &version) || !tt_str_eq_c(version, "1") ||
         !tt_str_cut(&text, '/', &cluster_id) || !tt_str_cut(&text, '/', &revision) ||
-        !tt_str_to_u64(revision, &revision_number) || !tt_str_to_u64(text, &wall_ms) ||
+        !tt_str_cut(&text, '/', &wall) || !tt_str_to_u64(revision, &revision_number) ||
+        !tt_str_to_u64(wall, &wall_ms) || (text.ptr != NULL && !tt_str_to_u64(text, &meant_s)) ||
         !part_is_canonical(cluster_id, sizeof out->issued_cluster_id)) {
         return false;
     }
     out->issued_ms = wall_ms;
+    out->meant_s = meant_s;
     if (revision_number > 0) {
         out->issued_revision = revision_number;
         part_copy(cluster_id, out->issued_cluster_id, sizeof out->issued_cluster_id);
@@ -207,11 +211,16 @@ static bool issued_parse(struct tt_str text, struct tt_peer_identity *out)
 }
 
 void tt_identity_issued_format(const char *cluster_id, uint64_t revision, uint64_t wall_ms,
-                               char out[TT_IDENTITY_ISSUED_SIZE])
+                               uint64_t meant_s, char out[TT_IDENTITY_ISSUED_SIZE])
 {
     bool known = revision > 0 && cluster_id != NULL && cluster_id[0] != '\0';
-    int size = snprintf(out, TT_IDENTITY_ISSUED_SIZE, "1/%s/%llu/%llu", known ? cluster_id : "-",
-                        (unsigned long long)(known ? revision : 0), (unsigned long long)wall_ms);
+    char meant[32] = "";
+    if (meant_s > 0) {
+        (void)snprintf(meant, sizeof meant, "/%llu", (unsigned long long)meant_s); /* 20 digits */
+    }
+    int size =
+        snprintf(out, TT_IDENTITY_ISSUED_SIZE, "1/%s/%llu/%llu%s", known ? cluster_id : "-",
+                 (unsigned long long)(known ? revision : 0), (unsigned long long)wall_ms, meant);
     TT_ASSERT(size > 0 && size < TT_IDENTITY_ISSUED_SIZE); /* a cluster id has 36 characters */
 }
 

@@ -5,7 +5,8 @@
  * the role: server = serverAuth + clientAuth, agent = clientAuth (serverAuth allowed: it serves
  * logs), user = clientAuth alone. A CA certificate is nobody. When it was issued stands in the
  * subject's dnQualifier, "1/<cluster id>/<revision>/<ms>" (an extension of our own would need a
- * registered number): revocation asks for it. Ownership: plain struct, copied.
+ * registered number): revocation asks for it. "/<s>" follows where the authority's end cut the life
+ * that was meant. Ownership: plain struct, copied.
  * Thread: any once filled. Errors: TT_EUNAUTHORIZED says what is wrong with the certificate.
  * Source: SPIFFE X.509-SVID, section 2. */
 #ifndef SERVER_TLS_IDENTITY_H
@@ -26,6 +27,7 @@ struct tt_peer_identity {
     char serial[64];            /* lower-case hex: what revocation names */
     uint64_t not_after_ms;      /* Unix time */
     uint64_t issued_ms;         /* Unix time; notBefore where the certificate says nothing better */
+    uint64_t meant_s;           /* the life it was to have, where that was cut; 0: it has it */
     uint64_t issued_revision;   /* of the store, when the cluster issued it; 0: it did not */
     char issued_cluster_id[40]; /* whose revision that is; "" with revision 0 */
     uint32_t group_count; /* users only: the subject's organizations (O), as kubectl users expect;
@@ -37,9 +39,9 @@ int tt_identity_from_cert(X509 *cert, struct tt_peer_identity *ret_identity,
 int tt_identity_format(const char *cluster, enum tt_role role, struct tt_str name, char *out,
                        size_t out_size, struct tt_err *err) TT_MUST_USE;
 const char *tt_role_name(enum tt_role role); /* "server", "agent", "user" */
-/* The text of the dnQualifier; cluster_id NULL with revision 0. */
-enum { TT_IDENTITY_ISSUED_SIZE = 96 };
+/* The text of the dnQualifier; cluster_id NULL with revision 0, meant_s 0 where nothing was cut. */
+enum { TT_IDENTITY_ISSUED_SIZE = 128 };
 void tt_identity_issued_format(const char *cluster_id, uint64_t revision, uint64_t wall_ms,
-                               char out[TT_IDENTITY_ISSUED_SIZE]);
+                               uint64_t meant_s, char out[TT_IDENTITY_ISSUED_SIZE]);
 
 #endif

@@ -375,7 +375,7 @@ uint64_t tt_pki_look_every_ms(const struct tt_peer_identity *identity)
 uint64_t tt_pki_successor_s(const struct tt_peer_identity *identity)
 {
     /* Rounded up: certificates end at whole seconds, and must not get shorter at each renewal. */
-    uint64_t life_s = (life_ms(identity) + 999) / 1000;
+    uint64_t life_s = identity->meant_s > 0 ? identity->meant_s : (life_ms(identity) + 999) / 1000;
     return tt_u64_max(1, tt_u64_min(TT_PKI_VALIDITY_S_DEFAULT, life_s));
 }
 

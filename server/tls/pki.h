@@ -94,7 +94,8 @@ int tt_pki_cert_info(struct tt_str cert_pem, struct tt_pki_info *ret_info,
 uint64_t tt_pki_renew_at_ms(const struct tt_peer_identity *identity);
 /* How often to look whether it is time: once a minute, oftener for a short life. */
 uint64_t tt_pki_look_every_ms(const struct tt_peer_identity *identity);
-/* For how long the successor is valid: as long as this one was, at most 24 h. */
+/* For how long the successor is valid: as long as this one was, or was to be before its authority's
+ * end cut that; at most 24 h. */
 uint64_t tt_pki_successor_s(const struct tt_peer_identity *identity);
 
 /* Trust bundle of the old and the new CA, without duplicates; each may hold several. */

@@ -312,11 +312,23 @@ static int check_subject(const struct tt_pki_subject *subject, struct tt_err *er
     return 0;
 }
 
-static int add_issued(X509 *cert, const struct tt_pki_subject *subject, uint64_t wall_ms,
-                      struct tt_err *err)
+static uint64_t validity_of(const struct tt_pki_subject *subject)
+{
+    return subject->validity_s > 0 ? subject->validity_s : TT_PKI_VALIDITY_S_DEFAULT;
+}
+
+static bool outlives(const X509 *cert, const struct tt_pki_ca *ca)
+{
+    return ASN1_TIME_compare(X509_get0_notAfter(cert), X509_get0_notAfter(ca->cert)) > 0;
+}
+
+/* The life that sign_leaf cuts is kept, for a successor that another authority signs. */
+static int add_issued(const struct tt_pki_ca *ca, X509 *cert, const struct tt_pki_subject *subject,
+                      uint64_t wall_ms, struct tt_err *err)
 {
     char issued[TT_IDENTITY_ISSUED_SIZE];
-    tt_identity_issued_format(subject->cluster_id, subject->revision, wall_ms, issued);
+    tt_identity_issued_format(subject->cluster_id, subject->revision, wall_ms,
+                              outlives(cert, ca) ? validity_of(subject) : 0, issued);
     return add_subject_part(cert, "dnQualifier", tt_str_c(issued), err);
 }
 
@@ -334,7 +346,7 @@ static int fill_leaf(const struct tt_pki_ca *ca, X509 *cert, const struct tt_pki
         r = add_subject_part(cert, "CN", tt_str_head(name, 64), err);
     }
     if (r == 0) {
-        r = add_issued(cert, subject, wall_ms, err);
+        r = add_issued(ca, cert, subject, wall_ms, err);
     }
     if (r == 0) {
         r = add_constraints(cert, false, err);
@@ -360,8 +372,7 @@ static int sign_leaf(const struct tt_pki_ca *ca, X509 *cert, struct tt_err *err)
         return TT_FAIL_SSL(err, TT_ENOMEM, "name the issuer");
     }
     /* A certificate that outlives its CA would only pretend to. */
-    if (ASN1_TIME_compare(X509_get0_notAfter(cert), X509_get0_notAfter(ca->cert)) > 0 &&
-        X509_set1_notAfter(cert, X509_get0_notAfter(ca->cert)) != 1) {
+    if (outlives(cert, ca) && X509_set1_notAfter(cert, X509_get0_notAfter(ca->cert)) != 1) {
         return TT_FAIL_SSL(err, TT_ETLS, "limit the validity");
     }
     if (X509_sign(cert, ca->key, EVP_sha256()) <= 0) {
@@ -381,9 +392,7 @@ int tt_pki_build_leaf(const struct tt_pki_ca *ca, EVP_PKEY *key,
     TT_PKI_AUTO_CERT cert = X509_new();
     r = begin(cert, key, err);
     if (r == 0) {
-        r = set_times(cert, wall_ms,
-                      subject->validity_s > 0 ? subject->validity_s : TT_PKI_VALIDITY_S_DEFAULT,
-                      err);
+        r = set_times(cert, wall_ms, validity_of(subject), err);
     }
     if (r == 0) {
         r = fill_leaf(ca, cert, subject, wall_ms, err);

@@ -138,6 +138,45 @@ static void a_certificate_never_outlives_its_ca(void **state)
     tt_pki_ca_free(ca);
 }
 
+/* One authority ends, another follows: the life that the first one's end cut is not for ever. */
+static void a_life_that_was_cut_comes_back(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        uint64_t validity_s; /* asked for, under an authority with an hour left */
+        uint64_t successor_s;
+    } cases[] = {{0, 24 * 3600}, {7200, 7200}, {365 * 24 * 3600, 24 * 3600}, {10, 10}};
+    struct tt_pki_ca *ending = NULL;
+    assert_int_equal(tt_pki_ca_new("test", now_ms(), 3600, &ending, NULL), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        TT_AUTO_BUF struct tt_buf cut = {0};
+        TT_AUTO_BUF struct tt_buf again = {0};
+        struct tt_buf key = {0};
+        struct tt_pki_info info;
+        struct tt_err err;
+        tt_err_init(&err);
+        struct tt_pki_subject subject = {.role = TT_IDENTITY_SERVER,
+                                         .name = "s1",
+                                         .validity_s = cases[i].validity_s,
+                                         .cluster_id = "c1",
+                                         .revision = 12};
+        fixture_must(tt_pki_issue(ending, &subject, now_ms(), &cut, &key, &err), &err);
+        tt_pki_buf_wipe(&key);
+        fixture_must(tt_pki_cert_info(tt_buf_view(&cut), &info, &err), &err);
+        assert_true(info.not_after_ms <= now_ms() + HOUR_MS);
+        assert_int_equal(info.identity.issued_revision, 12);
+        assert_string_equal(info.identity.issued_cluster_id, "c1");
+        subject.validity_s = tt_pki_successor_s(&info.identity);
+        assert_int_equal(subject.validity_s, cases[i].successor_s);
+        fixture_must(
+            tt_pki_reissue(fixture->ca, tt_buf_view(&cut), &subject, now_ms(), &again, &err), &err);
+        fixture_must(tt_pki_cert_info(tt_buf_view(&again), &info, &err), &err);
+        assert_int_equal(info.identity.meant_s, 0); /* it has what it was to have */
+        assert_int_equal(tt_pki_successor_s(&info.identity), cases[i].successor_s);
+    }
+    tt_pki_ca_free(ending);
+}
+
 static void a_ca_survives_its_files_and_keeps_its_key_private(void **state)
 {
     struct fixture *fixture = *state;
@@ -369,6 +408,7 @@ int main(void)
         cmocka_unit_test(info_reads_back_what_was_issued),
         cmocka_unit_test(a_short_life_is_kept),
         cmocka_unit_test(a_certificate_never_outlives_its_ca),
+        cmocka_unit_test(a_life_that_was_cut_comes_back),
         cmocka_unit_test(a_ca_survives_its_files_and_keeps_its_key_private),
         cmocka_unit_test(subjects_that_cannot_be_are_refused),
         cmocka_unit_test(a_request_counts_for_its_key_alone),
