@@ -134,6 +134,7 @@ struct tt_arena {
     size_t chunk_size;          /* payload of a usual chunk */
     size_t size_max;            /* bound on used */
     size_t used;                /* bytes handed out, with alignment */
+    bool holds_secret;          /* until the next reset */
 };
 
 static struct arena_chunk *chunk_new(size_t cap)
@@ -167,17 +168,34 @@ static void free_chunks(struct arena_chunk *chunk)
     }
 }
 
+void tt_arena_hold_secret(struct tt_arena *arena)
+{
+    arena->holds_secret = true;
+}
+
+/* Not memset: what is freed next may be left out by the compiler. */
+static void wipe_secret(struct tt_arena *arena)
+{
+    struct arena_chunk *first = arena->holds_secret ? arena->chunks : NULL;
+    for (struct arena_chunk *chunk = first; chunk; chunk = chunk->next) {
+        explicit_bzero(chunk->bytes, chunk->used);
+    }
+    arena->holds_secret = false;
+}
+
 void tt_arena_free(struct tt_arena *arena)
 {
     if (!arena) {
         return;
     }
+    wipe_secret(arena);
     free_chunks(arena->chunks);
     tt_free(arena);
 }
 
 void tt_arena_reset(struct tt_arena *arena)
 {
+    wipe_secret(arena);
     struct arena_chunk *kept = NULL;
     struct arena_chunk *chunk = arena->chunks;
     while (chunk) {

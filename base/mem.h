@@ -74,6 +74,9 @@ void *tt_arena_alloc(struct tt_arena *arena, size_t size) TT_MUST_USE;
 char *tt_arena_strndup(struct tt_arena *arena, const char *s, size_t size) TT_MUST_USE;
 char *tt_arena_printf(struct tt_arena *arena, const char *fmt, ...) TT_PRINTF(2, 3)
 TT_MUST_USE;
+/* A secret lies, or is about to lie, in it: the next reset or free overwrites all that was handed
+ * out until then. */
+void tt_arena_hold_secret(struct tt_arena *arena);
 size_t tt_arena_used(const struct tt_arena *arena);
 TT_DEFINE_AUTO(tt_arena)
 

@@ -93,6 +93,7 @@ static void observe(struct tt_engine *engine, const struct tt_change *change, ui
             engine->resync_due = true;
         }
     }
+    tt_arena_reset(engine->scratch); /* what was opened does not stay until the next change */
 }
 
 static void restart_controllers(struct tt_engine *engine, uint64_t now)

@@ -38,8 +38,11 @@ bool tt_item_json(const struct tt_pass_seal *seal, const struct tt_item *item,
         *ret_text = item->value.bytes;
         return true;
     }
-    return item != NULL && item->value.codec == TT_CODEC_SEALED && seal != NULL &&
-           seal->open(seal, item, arena, ret_text, NULL) == TT_OK;
+    if (item == NULL || item->value.codec != TT_CODEC_SEALED || seal == NULL) {
+        return false;
+    }
+    tt_arena_hold_secret(arena);
+    return seal->open(seal, item, arena, ret_text, NULL) == TT_OK;
 }
 
 static int no_room(struct tt_err *err)

@@ -36,8 +36,9 @@ struct tt_pass_seal {
                  struct tt_arena *arena, struct tt_err *err) TT_MUST_USE;
     void *ctx;
 };
-/* The text of a stored object: its own bytes, or opened. False: there is none to be had (no item,
- * no object, no seal, or it does not open). */
+/* The text of a stored object: its own bytes, or opened; what was opened is overwritten with the
+ * arena's reset or end. False: there is none to be had (no item, no object, no seal, or it does not
+ * open). */
 bool tt_item_json(const struct tt_pass_seal *seal, const struct tt_item *item,
                   struct tt_arena *arena, struct tt_str *ret_text);
 

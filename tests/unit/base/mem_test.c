@@ -42,6 +42,21 @@ static void a_reset_arena_gives_its_whole_room_again(void **state)
     assert_non_null(tt_arena_alloc(arena, 192));
 }
 
+static void a_secret_is_overwritten_by_the_reset(void **state)
+{
+    (void)state; /* no fixture */
+    static const char nothing[64];
+    TT_AUTO(tt_arena) arena = tt_arena_new(64, 4096);
+    char *secret = tt_arena_alloc(arena, 64);
+    assert_non_null(secret);
+    memset(secret, 'x', 64);
+    tt_arena_hold_secret(arena);
+    assert_non_null(tt_arena_alloc(arena, 100)); /* not in the chunk that is kept */
+    tt_arena_reset(arena);
+    assert_ptr_equal(tt_arena_alloc(arena, 64), secret);
+    assert_memory_equal(secret, nothing, 64);
+}
+
 static void arena_text_is_copied_and_terminated(void **state)
 {
     (void)state; /* no fixture */
@@ -88,6 +103,7 @@ int main(void)
         cmocka_unit_test(arena_memory_is_aligned_and_separate),
         cmocka_unit_test(an_arena_refuses_what_passes_its_maximum),
         cmocka_unit_test(a_reset_arena_gives_its_whole_room_again),
+        cmocka_unit_test(a_secret_is_overwritten_by_the_reset),
         cmocka_unit_test(arena_text_is_copied_and_terminated),
         cmocka_unit_test(bounded_allocation_refuses_more_than_its_bound),
         cmocka_unit_test(torture_fails_exactly_the_nth_allocation),

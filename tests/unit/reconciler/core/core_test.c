@@ -283,6 +283,25 @@ static void a_secrets_finalizer_holds_its_namespace(void **state)
     tt_pass_free(pass);
 }
 
+/* What an observer opened is gone from its scratch with the next reset. */
+static void an_opened_secret_is_overwritten(void **state)
+{
+    struct world *world = *state;
+    create_secret(world, "opened", "");
+    struct tt_pass *pass = world_pass(world);
+    struct tt_view view;
+    const struct tt_object_ref ref = secret("opened");
+    assert_int_equal(tt_pass_get(pass, &ref, &view, NULL), 0);
+    struct tt_observer observer = {.arena = world->scratch, .seal = world->seal};
+    assert_true(tt_observe_mentions(&observer, view.item, "Yg=="));
+    size_t used = tt_arena_used(world->scratch);
+    tt_arena_reset(world->scratch);
+    const char *left = tt_arena_alloc(world->scratch, used);
+    assert_non_null(left);
+    assert_int_equal(tt_str_find_str(tt_str(left, used), TT_STR("Yg==")), -1);
+    tt_pass_free(pass);
+}
+
 static struct tt_object_ref event(const char *name)
 {
     return world_ref("", "events", "shop", name);
@@ -360,6 +379,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_secret_owns_as_others_do, setup_sealed, teardown),
         cmocka_unit_test_setup_teardown(a_secrets_finalizer_holds_its_namespace, setup_sealed,
                                         teardown),
+        cmocka_unit_test_setup_teardown(an_opened_secret_is_overwritten, setup_sealed, teardown),
         cmocka_unit_test_setup_teardown(events_go_an_hour_after_their_last_time, setup, teardown),
         cmocka_unit_test_setup_teardown(an_event_from_a_clock_ahead_lives_its_hour, setup,
                                         teardown),
