@@ -146,6 +146,9 @@ static void touch_at(int dir_fd, const char *name)
     close(fd);
 }
 
+/* So many that a directory is hardly ever the last one to be read, whatever the order is. */
+enum { AFTER_COUNT = 16 };
+
 /* path/d/d/d…: each level has files made before and after the next one, a directory and a link. */
 static void make_deep(const char *path, unsigned levels, const char *link_target)
 {
@@ -157,7 +160,11 @@ static void make_deep(const char *path, unsigned levels, const char *link_target
         assert_int_equal(mkdirat(fd, "d", 0700), 0);
         assert_int_equal(mkdirat(fd, "sibling", 0700), 0);
         assert_int_equal(symlinkat(link_target, fd, "link"), 0);
-        touch_at(fd, "after");
+        for (unsigned k = 0; k < AFTER_COUNT; k++) {
+            char name[16];
+            (void)snprintf(name, sizeof name, "after%u", k);
+            touch_at(fd, name);
+        }
         int next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         close(fd);
         fd = next;
