@@ -26,19 +26,19 @@ struct tt_admission {
 /* The Namespace of a new object exists and is not being deleted; its row becomes a compare. */
 int tt_admit_namespace(struct tt_admission *admission, const struct tt_object *object,
                        struct tt_str ns, struct tt_err *err) TT_MUST_USE;
-/* What a grant demands of a new object's body (agents: own name, events about own things, labels
- * of its Node). */
+/* What a grant demands of an object's body (agents: own name, events about own things). */
 int tt_admit_grant(const struct tt_admission *admission, const struct tt_object *object,
                    struct tt_err *err) TT_MUST_USE;
-/* Kind-specific parts of a create: Namespaces get their finalizer, phase and name label. */
+/* Kind-specific parts of a create: Namespaces get their finalizer, phase and name label, an agent's
+ * Node has labels that are its own. */
 int tt_admit_create(struct tt_admission *admission, struct tt_object *object,
                     struct tt_err *err) TT_MUST_USE;
 /* Of an update, main part: the name label stays, no finalizer is added while deleting, an agent
  * leaves of its Node and its Events what is not its own. */
 int tt_admit_update(struct tt_admission *admission, struct tt_object *object,
                     const struct tt_object *old, struct tt_err *err) TT_MUST_USE;
-/* What a node agent may write on its own Node (node.c); others and other kinds pass. tt_admit_grant
- * and tt_admit_update call them. */
+/* What a node agent may write on its own Node (node.c); others and other kinds pass.
+ * tt_admit_create and tt_admit_update call them. */
 int tt_admit_own_node_create(const struct tt_admission *admission, const struct tt_object *object,
                              struct tt_err *err) TT_MUST_USE;
 int tt_admit_own_node_update(const struct tt_admission *admission, const struct tt_object *object,
