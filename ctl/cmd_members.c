@@ -158,6 +158,7 @@ struct recipe {
     const char *verb; /* of the path */
     enum { NAME_NONE, NAME_MAY, NAME_MUST } name;
     bool needs_address;
+    uint64_t wait_s; /* 0: WAIT_S_DEFAULT */
     void (*report)(const struct change *change, const struct census *census);
 };
 
@@ -166,7 +167,8 @@ static int parse(struct change *change, const struct recipe *recipe, struct ctl_
 {
     const struct tt_option options[] = {
         CTL_COMMON_OPTIONS(&change->common),
-        {"timeout", 0, TT_OPTION_U64, &change->wait_s, "SECONDS", "of the change [60]"},
+        {"timeout", 0, TT_OPTION_U64, &change->wait_s, "SECONDS",
+         "of the change [60; of a snapshot 300]"},
         {"peer-address", 0, TT_OPTION_STRING, &change->peer_address, "HOST:PORT",
          "where the other servers reach it (its --peer-listen)"},
     };
@@ -197,7 +199,8 @@ static int run(const struct recipe *recipe, const struct ctl_command *self, int 
                struct tt_err *err)
 {
     struct ctl_args args = {.command = self, .argc = argc, .argv = argv};
-    struct change change = {.verb = recipe->verb, .wait_s = WAIT_S_DEFAULT};
+    struct change change = {.verb = recipe->verb,
+                            .wait_s = recipe->wait_s > 0 ? recipe->wait_s : WAIT_S_DEFAULT};
     struct census census = {.voters = 0};
     int r = parse(&change, recipe, &args, err);
     if (r != TT_OK || args.help) {
@@ -224,7 +227,7 @@ static void report_add(const struct change *change, const struct census *census)
 
 static int run_add(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    static const struct recipe recipe = {"members", NAME_MUST, true, report_add};
+    static const struct recipe recipe = {"members", NAME_MUST, true, 0, report_add};
     return run(&recipe, self, argc, argv, err);
 }
 
@@ -236,7 +239,7 @@ static void report_promote(const struct change *change, const struct census *cen
 
 static int run_promote(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    static const struct recipe recipe = {"promote", NAME_MUST, false, report_promote};
+    static const struct recipe recipe = {"promote", NAME_MUST, false, 0, report_promote};
     return run(&recipe, self, argc, argv, err);
 }
 
@@ -248,7 +251,7 @@ static void report_remove(const struct change *change, const struct census *cens
 
 static int run_remove(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    static const struct recipe recipe = {"remove", NAME_MUST, false, report_remove};
+    static const struct recipe recipe = {"remove", NAME_MUST, false, 0, report_remove};
     return run(&recipe, self, argc, argv, err);
 }
 
@@ -264,7 +267,7 @@ static void report_transfer(const struct change *change, const struct census *ce
 
 static int run_transfer(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    static const struct recipe recipe = {"transfer", NAME_MAY, false, report_transfer};
+    static const struct recipe recipe = {"transfer", NAME_MAY, false, 0, report_transfer};
     return run(&recipe, self, argc, argv, err);
 }
 
@@ -277,7 +280,8 @@ static void report_snapshot(const struct change *change, const struct census *ce
 
 static int run_snapshot(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    static const struct recipe recipe = {"snapshot", NAME_NONE, false, report_snapshot};
+    /* It takes a small share of a core: a minute for each gigabyte. */
+    static const struct recipe recipe = {"snapshot", NAME_NONE, false, 300, report_snapshot};
     return run(&recipe, self, argc, argv, err);
 }
 
