@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <linux/magic.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,7 +214,8 @@ static void an_unknown_secret_is_waited_for(void **state)
 
 /* ---- jobs ---- */
 
-enum { JOBS = 12, PODS = 3 };
+/* As many pods as jobs run at a time; each pod's jobs are given one after the other. */
+enum { PODS = 3, JOBS_PER_POD = 4, JOBS = PODS * JOBS_PER_POD };
 
 struct jobs {
     struct tt_loop *loop;
@@ -221,12 +223,23 @@ struct jobs {
     struct files_job job[JOBS];
     int order[PODS]; /* the next one expected */
     size_t done;
+    pthread_barrier_t together; /* one job of each pod */
+    pthread_mutex_t lock;       /* guards inside, overtaken */
+    int inside[PODS];           /* jobs running now */
+    bool overtaken;             /* two of one pod ran at the same time */
 };
 
 static int fail_odd(struct files_job *job, struct tt_err *err)
 {
-    const struct jobs *jobs = job->ctx;
-    (void)usleep(2000); /* so that others could overtake */
+    struct jobs *jobs = job->ctx;
+    int *inside = &jobs->inside[(job - jobs->job) / JOBS_PER_POD];
+    (void)pthread_mutex_lock(&jobs->lock);
+    jobs->overtaken = jobs->overtaken || ++*inside > 1;
+    (void)pthread_mutex_unlock(&jobs->lock);
+    (void)pthread_barrier_wait(&jobs->together); /* whatever may run now does run now */
+    (void)pthread_mutex_lock(&jobs->lock);
+    --*inside;
+    (void)pthread_mutex_unlock(&jobs->lock);
     return (job - jobs->job) % 2 == 0 ? TT_OK : TT_FAIL(err, TT_EIO, "odd");
 }
 
@@ -234,7 +247,7 @@ static void job_done(struct files_job *job, const struct tt_err *err)
 {
     struct jobs *jobs = job->ctx;
     int number = (int)(job - jobs->job);
-    assert_int_equal(number / PODS, jobs->order[number % PODS]++);
+    assert_int_equal(number % JOBS_PER_POD, jobs->order[number / JOBS_PER_POD]++);
     assert_int_equal(err != NULL, number % 2);
     if (++jobs->done == JOBS) {
         assert_true(files_idle(&jobs->files));
@@ -248,7 +261,7 @@ static void submit(void *ctx)
     files_init(&jobs->files, jobs->loop);
     for (int i = 0; i < JOBS; i++) {
         jobs->job[i] = (struct files_job){.work = fail_odd, .done = job_done, .ctx = jobs};
-        (void)snprintf(jobs->job[i].pod, sizeof jobs->job[i].pod, "pod-%d", i % PODS);
+        (void)snprintf(jobs->job[i].pod, sizeof jobs->job[i].pod, "pod-%d", i / JOBS_PER_POD);
         files_run(&jobs->files, &jobs->job[i]);
     }
     assert_false(files_idle(&jobs->files));
@@ -259,12 +272,17 @@ static void jobs_of_a_pod_keep_their_order(void **state)
 {
     (void)state;
     struct jobs *jobs = TT_NEW(struct jobs);
+    assert_int_equal(pthread_barrier_init(&jobs->together, NULL, PODS), 0);
+    assert_int_equal(pthread_mutex_init(&jobs->lock, NULL), 0);
     const struct tt_loop_config config = {
         .name = "test", .mailbox_max = 16, .on_start = submit, .ctx = jobs};
     jobs->loop = tt_loop_new(&config, NULL);
     tt_loop_run_here(jobs->loop);
     assert_int_equal(jobs->done, JOBS);
+    assert_false(jobs->overtaken);
     tt_loop_free(jobs->loop);
+    (void)pthread_barrier_destroy(&jobs->together);
+    (void)pthread_mutex_destroy(&jobs->lock);
     tt_free(jobs);
 }
 
