@@ -491,7 +491,9 @@ static void reboot(struct test *test)
         test->phase = 2;
     } else if (test->phase == 2 && container != NULL) {
         assert_int_equal(container->attempt, 1);
-        assert_int_equal(sim_find(&test->sim, container->sandbox)->attempt, 1);
+        struct sim_thing *sandbox = sim_find(&test->sim, container->sandbox);
+        assert_non_null(sandbox);
+        assert_int_equal(sandbox->attempt, 1);
         end(test);
     }
 }
