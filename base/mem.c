@@ -54,6 +54,16 @@ void *tt_xrealloc(void *p, size_t size)
     return grown;
 }
 
+void *tt_xaligned(size_t alignment, size_t size)
+{
+    TT_ASSERT(alignment >= sizeof(void *) && (alignment & (alignment - 1)) == 0);
+    void *p = NULL;
+    if (posix_memalign(&p, alignment, size > 0 ? size : alignment) != 0) {
+        die_of_memory();
+    }
+    return p;
+}
+
 void *tt_xmemdup(const void *p, size_t size)
 {
     void *copy = tt_xmalloc(size);

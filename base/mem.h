@@ -16,6 +16,8 @@
 void *tt_xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *tt_xcalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 void *tt_xrealloc(void *p, size_t size) __attribute__((returns_nonnull));
+/* alignment: a power of two. Contents are undefined. */
+void *tt_xaligned(size_t alignment, size_t size) __attribute__((malloc, returns_nonnull));
 void *tt_xmemdup(const void *p, size_t size) __attribute__((malloc, returns_nonnull));
 char *tt_xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *tt_xstrndup(const char *s, size_t size)

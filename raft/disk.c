@@ -2,7 +2,9 @@
  *
  * Happy path: thin wrappers that turn errno into the error type with the path. Short reads and
  * writes and EINTR are handled here, so that the layers above see all or an error. fdatasync is
- * enough for file contents: it also flushes the size where that changed. Failure modes: the first
+ * enough for file contents: it also flushes the size where that changed. Writes around the page
+ * cache go through a second descriptor of the same file, because not every write is aligned; the
+ * kernel keeps both views coherent. Failure modes: the first
  * failing system call ends an operation; nothing is retried after a failed sync, because the kernel
  * drops the dirty pages and a second call would lie. */
 #include "raft/disk.h"
@@ -25,7 +27,8 @@ enum { DISK_ZERO_SIZE = 64 << 10 };
 struct system_file {
     struct tt_disk_file file; /* first */
     int fd;
-    char *path; /* for messages; owned */
+    int direct_fd; /* the same file with O_DIRECT, or -1; owned */
+    char *path;    /* for messages; owned */
 };
 
 static struct system_file *system_of(struct tt_disk_file *file)
@@ -33,9 +36,18 @@ static struct system_file *system_of(struct tt_disk_file *file)
     return TT_CONTAINER_OF(file, struct system_file, file);
 }
 
+static void direct_end(struct system_file *self)
+{
+    if (self->direct_fd >= 0) {
+        (void)close(self->direct_fd);
+        self->direct_fd = -1;
+    }
+}
+
 static void system_close(struct tt_disk_file *file)
 {
     struct system_file *self = system_of(file);
+    direct_end(self);
     (void)close(self->fd); /* data that matter were synced */
     tt_free(self->path);
     tt_free(self);
@@ -63,15 +75,28 @@ static int system_read(struct tt_disk_file *file, uint64_t offset, void *out, si
     return TT_OK;
 }
 
+static bool direct_fits(const struct system_file *self, const char *bytes, size_t size,
+                        uint64_t offset)
+{
+    uint64_t odd = offset | size | (uintptr_t)bytes;
+    return self->direct_fd >= 0 && size > 0 && odd % TT_DISK_DIRECT_ALIGN == 0;
+}
+
 static int system_write(struct tt_disk_file *file, uint64_t offset, const void *bytes, size_t size,
                         struct tt_err *err)
 {
     struct system_file *self = system_of(file);
     size_t done = 0;
     while (done < size) {
+        const char *from = (const char *)bytes + done;
+        bool direct = direct_fits(self, from, size - done, offset + done);
         ssize_t n =
-            pwrite(self->fd, (const char *)bytes + done, size - done, (off_t)(offset + done));
+            pwrite(direct ? self->direct_fd : self->fd, from, size - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && errno == EINVAL && direct) {
+            direct_end(self); /* a device of larger sectors */
             continue;
         }
         if (n <= 0) {
@@ -80,6 +105,15 @@ static int system_write(struct tt_disk_file *file, uint64_t offset, const void *
         done += (size_t)n;
     }
     return TT_OK;
+}
+
+/* A file system that cannot says so by an error of open. */
+static void system_direct(struct tt_disk_file *file)
+{
+    struct system_file *self = system_of(file);
+    if (self->direct_fd < 0) {
+        self->direct_fd = open(self->path, O_WRONLY | O_CLOEXEC | O_DIRECT);
+    }
 }
 
 static int system_sync(struct tt_disk_file *file, struct tt_err *err)
@@ -121,6 +155,7 @@ static const struct tt_disk_file_ops system_file_ops = {
     .sync = system_sync,
     .drain = system_drain,
     .size = system_size,
+    .direct = system_direct,
 };
 
 static int system_open(void *ctx, const char *path, enum tt_disk_open how,
@@ -146,6 +181,7 @@ static int system_open(void *ctx, const char *path, enum tt_disk_open how,
     struct system_file *self = TT_NEW(struct system_file);
     self->file.ops = &system_file_ops;
     self->fd = fd;
+    self->direct_fd = -1;
     self->path = tt_xstrdup(path);
     *ret = &self->file;
     return TT_OK;
@@ -276,6 +312,13 @@ int tt_disk_size(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *e
     return file->ops->size(file, ret_size, err);
 }
 
+void tt_disk_direct(struct tt_disk_file *file)
+{
+    if (file->ops->direct != NULL) {
+        file->ops->direct(file);
+    }
+}
+
 int tt_disk_rename(const struct tt_disk *disk, const char *from, const char *to, struct tt_err *err)
 {
     return disk->ops->rename(disk->ctx, from, to, err);
@@ -310,7 +353,7 @@ int tt_disk_free_space(const struct tt_disk *disk, const char *path, uint64_t *r
 
 int tt_disk_fill_zero(struct tt_disk_file *file, uint64_t offset, uint64_t size, struct tt_err *err)
 {
-    static const uint8_t zeros[DISK_ZERO_SIZE];
+    static const _Alignas(TT_DISK_DIRECT_ALIGN) uint8_t zeros[DISK_ZERO_SIZE];
     while (size > 0) {
         size_t part = (size_t)tt_u64_min(size, sizeof zeros);
         int r = tt_disk_write(file, offset, zeros, part, err);

@@ -19,7 +19,10 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { TT_DISK_SECTOR_SIZE = 512 };
+enum {
+    TT_DISK_SECTOR_SIZE = 512,
+    TT_DISK_DIRECT_ALIGN = 512, /* of offset, size and address of a write around the page cache */
+};
 
 enum tt_disk_open {
     TT_DISK_READ,   /* must exist, read only */
@@ -42,6 +45,7 @@ struct tt_disk_file_ops {
     int (*sync)(struct tt_disk_file *file, struct tt_err *err); /* data and size */
     int (*drain)(struct tt_disk_file *file, uint64_t offset, uint64_t size, struct tt_err *err);
     int (*size)(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *err);
+    void (*direct)(struct tt_disk_file *file); /* NULL: there is no page cache */
 };
 
 struct tt_disk_ops {
@@ -80,6 +84,10 @@ int tt_disk_sync(struct tt_disk_file *file, struct tt_err *err) TT_MUST_USE;
 int tt_disk_drain(struct tt_disk_file *file, uint64_t offset, uint64_t size,
                   struct tt_err *err) TT_MUST_USE;
 int tt_disk_size(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *err) TT_MUST_USE;
+/* A hint: from now on writes aligned to TT_DISK_DIRECT_ALIGN go around the page cache, if the file
+ * system can. For what is written once and hardly ever read: it costs neither a copy nor memory.
+ * What a write promises stays the same. */
+void tt_disk_direct(struct tt_disk_file *file);
 int tt_disk_rename(const struct tt_disk *disk, const char *from, const char *to,
                    struct tt_err *err) TT_MUST_USE;
 int tt_disk_unlink(const struct tt_disk *disk, const char *path, struct tt_err *err) TT_MUST_USE;

@@ -67,12 +67,23 @@ int log_dead(struct tt_wal *wal, int r, struct tt_err *err, const char *what)
 
 /* ---- staging ---- */
 
+/* Aligned, so that batches can go around the page cache. */
+static void stage_grow(struct tt_wal *wal, size_t capacity)
+{
+    uint8_t *grown = tt_xaligned(TT_DISK_DIRECT_ALIGN, capacity);
+    if (wal->stage_capacity > 0) {
+        memcpy(grown, wal->stage, wal->stage_capacity);
+    }
+    tt_free(wal->stage);
+    wal->stage = grown;
+    wal->stage_capacity = capacity;
+}
+
 static void stage_bytes(struct tt_wal *wal, const void *bytes, size_t size)
 {
     size_t sectors = (wal->stage_size + size + LOG_PAYLOAD - 1) / LOG_PAYLOAD;
     if (sectors * LOG_SECTOR > wal->stage_capacity) {
-        wal->stage_capacity = tt_size_max(sectors * LOG_SECTOR, wal->stage_capacity * 2);
-        wal->stage = tt_xrealloc(wal->stage, wal->stage_capacity);
+        stage_grow(wal, tt_size_max(sectors * LOG_SECTOR, wal->stage_capacity * 2));
     }
     const uint8_t *from = bytes;
     while (size > 0) {
@@ -194,6 +205,7 @@ int log_segment_open(struct tt_wal *wal, uint64_t number, struct tt_err *err)
     if (r != 0) {
         return r;
     }
+    tt_disk_direct(file);
     tt_disk_close(wal->file);
     wal->file = file;
     wal->segment = number;
@@ -229,7 +241,7 @@ static void batch_header_put(struct tt_wal *wal, uint8_t *sectors, size_t size, 
 
 static int write_segment_header(struct tt_wal *wal, uint64_t previous_end, struct tt_err *err)
 {
-    uint8_t sector[LOG_SECTOR] = {0};
+    _Alignas(TT_DISK_DIRECT_ALIGN) uint8_t sector[LOG_SECTOR] = {0};
     const struct log_record record = {.kind = LOG_KIND_SEGMENT,
                                       .size = LOG_BASE_SIZE,
                                       .a = previous_end,
@@ -469,6 +481,7 @@ int tt_wal_prepare_run(const struct tt_wal_prepare *job, struct tt_err *err)
     if (r != 0) {
         return r;
     }
+    tt_disk_direct(file);
     for (uint64_t at = 0; r == 0 && at < job->size; at += PIECE) {
         uint64_t size = tt_u64_min(PIECE, job->size - at);
         r = tt_disk_fill_zero(file, at, size, err);
