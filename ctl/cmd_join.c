@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/version.h"
 #include "ctl/output.h"
+#include "ctl/pki_files.h"
 #include "ctl/session.h"
 #include "server/tls/context.h"
 #include "server/tls/join_token.h"
@@ -124,6 +125,15 @@ static int join(struct joining *joining, struct tt_err *err)
 {
     struct tt_api_result result = {.status = 0};
     int r = read_token(joining, err);
+    if (r == TT_OK && strcmp(joining->name, "ca") == 0) {
+        r = TT_FAIL(err, TT_EINVAL, "--name: \"ca\" is what the authority's own file is called");
+    }
+    if (r == TT_OK) {
+        r = ctl_pki_may_write(joining->out, joining->token.role, joining->name, err);
+    }
+    if (r == TT_OK) {
+        r = ctl_pki_may_trust(joining->out, joining->token.ca_sha256, err);
+    }
     if (r == TT_OK) {
         r = tt_pki_csr_new(&joining->csr_pem, &joining->key_pem, err);
     }

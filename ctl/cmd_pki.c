@@ -8,10 +8,18 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "ctl/command.h"
+#include "ctl/pki_files.h"
 #include "server/tls/pki.h"
 #include "server/tls/seal.h"
 
-enum { PATH_SIZE = 1024, NAME_RESERVE = 160, CA_DAYS_DEFAULT = 3650, USER_DAYS_DEFAULT = 365 };
+enum {
+    PATH_SIZE = 1024,
+    NAME_RESERVE = 160,
+    CA_DAYS_DEFAULT = 3650,
+    CA_DAYS_MAX = 36500,
+    USER_DAYS_DEFAULT = 365,
+    HOURS_MAX = CA_DAYS_MAX * 24,
+};
 
 struct paths {
     char ca_cert[PATH_SIZE];
@@ -68,6 +76,9 @@ static int run_init(const struct ctl_command *self, int argc, char **argv, struc
     if (args.word_count > 0) {
         return TT_FAIL(err, TT_EINVAL, "\"%s\": pki init takes options only", args.words[0]);
     }
+    if (days == 0 || days > CA_DAYS_MAX) {
+        return TT_FAIL(err, TT_EINVAL, "--days: 1 to %d", CA_DAYS_MAX);
+    }
     r = fill_paths(dir, &paths, err);
     if (r == TT_OK) {
         r = tt_dir_make(dir, 0700, err);
@@ -104,7 +115,7 @@ struct issue {
     const char *out; /* NULL: the PKI directory */
     const char *hosts;
     const char *groups;
-    uint64_t hours; /* 0: by role */
+    uint64_t hours;
     enum tt_role role;
     const char *name;
 };
@@ -129,16 +140,15 @@ static int issue(const struct issue *issue, struct tt_err *err)
         return TT_WRAP(err, r, "no usable authority in %s (tuttictl pki init makes one)",
                        issue->dir);
     }
-    uint64_t hours = issue->hours;
-    if (hours == 0) {
-        hours = issue->role == TT_IDENTITY_USER ? USER_DAYS_DEFAULT * 24 : 24;
-    }
     const struct tt_pki_subject subject = {.role = issue->role,
                                            .name = issue->name,
                                            .hosts = issue->hosts,
                                            .groups = issue->groups,
-                                           .validity_s = hours * 3600u};
+                                           .validity_s = issue->hours * 3600u};
     r = tt_dir_make(out, 0700, err);
+    if (r == TT_OK) {
+        r = ctl_pki_may_write(out, issue->role, issue->name, err);
+    }
     if (r == TT_OK) {
         r = tt_pki_issue_files(ca, &subject, now_ms(), cert, key, err);
     }
@@ -150,7 +160,7 @@ static int issue(const struct issue *issue, struct tt_err *err)
 
 static int run_issue(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct issue what = {.dir = "pki"};
+    struct issue what = {.dir = "pki", .hours = UINT64_MAX};
     const struct tt_option options[] = {
         {"dir", 'd', TT_OPTION_STRING, &what.dir, "DIR", "the PKI directory [pki]"},
         {"out", 'o', TT_OPTION_STRING, &what.out, "DIR", "where to write [that of --dir]"},
@@ -169,6 +179,12 @@ static int run_issue(const struct ctl_command *self, int argc, char **argv, stru
         return TT_FAIL(err, TT_EINVAL, "give a role and a name: pki issue server|agent|user NAME");
     }
     what.name = args.words[1];
+    if (what.hours == UINT64_MAX) {
+        what.hours = what.role == TT_IDENTITY_USER ? USER_DAYS_DEFAULT * 24 : 24;
+    }
+    if (what.hours == 0 || what.hours > HOURS_MAX) {
+        return TT_FAIL(err, TT_EINVAL, "--hours: 1 to %d", HOURS_MAX);
+    }
     if (what.hosts == NULL && what.role != TT_IDENTITY_USER) {
         what.hosts = "localhost,127.0.0.1";
     }
