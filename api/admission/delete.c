@@ -60,8 +60,13 @@ int tt_delete_options_read(yyjson_mut_val *root, struct tt_delete_options *ret_o
             return TT_FAIL(err, TT_EINVAL, "gracePeriodSeconds is too large");
         }
     }
-    bool orphan = yyjson_mut_get_bool(tt_json_get(root, "orphanDependents"));
-    options.orphan = options.orphan || orphan;
+    yyjson_mut_val *orphan = tt_json_get(root, "orphanDependents");
+    if (orphan && tt_json_get_str(root, "propagationPolicy").len > 0) {
+        return TT_FAIL(err, TT_EINVALID,
+                       "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid "
+                       "value: orphanDependents and propagationPolicy cannot be both set");
+    }
+    options.orphan = options.orphan || yyjson_mut_get_bool(orphan);
     yyjson_mut_val *dry_run = tt_json_get(root, "dryRun");
     if (yyjson_mut_arr_size(dry_run) > 0) {
         if (!tt_str_eq_c(tt_json_str_of(yyjson_mut_arr_get_first(dry_run)), "All")) {

@@ -29,6 +29,10 @@ const char *tt_issue_reason(enum tt_issue_kind kind)
         return "FieldValueNotFound";
     case TT_ISSUE_TYPE:
         return "FieldValueTypeInvalid";
+    case TT_ISSUE_TERMINATING:
+        return "NamespaceTerminating";
+    case TT_ISSUE_TOO_NEW:
+        return "ResourceVersionTooLarge";
     case TT_ISSUE_UNKNOWN_FIELD:
     case TT_ISSUE_INVALID:
         break;

@@ -25,6 +25,8 @@ enum tt_issue_kind {
     TT_ISSUE_TOO_MANY,          /* FieldValueTooMany */
     TT_ISSUE_NOT_FOUND,         /* FieldValueNotFound */
     TT_ISSUE_TYPE,              /* FieldValueTypeInvalid */
+    TT_ISSUE_TERMINATING,       /* NamespaceTerminating: of a 403 */
+    TT_ISSUE_TOO_NEW,           /* ResourceVersionTooLarge: of a 504 */
 };
 const char *tt_issue_reason(enum tt_issue_kind kind); /* "FieldValueRequired" … */
 
@@ -39,6 +41,8 @@ struct tt_issues {
     struct tt_issue *items; /* NULL until the first */
     size_t count;           /* kept in items */
     size_t dropped;         /* found but not kept */
+    struct tt_str refusal;  /* in the arena: the whole message of the refusal they led to, which an
+                               error frame may be too short for; "" none */
 };
 void tt_issues_init(struct tt_issues *issues, struct tt_arena *arena);
 /* field is copied; the message is formatted into the arena. */

@@ -61,15 +61,14 @@ struct tt_str tt_object_invalid_message(const struct tt_kind *kind, struct tt_st
     return copy != NULL ? tt_str(copy, buf.len) : TT_STR("the object is invalid");
 }
 
-static int verdict(const struct tt_object *object, const struct tt_issues *causes,
-                   struct tt_err *err)
+static int verdict(const struct tt_object *object, struct tt_issues *causes, struct tt_err *err)
 {
     if (tt_issues_total(causes) == 0) {
         return TT_OK;
     }
-    struct tt_str message =
+    causes->refusal =
         tt_object_invalid_message(object->kind, tt_object_name(object), causes, object->arena);
-    return TT_FAIL(err, TT_EINVALID, "%.*s", TT_STR_ARG(message));
+    return TT_FAIL(err, TT_EINVALID, "%.*s", TT_STR_ARG(causes->refusal));
 }
 
 int tt_object_validate(const struct tt_object *object, struct tt_issues *ret_causes,

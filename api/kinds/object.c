@@ -47,6 +47,9 @@ struct tt_str tt_object_strict_message(const struct tt_issues *issues, struct tt
     for (size_t i = 0; i < issues->count; i++) {
         tt_buf_printf(&buf, "%s%.*s", i > 0 ? ", " : "", TT_STR_ARG(issues->items[i].message));
     }
+    if (issues->dropped > 0) {
+        tt_buf_printf(&buf, ", and %zu more", issues->dropped);
+    }
     const char *copy = tt_arena_strndup(arena, buf.ptr, buf.len);
     return copy != NULL ? tt_str(copy, buf.len) : TT_STR("strict decoding error");
 }
@@ -64,8 +67,8 @@ static int decode_tree(struct decode *ctx, const struct tt_type *type, yyjson_mu
         return r;
     }
     if (validation == TT_FIELDS_STRICT && tt_issues_total(issues) > 0) {
-        struct tt_str message = tt_object_strict_message(issues, ctx->arena);
-        return TT_FAIL(ctx->err, TT_EINVAL, "%.*s", TT_STR_ARG(message));
+        issues->refusal = tt_object_strict_message(issues, ctx->arena);
+        return TT_FAIL(ctx->err, TT_EINVAL, "%.*s", TT_STR_ARG(issues->refusal));
     }
     return TT_OK;
 }
@@ -87,6 +90,19 @@ static int check_identity(struct tt_object *object, const char *member, struct t
     return TT_OK;
 }
 
+#define NOT_HANDLED_FMT "%.*s in version \"%.*s\" cannot be handled as a %.*s"
+
+static void add_prefix(const struct tt_kind *kind, struct tt_arena *arena, struct tt_issues *issues)
+{
+    if (issues->refusal.len == 0) {
+        return;
+    }
+    const char *whole = tt_arena_printf(arena, NOT_HANDLED_FMT ": %.*s", TT_STR_ARG(kind->kind),
+                                        TT_STR_ARG(kind->version), TT_STR_ARG(kind->kind),
+                                        TT_STR_ARG(issues->refusal));
+    issues->refusal = whole ? tt_str_c(whole) : TT_STR("");
+}
+
 static int adopt(struct tt_object *object, enum tt_field_validation validation,
                  struct tt_issues *issues, struct tt_err *err)
 {
@@ -94,8 +110,9 @@ static int adopt(struct tt_object *object, enum tt_field_validation validation,
     struct decode ctx = {.doc = object->doc, .arena = object->arena, .err = err};
     int r = decode_tree(&ctx, kind->type, object->root, validation, issues);
     if (r < 0) {
-        return TT_WRAP(err, r, "%.*s in version \"%.*s\" cannot be handled as a %.*s",
-                       TT_STR_ARG(kind->kind), TT_STR_ARG(kind->version), TT_STR_ARG(kind->kind));
+        add_prefix(kind, object->arena, issues);
+        return TT_WRAP(err, r, NOT_HANDLED_FMT, TT_STR_ARG(kind->kind), TT_STR_ARG(kind->version),
+                       TT_STR_ARG(kind->kind));
     }
     r = check_identity(object, "kind", kind->kind, err);
     return r == TT_OK ? check_identity(object, "apiVersion", kind->api_version, err) : r;
@@ -158,27 +175,12 @@ int tt_object_stored(const struct tt_kind *kind, struct tt_arena *arena, struct 
     return TT_OK;
 }
 
-int tt_type_decode(const struct tt_type *type, struct tt_str json,
-                   enum tt_field_validation validation, struct tt_issues *ret_issues,
-                   yyjson_mut_doc **ret_doc, struct tt_err *err)
+int tt_type_adopt(const struct tt_type *type, yyjson_mut_doc *doc,
+                  enum tt_field_validation validation, struct tt_issues *ret_issues,
+                  struct tt_err *err)
 {
-    struct tt_arena *arena = ret_issues->arena;
-    struct tt_issues ignored;
-    tt_issues_init(&ignored, arena);
-    struct tt_issues *issues = validation == TT_FIELDS_IGNORE ? &ignored : ret_issues;
-    struct decode ctx = {.arena = arena, .err = err};
-    int r = tt_json_parse(arena, json, TT_JSON_DUPLICATES_REPORT, issues, &ctx.doc, err);
-    if (r < 0) {
-        return r;
-    }
-    yyjson_mut_val *root = yyjson_mut_doc_get_root(ctx.doc);
-    r = decode_tree(&ctx, type, root, validation, issues);
-    if (r < 0) {
-        return r;
-    }
-    kinds_validate(issues, type, root);
-    *ret_doc = ctx.doc;
-    return TT_OK;
+    struct decode ctx = {.doc = doc, .arena = ret_issues->arena, .err = err};
+    return decode_tree(&ctx, type, yyjson_mut_doc_get_root(doc), validation, ret_issues);
 }
 
 static yyjson_mut_val *metadata_of(const struct tt_object *object)

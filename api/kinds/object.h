@@ -45,11 +45,11 @@ int tt_object_adopt(struct tt_object *object, enum tt_field_validation validatio
 int tt_object_stored(const struct tt_kind *kind, struct tt_arena *arena, struct tt_str json,
                      uint64_t revision, struct tt_object *ret_object,
                      struct tt_err *err) TT_MUST_USE;
-/* Any shared type (DeleteOptions, …): parse and check against its schema; semantic findings are
- * added to ret_issues (kinds from TT_ISSUE_REQUIRED on), the caller decides. */
-int tt_type_decode(const struct tt_type *type, struct tt_str json,
-                   enum tt_field_validation validation, struct tt_issues *ret_issues,
-                   yyjson_mut_doc **ret_doc, struct tt_err *err) TT_MUST_USE;
+/* The types of a parsed body that is not an object of a kind (DeleteOptions, Scale): fields as
+ * validation says, TT_EINVAL for a wrong type. What the values mean is the caller's to check. */
+int tt_type_adopt(const struct tt_type *type, yyjson_mut_doc *doc,
+                  enum tt_field_validation validation, struct tt_issues *ret_issues,
+                  struct tt_err *err) TT_MUST_USE;
 
 struct tt_object_create {
     struct tt_str ns;        /* of the request path; empty for cluster-scoped kinds */

@@ -138,7 +138,7 @@ static void change_done(struct tt_change_op *op)
     if (rq) {
         rq->op = NULL;
         if (op->code == TT_OK) {
-            api_respond_success(rq, TT_STR(""), TT_STR(""));
+            api_respond_success(rq, 200, TT_STR(""), TT_STR(""));
         } else {
             struct tt_err err = op->err;
             if (err.code == TT_OK) {

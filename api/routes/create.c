@@ -73,11 +73,27 @@ static int prepare(struct api_request *rq, struct api_write *op, struct tt_objec
 
 static int validate(struct api_request *rq, const struct tt_object *object, struct tt_err *err)
 {
-    struct tt_issues *causes = api_write_causes(rq);
+    struct tt_issues *causes = api_request_causes(rq);
     if (!causes) {
         return api_no_memory(err);
     }
     return tt_object_validate(object, causes, err);
+}
+
+/* A refusal because of its Namespace is about that. */
+static int admit_namespace(struct api_request *rq, struct api_write *op,
+                           const struct tt_object *object, struct tt_err *err)
+{
+    int r = tt_admit_namespace(&op->admission, object, rq->path.ns, err);
+    if (r == TT_ENOTFOUND) {
+        rq->missing_ns = rq->path.ns;
+    }
+    struct tt_issues *causes = r == TT_EFORBIDDEN ? api_request_causes(rq) : NULL;
+    if (causes) {
+        tt_issues_add(causes, TT_ISSUE_TERMINATING, TT_STR("metadata.namespace"),
+                      "namespace %.*s is being terminated", TT_STR_ARG(rq->path.ns));
+    }
+    return r;
 }
 
 static int admit_create(struct api_request *rq, struct api_write *op, struct tt_err *err)
@@ -91,7 +107,7 @@ static int admit_create(struct api_request *rq, struct api_write *op, struct tt_
         r = validate(rq, &object, err);
     }
     if (r == TT_OK) {
-        r = tt_admit_namespace(&op->admission, &object, rq->path.ns, err);
+        r = admit_namespace(rq, op, &object, err);
     }
     if (r == TT_OK) {
         r = tt_admit_grant(&op->admission, &object, err);

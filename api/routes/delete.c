@@ -33,21 +33,27 @@ static int merge_query(const struct api_request *rq, struct tt_delete_options *o
     return TT_OK;
 }
 
+/* A field of the wrong type must not read as one that is absent: a precondition or a dry run would
+ * be lost. Unknown fields are passed over, as in Kubernetes. */
+static int check_options(struct api_request *rq, yyjson_mut_doc *doc, struct tt_err *err)
+{
+    return api_check_body(rq, "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", doc,
+                          TT_FIELDS_IGNORE, err);
+}
+
 static int read_options(struct api_request *rq, struct tt_delete_options *ret_options,
                         struct tt_err *err)
 {
     struct tt_str json;
-    yyjson_mut_val *root = NULL;
+    yyjson_mut_doc *doc = NULL;
     int r = api_body_json(rq, &json, err);
-    if (r == TT_OK && tt_str_trim(json).len > 0) {
-        yyjson_mut_doc *doc = NULL;
+    bool present = r == TT_OK && tt_str_trim(json).len > 0;
+    if (present) {
         r = tt_json_parse(rq->arena, json, TT_JSON_DUPLICATES_REFUSE, NULL, &doc, err);
-        root = r == TT_OK ? yyjson_mut_doc_get_root(doc) : NULL;
-        if (root && !yyjson_mut_is_obj(root)) {
-            return TT_FAIL(err, TT_EINVAL, "the body must be a DeleteOptions object");
-        }
+        r = r ? r : check_options(rq, doc, err);
     }
     if (r == TT_OK) {
+        yyjson_mut_val *root = present ? yyjson_mut_doc_get_root(doc) : NULL;
         r = tt_delete_options_read(root, ret_options, err);
     }
     return r ? r : merge_query(rq, ret_options, err);
@@ -96,6 +102,25 @@ int api_handle_delete(struct api_request *rq, struct tt_err *err)
     return api_write_start(rq, op, err);
 }
 
+static int read_eviction(struct api_request *rq, yyjson_mut_doc *doc,
+                         struct tt_delete_options *ret_options, struct tt_err *err)
+{
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
+    struct tt_str name = tt_json_get_str(root, "metadata.name");
+    struct tt_str kind = tt_json_get_str(root, "kind");
+    if (!yyjson_mut_is_obj(root) || (kind.len > 0 && !tt_str_eq_c(kind, "Eviction")) ||
+        (name.len > 0 && !tt_str_eq(name, rq->path.name))) {
+        return TT_FAIL(err, TT_EINVAL, "the body must be an Eviction of the pod in the URL");
+    }
+    yyjson_mut_val *options = tt_json_get(root, "deleteOptions");
+    int r = TT_OK;
+    if (options) {
+        yyjson_mut_doc_set_root(doc, options);
+        r = check_options(rq, doc, err);
+    }
+    return r ? r : tt_delete_options_read(options, ret_options, err);
+}
+
 /* POST of pods/NAME/eviction: a deletion that asks politely. Nothing may object to it (there are no
  * disruption budgets yet), so it is one. */
 int api_handle_eviction(struct api_request *rq, struct tt_err *err)
@@ -109,8 +134,7 @@ int api_handle_eviction(struct api_request *rq, struct tt_err *err)
     if (r) {
         return r;
     }
-    yyjson_mut_val *options = tt_json_get(yyjson_mut_doc_get_root(doc), "deleteOptions");
-    r = tt_delete_options_read(options, &op->delete_options, err);
+    r = read_eviction(rq, doc, &op->delete_options, err);
     if (r) {
         return r;
     }
@@ -206,7 +230,7 @@ static int collection_proposed(struct api_request *rq, const struct api_outcome 
     }
     op->selection.from = op->next;
     if (op->last) {
-        api_respond_success(rq, TT_STR(""), TT_STR(""));
+        api_respond_success(rq, 200, TT_STR(""), TT_STR(""));
         return TT_OK;
     }
     api_barrier(rq, collection_piece);
@@ -263,7 +287,7 @@ static int collection_piece(struct api_request *rq, struct tt_version *version, 
         return r;
     }
     if (piece->op_count == 0 || op->options.dry_run) {
-        api_respond_success(rq, TT_STR(""), TT_STR(""));
+        api_respond_success(rq, 200, TT_STR(""), TT_STR(""));
         return TT_OK;
     }
     struct tt_txn txn = {.compares = piece->compares,

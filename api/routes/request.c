@@ -115,6 +115,35 @@ int api_body_json(struct api_request *rq, struct tt_str *ret_json, struct tt_err
     return TT_OK;
 }
 
+struct tt_issues *api_request_causes(struct api_request *rq)
+{
+    struct tt_issues *causes = tt_arena_alloc(rq->arena, sizeof *causes);
+    if (causes) {
+        tt_issues_init(causes, rq->arena);
+        rq->causes = causes;
+    }
+    return causes;
+}
+
+int api_check_body(struct api_request *rq, const char *type_name, yyjson_mut_doc *doc,
+                   enum tt_field_validation validation, struct tt_err *err)
+{
+    const struct tt_type *type = tt_kinds_type(rq->kinds, tt_str_c(type_name));
+    const char *dot = strrchr(type_name, '.');
+    TT_ASSERT(type != NULL && dot != NULL);
+    int r = tt_type_adopt(type, doc, validation, &rq->warnings, err);
+    if (r) {
+        return TT_WRAP(err, r, "the body cannot be handled as a %s", dot + 1);
+    }
+    struct tt_str kind = tt_json_get_str(yyjson_mut_doc_get_root(doc), "kind");
+    if (kind.len > 0 && !tt_str_eq_c(kind, dot + 1)) {
+        return TT_FAIL(err, TT_EINVAL,
+                       "the kind in the data (%.*s) does not match the expected kind (%s)",
+                       TT_STR_ARG(tt_str_head(kind, 80)), dot + 1);
+    }
+    return TT_OK;
+}
+
 /* One alternative of an Accept header. False: nothing we can answer with. */
 static bool accept_format(struct tt_str alternative, enum api_format *ret_format)
 {

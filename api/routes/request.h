@@ -52,8 +52,9 @@ struct api_request {
     uint64_t deadline_ms;           /* monotonic: of waiting and of proposals */
     uint64_t wanted_revision;       /* waiting: resume at or above */
     struct tt_issues warnings;      /* become Warning headers */
-    const struct tt_issues *causes; /* of a 422; NULL: none */
+    const struct tt_issues *causes; /* of a failure; NULL: none */
     struct tt_str status_name;      /* details.name of a Status when the path has none */
+    struct tt_str missing_ns;       /* the Namespace a 404 is about; "": about the object */
     struct tt_str expired_token;    /* a continue token offered with a 410; "" for none */
     /* What goes on after barrier or waiting: version is borrowed, NULL when code is not 0. */
     int (*resume)(struct api_request *rq, struct tt_version *version, struct tt_err *err);
@@ -103,8 +104,9 @@ int api_respond_object(struct api_request *rq, int http_status, const struct api
                        struct tt_err *err) TT_MUST_USE;
 int api_respond_item(struct api_request *rq, const struct tt_item *item,
                      struct tt_err *err) TT_MUST_USE;
-/* Status Success with details of the deleted object. */
-void api_respond_success(struct api_request *rq, struct tt_str name, struct tt_str uid);
+/* Status Success with details of the object deleted (200), or bound or evicted (201). */
+void api_respond_success(struct api_request *rq, int http_status, struct tt_str name,
+                         struct tt_str uid);
 /* The start of a stream. content_type as sent. */
 void api_stream_begin(struct api_request *rq, const char *content_type,
                       void (*on_drain)(void *ctx, struct tt_http_exchange *ex));
@@ -113,6 +115,8 @@ void api_stream_abort(struct api_request *rq); /* ends the request */
 
 /* Helpers. */
 int api_no_memory(struct tt_err *err); /* the arena's maximum: TT_ETOOLARGE */
+/* Where the causes of a failure are listed (rq->causes), emptied; NULL: no memory. */
+struct tt_issues *api_request_causes(struct api_request *rq);
 int api_object_key(struct api_request *rq, struct tt_str name, struct tt_str *ret_key,
                    struct tt_err *err) TT_MUST_USE; /* in the arena */
 struct tt_object_ref api_ref(const struct api_request *rq, struct tt_str name);
@@ -122,6 +126,10 @@ int api_not_found(struct api_request *rq, struct tt_str name, struct tt_err *err
 bool api_is_dry_run(const struct api_request *rq);
 /* The JSON text of the body: converted when it is protobuf. TT_EMEDIATYPE for other types. */
 int api_body_json(struct api_request *rq, struct tt_str *ret_json, struct tt_err *err) TT_MUST_USE;
+/* A parsed body that is no object of the route's kind: its fields against the shared type of this
+ * full name (unknown ones as validation says), and its kind, when it names one. */
+int api_check_body(struct api_request *rq, const char *type_name, yyjson_mut_doc *doc,
+                   enum tt_field_validation validation, struct tt_err *err) TT_MUST_USE;
 /* Authorises against a version; the one place that calls tt_authorise. version may be NULL. */
 int api_authorise(struct api_request *rq, struct tt_version *version,
                   struct tt_err *err) TT_MUST_USE;

@@ -81,11 +81,14 @@ void api_respond_parts(struct api_request *rq, int http_status, const struct tt_
     tt_http_respond(ex, http_status, headers, count, parts, part_count);
 }
 
-/* Kubernetes names the object in details only for errors about an object. */
+/* Kubernetes names the object in details only for errors about an object. Of a 422 without causes
+ * kubectl prints the message only when details name nothing. */
 static void add_details(const struct api_request *rq, int code, struct tt_status *status)
 {
+    bool has_causes = rq->causes && tt_issues_total(rq->causes) > 0;
     bool about_object = code == TT_ENOTFOUND || code == TT_ECONFLICT || code == TT_EEXISTS ||
-                        code == TT_EFORBIDDEN || code == TT_EINVALID;
+                        code == TT_EFORBIDDEN || (code == TT_EINVALID && has_causes);
+    status->causes = has_causes ? rq->causes : NULL;
     if (!about_object || rq->path.route != API_ROUTE_RESOURCE) {
         return;
     }
@@ -94,8 +97,31 @@ static void add_details(const struct api_request *rq, int code, struct tt_status
     status->resource = rq->path.resource;
     if (code == TT_EINVALID) {
         status->resource = rq->kind ? rq->kind->kind : rq->path.resource;
-        status->causes = rq->causes;
+    } else if (code == TT_ENOTFOUND && rq->missing_ns.len > 0) {
+        status->name = rq->missing_ns;
+        status->group = TT_STR("");
+        status->resource = TT_STR("namespaces");
     }
+}
+
+/* An error carries only the beginning of a long list of findings. */
+static void add_findings(const struct api_request *rq, int code, struct tt_status *status)
+{
+    struct tt_str whole = TT_STR("");
+    if (code == TT_EINVALID && rq->causes) {
+        whole = rq->causes->refusal;
+    } else if (code == TT_EINVAL) {
+        whole = rq->warnings.refusal;
+    }
+    status->message = whole.len > 0 ? whole : status->message;
+}
+
+/* Whether the client may try again at once what it did. */
+static bool is_retryable(const struct api_request *rq, int code)
+{
+    bool too_new =
+        rq->causes && rq->causes->count > 0 && rq->causes->items[0].kind == TT_ISSUE_TOO_NEW;
+    return code == TT_ETIMEOUT ? too_new : tt_err_retryable(code);
 }
 
 /* The 410 of a list carries a token that goes on from the same key at the present revision. */
@@ -122,10 +148,11 @@ void api_fail(struct api_request *rq, const struct tt_err *err)
     struct tt_status status = {0};
     tt_status_from_err(&status, err, rq->arena);
     add_details(rq, err->code, &status);
+    add_findings(rq, err->code, &status);
     struct tt_http_header headers[3];
     size_t count = 0;
     headers[count++] = (struct tt_http_header){TT_STR("content-type"), TT_STR("application/json")};
-    if (tt_err_retryable(err->code) && status.http_code != 504) {
+    if (is_retryable(rq, err->code)) {
         status.retry_after_s = 1;
         headers[count++] = (struct tt_http_header){TT_STR("retry-after"), TT_STR("1")};
     }
@@ -234,9 +261,11 @@ int api_respond_item(struct api_request *rq, const struct tt_item *item, struct 
     return api_respond_object(rq, 200, &view, err);
 }
 
-void api_respond_success(struct api_request *rq, struct tt_str name, struct tt_str uid)
+void api_respond_success(struct api_request *rq, int http_status, struct tt_str name,
+                         struct tt_str uid)
 {
-    struct tt_status status = {.http_code = 200,
+    TT_ASSERT(http_status == 200 || http_status == 201);
+    struct tt_status status = {.http_code = http_status,
                                .name = name,
                                .group = rq->path.group,
                                .resource = rq->path.resource,
@@ -244,7 +273,7 @@ void api_respond_success(struct api_request *rq, struct tt_str name, struct tt_s
     struct tt_buf *buf = &rq->worker->text;
     tt_buf_reset(buf);
     tt_status_write(buf, &status);
-    api_respond_json(rq, 200, tt_buf_view(buf));
+    api_respond_json(rq, http_status, tt_buf_view(buf));
 }
 
 const char *api_object_title(struct api_request *rq, struct tt_str name)

@@ -206,7 +206,7 @@ static int revoked(struct api_request *rq, const struct api_outcome *outcome, st
     if (outcome->code) {
         return TT_FAIL(err, outcome->code, "the revocation could not be committed");
     }
-    api_respond_success(rq, TT_STR(""), TT_STR(""));
+    api_respond_success(rq, 200, TT_STR(""), TT_STR(""));
     return TT_OK;
 }
 

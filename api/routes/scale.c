@@ -122,33 +122,58 @@ static int scale_from(struct api_request *rq, struct tt_version *version, struct
 
 /* ---- writing ---- */
 
+/* doc: the patch, then the Scale that comes of it. */
+static int patched_scale(struct api_request *rq, const struct api_write *op, struct tt_str present,
+                         yyjson_mut_doc **doc, struct tt_err *err)
+{
+    yyjson_mut_val *patch = yyjson_mut_doc_get_root(*doc);
+    yyjson_mut_doc *scale = NULL;
+    int r = tt_json_parse(rq->arena, present, TT_JSON_DUPLICATES_REFUSE, NULL, &scale, err);
+    if (r) {
+        return r;
+    }
+    yyjson_mut_val *target = yyjson_mut_doc_get_root(scale);
+    r = op->patch_type == TT_PATCH_JSON ? tt_json_patch(scale, target, patch, &target, err)
+                                        : tt_json_merge_patch(scale, target, patch, &target, err);
+    yyjson_mut_doc_set_root(scale, target);
+    *doc = scale;
+    return r;
+}
+
 /* The Scale the client wants, as a document. */
 static int wanted_scale(struct api_request *rq, struct api_write *op, struct tt_str present,
                         yyjson_mut_val **ret_root, struct tt_err *err)
 {
-    yyjson_mut_doc *body = NULL;
-    int r = tt_json_parse(rq->arena, op->body, TT_JSON_DUPLICATES_REFUSE, NULL, &body, err);
-    if (r) {
-        return r;
-    }
-    *ret_root = yyjson_mut_doc_get_root(body);
-    if (rq->verb == TT_VERB_UPDATE) {
-        return TT_OK;
-    }
     yyjson_mut_doc *doc = NULL;
-    r = tt_json_parse(rq->arena, present, TT_JSON_DUPLICATES_REFUSE, NULL, &doc, err);
-    if (r) {
-        return r;
+    int r = tt_json_parse(rq->arena, op->body, TT_JSON_DUPLICATES_REFUSE, NULL, &doc, err);
+    if (r == TT_OK && rq->verb == TT_VERB_PATCH) {
+        r = patched_scale(rq, op, present, &doc, err);
     }
-    yyjson_mut_val *patch = *ret_root;
-    yyjson_mut_val *target = yyjson_mut_doc_get_root(doc);
-    return op->patch_type == TT_PATCH_JSON ? tt_json_patch(doc, target, patch, ret_root, err)
-                                           : tt_json_merge_patch(doc, target, patch, ret_root, err);
+    if (r == TT_OK) {
+        r = api_check_body(rq, "io.k8s.api.autoscaling.v1.Scale", doc, op->validation, err);
+    }
+    *ret_root = yyjson_mut_doc_get_root(doc);
+    return r;
 }
 
-static int check_scale(struct api_request *rq, const struct api_write *op, yyjson_mut_val *root,
-                       int64_t *ret_replicas, struct tt_err *err)
+static int check_scale(struct api_request *rq, const struct api_write *op,
+                       const struct tt_object *old, yyjson_mut_val *root, int64_t *ret_replicas,
+                       struct tt_err *err)
 {
+    struct tt_str name = tt_json_get_str(root, "metadata.name");
+    struct tt_str ns = tt_json_get_str(root, "metadata.namespace");
+    if (!tt_str_eq(name, rq->path.name) || (ns.len > 0 && !tt_str_eq(ns, rq->path.ns))) {
+        return TT_FAIL(err, TT_EINVAL,
+                       "the Scale is of %.*s/%.*s, which is not the object on the URL",
+                       TT_STR_ARG(tt_str_head(ns, 80)), TT_STR_ARG(tt_str_head(name, 80)));
+    }
+    struct tt_str uid = tt_json_get_str(root, "metadata.uid");
+    if (uid.len > 0 && !tt_str_eq(uid, tt_object_uid(old))) {
+        return TT_FAIL(err, TT_ECONFLICT,
+                       "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
+                       TT_STR_ARG(tt_str_head(uid, 40)),
+                       TT_STR_ARG(tt_str_head(tt_object_uid(old), 40)));
+    }
     struct tt_str revision = tt_json_get_str(root, "metadata.resourceVersion");
     uint64_t number = 0;
     if (revision.len > 0 && (!tt_str_to_u64(revision, &number) || number != op->old_revision)) {
@@ -156,21 +181,27 @@ static int check_scale(struct api_request *rq, const struct api_write *op, yyjso
     }
     yyjson_mut_val *replicas = tt_json_get(root, "spec.replicas");
     *ret_replicas = 0; /* absent is 0, as in the Scale type */
-    if ((replicas && !tt_json_to_i64(replicas, ret_replicas)) || *ret_replicas < 0 ||
-        *ret_replicas > INT32_MAX) {
-        return TT_FAIL(err, TT_EINVALID,
-                       "Scale.autoscaling \"%.*s\" is invalid: spec.replicas: Invalid value: must "
-                       "be greater than or equal to 0",
-                       TT_STR_ARG(rq->path.name));
+    if (!replicas || (tt_json_to_i64(replicas, ret_replicas) && *ret_replicas >= 0)) {
+        return TT_OK;
     }
-    return TT_OK;
+    struct tt_issues *causes = api_request_causes(rq);
+    if (causes) {
+        tt_issues_add(causes, TT_ISSUE_INVALID, TT_STR("spec.replicas"),
+                      "Invalid value: %lld: must be greater than or equal to 0",
+                      (long long)*ret_replicas);
+    }
+    return TT_FAIL(
+        err, TT_EINVALID,
+        "Scale.autoscaling \"%.*s\" is invalid: spec.replicas: Invalid value: %lld: must "
+        "be greater than or equal to 0",
+        TT_STR_ARG(rq->path.name), (long long)*ret_replicas);
 }
 
 static int set_replicas(struct api_request *rq, struct api_write *op, const struct tt_object *old,
                         int64_t replicas, struct tt_err *err)
 {
     struct tt_object object;
-    struct tt_issues causes;
+    struct tt_issues *causes = api_request_causes(rq);
     const struct tt_item *item = tt_version_get(op->admission.version, rq->key);
     int r =
         tt_object_stored(rq->kind, rq->arena, item->value.bytes, item->mod_revision, &object, err);
@@ -178,13 +209,12 @@ static int set_replicas(struct api_request *rq, struct api_write *op, const stru
         return r;
     }
     yyjson_mut_val *spec = tt_json_get(object.root, "spec");
-    if (!spec || !tt_json_put_i64(object.doc, spec, TT_STR("replicas"), replicas)) {
+    if (!causes || !spec || !tt_json_put_i64(object.doc, spec, TT_STR("replicas"), replicas)) {
         return api_no_memory(err);
     }
-    tt_issues_init(&causes, rq->arena);
     r = tt_object_prepare_update(&object, old, TT_PART_MAIN, err);
     if (r == TT_OK) {
-        r = tt_object_validate_update(&object, old, TT_PART_MAIN, &causes, err);
+        r = tt_object_validate_update(&object, old, TT_PART_MAIN, causes, err);
     }
     if (r == TT_OK) {
         r = render(rq, &object, &op->shown, err);
@@ -211,7 +241,7 @@ static int admit_scale(struct api_request *rq, struct api_write *op, struct tt_e
         r = wanted_scale(rq, op, present, &wanted, err);
     }
     if (r == TT_OK) {
-        r = check_scale(rq, op, wanted, &replicas, err);
+        r = check_scale(rq, op, &old, wanted, &replicas, err);
     }
     return r ? r : set_replicas(rq, op, &old, replicas, err);
 }

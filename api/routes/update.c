@@ -38,7 +38,7 @@ static int check_name(struct api_request *rq, const struct tt_object *object, st
 static int validate(struct api_request *rq, const struct tt_object *object,
                     const struct tt_object *old, struct tt_err *err)
 {
-    struct tt_issues *causes = api_write_causes(rq);
+    struct tt_issues *causes = api_request_causes(rq);
     if (!causes) {
         return api_no_memory(err);
     }

@@ -207,6 +207,10 @@ static void fail_too_new(struct api_request *rq, uint64_t present)
     tt_sm_move(&rq->sm, API_RUNNING);
     struct tt_err err;
     tt_err_init(&err);
+    struct tt_issues *causes = api_request_causes(rq);
+    if (causes) { /* by it informers know that they must list anew */
+        tt_issues_add(causes, TT_ISSUE_TOO_NEW, TT_STR(""), "Too large resource version");
+    }
     (void)TT_FAIL(&err, TT_ETIMEOUT, "Timeout: Too large resource version: %llu, current: %llu",
                   (unsigned long long)rq->wanted_revision, (unsigned long long)present);
     api_fail(rq, &err);

@@ -39,16 +39,6 @@ int api_write_load(struct api_request *rq, struct api_write *op, struct tt_objec
     return TT_OK;
 }
 
-struct tt_issues *api_write_causes(struct api_request *rq)
-{
-    struct tt_issues *causes = tt_arena_alloc(rq->arena, sizeof *causes);
-    if (causes) {
-        tt_issues_init(causes, rq->arena);
-        rq->causes = causes;
-    }
-    return causes;
-}
-
 int api_write_encode(struct api_request *rq, struct api_write *op, const struct tt_object *object,
                      struct tt_err *err)
 {
@@ -72,7 +62,7 @@ static int answer(struct api_request *rq, struct api_write *op, uint64_t revisio
                   struct tt_err *err)
 {
     if (op->answers_status) {
-        api_respond_success(rq, op->name, op->uid);
+        api_respond_success(rq, op->http_status, op->name, op->uid);
         return TT_OK;
     }
     struct api_view view = {op->text, op->splice, revision, NULL};
@@ -95,7 +85,8 @@ static int answer_keyed(struct api_request *rq, struct api_write *op, uint64_t r
     if (op->shown.len > 0) {
         r = answer(rq, op, revision, err);
     } else if (found && !change.item) {
-        api_respond_success(rq, op->name.len > 0 ? op->name : rq->path.name, op->uid);
+        api_respond_success(rq, op->http_status, op->name.len > 0 ? op->name : rq->path.name,
+                            op->uid);
     } else if (found) {
         struct tt_str text;
         r = tt_item_text(change.item, rq->worker->api->config.sealer, rq->arena, &text, err);
@@ -106,7 +97,7 @@ static int answer_keyed(struct api_request *rq, struct api_write *op, uint64_t r
     } else if (op->text.len > 0) {
         r = answer(rq, op, revision, err);
     } else {
-        api_respond_success(rq, rq->path.name, op->uid);
+        api_respond_success(rq, op->http_status, rq->path.name, op->uid);
     }
     tt_version_unref(version);
     return r;
@@ -261,7 +252,7 @@ static int attempt(struct api_request *rq, struct tt_version *version, struct tt
     struct api_write *op = rq->op;
     op->admission.version = version;
     op->admission.compare_count = 0;
-    rq->warnings.count = 0;
+    tt_issues_init(&rq->warnings, rq->arena);
     rq->causes = NULL;
     int r = TT_OK;
     if (rq->subject.kind == TT_SUBJECT_AGENT) {

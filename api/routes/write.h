@@ -54,8 +54,6 @@ int api_write_new_json(struct api_request *rq,
 int api_write_start(struct api_request *rq, struct api_write *op, struct tt_err *err) TT_MUST_USE;
 
 /* Shared by the admit functions. */
-/* Where validation lists its causes (rq->causes), emptied; NULL: no memory. */
-struct tt_issues *api_write_causes(struct api_request *rq);
 /* The stored object, with its row as a compare. TT_ENOTFOUND with the usual message. */
 int api_write_load(struct api_request *rq, struct api_write *op, struct tt_object *ret_old,
                    struct tt_err *err) TT_MUST_USE;
