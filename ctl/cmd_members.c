@@ -1,8 +1,9 @@
 /* tuttictl cluster add, promote, remove, transfer, snapshot: changes of the membership.
  *
  * Happy path: the change is sent to the leader and answered when it is committed; then the members
- * are looked at again, to say what the cluster can lose now. A change whose answer is lost may have
- * been made: the error says to look. */
+ * are looked at again, to say what the cluster can lose now. A leader that is to be removed hands
+ * over first, and its successor is asked: a server does not hear the answer to its own removal.
+ * A change whose answer is lost may have been made: the error says to look. */
 #include <stdio.h>
 #include <time.h>
 
@@ -17,6 +18,7 @@ enum {
     PATH_SIZE_MAX = 256,
     LOOKS_MAX = 50, /* at the status, until it shows the change */
     LOOK_PAUSE_MS = 100,
+    SETTLES_MAX = 20, /* looks for a leader that has just changed */
 };
 
 struct change {
@@ -131,14 +133,36 @@ static void pause_shortly(void)
     (void)nanosleep(&pause, NULL); /* an interruption only shortens it */
 }
 
-/* Makes the change and hands over what the cluster looks like after it. */
-static int carry_out(struct change *change, struct census *ret, struct tt_err *err)
+/* Is the member that is to be removed the one that the status calls so ("leader", "self")? */
+static bool goes(const struct change *change, yyjson_val *status, const char *field,
+                 const char *id_field)
+{
+    uint64_t id = 0;
+    if (strcmp(change->verb, "remove") != 0) {
+        return false;
+    }
+    return tt_str_eq_c(tt_json_iget_str(status, field), change->name) ||
+           (tt_str_to_u64(tt_str_c(change->name), &id) && id > 0 &&
+            tt_json_iget_i64(status, id_field, 0) == (int64_t)id);
+}
+
+/* Makes the change through the leader and hands over what the cluster looks like after it.
+ * *ret_leads: the member that is to be removed leads; nothing was done. */
+static int attempt(struct change *change, struct census *ret, bool *ret_leads, struct tt_err *err)
 {
     TT_AUTO(ctl_session) session = NULL;
     int r = ctl_leader_open(&change->common, &session, &ret->answer, err);
+    *ret_leads = false;
     if (r == TT_OK) {
-        struct tt_str leader = tt_json_iget_str(yyjson_doc_get_root(ret->answer.doc), "leader");
+        yyjson_val *status = yyjson_doc_get_root(ret->answer.doc);
+        struct tt_str leader = tt_json_iget_str(status, "leader");
         (void)snprintf(change->leader, sizeof change->leader, "%.*s", TT_STR_ARG(leader));
+        *ret_leads = goes(change, status, "leader", "leaderId");
+        if (*ret_leads || goes(change, status, "self", "selfId")) {
+            return *ret_leads ? TT_OK
+                              : TT_FAIL(err, TT_ENOTLEADER,
+                                        "only the server that is to be removed can be asked");
+        }
         r = make_change(session, change, err);
     }
     for (int i = 0; r == TT_OK && i < LOOKS_MAX; i++) {
@@ -149,6 +173,44 @@ static int carry_out(struct change *change, struct census *ret, struct tt_err *e
         pause_shortly();
     }
     return r;
+}
+
+/* The server that was asked may not know its successor yet, or another one not who leads. */
+static int attempt_again(struct change *change, struct census *ret, bool *ret_leads,
+                         struct tt_err *err)
+{
+    int r = TT_OK;
+    for (int i = 0; i < SETTLES_MAX; i++) {
+        tt_err_init(err);
+        ctl_answer_fini(&ret->answer);
+        r = attempt(change, ret, ret_leads, err);
+        if (r != TT_ENOTLEADER && (r != TT_OK || !*ret_leads)) {
+            break;
+        }
+        pause_shortly();
+    }
+    return r;
+}
+
+static int carry_out(struct change *change, struct census *ret, struct tt_err *err)
+{
+    bool leads = false;
+    int r = attempt(change, ret, &leads, err);
+    if (r == TT_OK && leads) {
+        struct change transfer = *change;
+        struct census census = {.voters = 0};
+        transfer.verb = "transfer";
+        transfer.name = NULL;
+        r = attempt(&transfer, &census, &leads, err);
+        ctl_answer_fini(&census.answer);
+        leads = true;
+    }
+    if (r == TT_ENOTLEADER || (r == TT_OK && leads)) {
+        r = attempt_again(change, ret, &leads, err);
+    }
+    return r == TT_OK && leads
+               ? TT_FAIL(err, TT_EUNAVAILABLE, "%s leads again; try again", change->name)
+               : r;
 }
 
 /* ---- commands ---- */

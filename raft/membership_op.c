@@ -357,6 +357,12 @@ void membership_op_add(struct tt_node *node, struct tt_change_op *op)
         } else {
             node->snapshot_op = op;
         }
+    } else if (node->lead_term == 0 && op->kind == TT_CHANGE_REMOVE &&
+               op->member.id == node->config.id) {
+        /* The leader ends the connections with the entry: the answer could not come back. */
+        int code = TT_FAIL(&op->err, TT_ECONFLICT,
+                           "a server does not hear the answer to its own removal: ask another one");
+        node_out_change(node, op, code);
     } else if (node->lead_term == 0) {
         forward(node, op, deadline_ms);
     } else if (tt_sm_state(&change->sm) != CHANGE_IDLE) {

@@ -3,7 +3,8 @@
  *   ADD       spare appended → committed → done
  *   PROMOTE   probed → (standby appended → committed →) caught up → voter appended → committed →
  *             done
- *   REMOVE    appended → committed → done
+ *   REMOVE    appended → committed → done; of the leader: drained, handed over, "ask again": any
+ *             server but the one that goes, which would not hear the answer
  *   TRANSFER  drained → asked of the core → another server leads → done
  *   SNAPSHOT  answered by the server that was asked
  *

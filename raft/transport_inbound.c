@@ -87,7 +87,12 @@ static int hello_check(struct inbound *inbound, const struct tt_hello *hello,
     if (peer == NULL) {
         peer = newer_peer(transport, hello, identity);
     }
-    if (peer == NULL || strcmp(peer->name, identity->name) != 0) {
+    if (peer == NULL) {
+        return TT_FAIL(err, TT_EFORBIDDEN,
+                       "%s comes as member %llu, which is none here: removed, or not added yet",
+                       identity->uri, (unsigned long long)hello->from);
+    }
+    if (strcmp(peer->name, identity->name) != 0) {
         return TT_FAIL(err, TT_EFORBIDDEN, "%s claims to be member %llu", identity->uri,
                        (unsigned long long)hello->from);
     }

@@ -244,6 +244,27 @@ def check_cluster(ctl, cluster):
     ctl.ok("cluster", "snapshot")
 
 
+def check_removal(ctl, cluster):
+    """A leader is removed by one command at once, though it cannot hear the answer itself."""
+    leader = ctl.json("cluster", "status")["leader"]
+    began = time.monotonic()
+    assert f"{leader} is no member any more" in ctl.ok("cluster", "remove", leader)
+    assert time.monotonic() - began < 10
+    status = ctl.json("cluster", "status")
+    assert leader not in [member["name"] for member in status["members"]], status
+    assert status["leader"] not in ("", leader), status
+    # Back again, as anew: what follows wants all three.
+    server = cluster.servers[leader]
+    server.stop()
+    shutil.rmtree(server.data_dir)
+    ctl.ok("cluster", "add", leader, "--peer-address", server.peer_address)
+    others = [s for name, s in cluster.servers.items() if name != leader]
+    server.membership = ["--join", f"https://127.0.0.1:{others[0].api_port}"]
+    server.start()
+    ctl.ok("cluster", "promote", leader)
+    server.wait_ready()
+
+
 def check_identities(ctl, cluster):
     """A token works once, for its name; a revoked certificate opens nothing."""
     out = f"{cluster.dir}/joined"
@@ -373,6 +394,7 @@ def main():
             ("looking", lambda: check_looking(ctl)),
             ("waiting", lambda: check_waiting(ctl)),
             ("cluster", lambda: check_cluster(ctl, cluster)),
+            ("removal", lambda: check_removal(ctl, cluster)),
             ("identities", lambda: check_identities(ctl, cluster)),
             ("restore", lambda: check_restore(ctl, cluster)),
             ("recover", lambda: check_recover(cluster)),

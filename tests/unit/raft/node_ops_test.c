@@ -199,7 +199,24 @@ static void a_leader_hands_over_before_it_is_removed(void **state)
     cluster_run(cluster, 300);
     assert_int_equal(op.code, TT_ENOTLEADER);
     assert_int_equal(leader->leading, 0);
-    change(leader, &op, TT_CHANGE_REMOVE, leader->id);
+    struct server *next = cluster_elect(cluster);
+    change(next, &op, TT_CHANGE_REMOVE, leader->id);
+    cluster_run(cluster, 300);
+    assert_int_equal(op.code, 0);
+    cluster_free(cluster);
+}
+
+static void a_server_does_not_ask_for_its_own_removal(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *follower = &cluster->servers[leader == &cluster->servers[0]];
+    struct tt_change_op op;
+    change(follower, &op, TT_CHANGE_REMOVE, follower->id);
+    cluster_run(cluster, 300);
+    assert_int_equal(op.code, TT_ECONFLICT);
+    change(leader, &op, TT_CHANGE_REMOVE, follower->id);
     cluster_run(cluster, 300);
     assert_int_equal(op.code, 0);
     cluster_free(cluster);
@@ -236,6 +253,7 @@ int main(void)
         cmocka_unit_test(writes_queue_until_the_next_leader_has_stored_everything),
         cmocka_unit_test(a_transfer_to_one_that_stores_nothing_lets_writes_go_on),
         cmocka_unit_test(a_leader_hands_over_before_it_is_removed),
+        cmocka_unit_test(a_server_does_not_ask_for_its_own_removal),
         cmocka_unit_test(stopping_answers_everything_that_is_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
