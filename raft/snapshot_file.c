@@ -10,8 +10,9 @@
  * Happy path: append fills a chunk, compresses and writes it; commit writes the end and the
  * trailer, syncs, renames and syncs the directory. Failure modes: an interrupted writer leaves a
  * .tmp, an interrupted receiver a .part, neither of which is ever listed. A damaged byte is found
- * by the chunk's CRC or at the latest by the hash. While writing, every megabyte is
- * drained from memory, so that the log's own syncs never wait behind a long queue of dirty pages.
+ * by the chunk's CRC or at the latest by the hash. Whole blocks of a megabyte are written around
+ * the page cache, and what still got there is drained, so that the log's own syncs never wait
+ * behind a long queue of dirty pages.
  */
 #include "raft/snapshot_file.h"
 
@@ -124,8 +125,9 @@ struct tt_snapshot_file_writer {
     char *temporary;            /* path while writing; owned */
     char *path;                 /* final; owned */
     struct tt_disk_file *file;  /* owned; NULL after commit */
-    uint64_t offset;            /* bytes written */
-    uint64_t drained;           /* of them */
+    uint64_t offset;            /* bytes written; a multiple of SNAPSHOT_BLOCK until the end */
+    uint8_t *block;             /* SNAPSHOT_BLOCK bytes behind them being filled; owned */
+    size_t block_size;          /* bytes in it */
     uint64_t index;
     uint64_t term;
     EVP_MD_CTX *hash;  /* of all written; owned */
@@ -137,20 +139,41 @@ struct tt_snapshot_file_writer {
     bool committed;
 };
 
+static int writer_write(struct tt_snapshot_file_writer *writer, struct tt_err *err)
+{
+    size_t size = writer->block_size;
+    int r = tt_disk_write(writer->file, writer->offset, writer->block, size, err);
+    if (r == 0) {
+        r = tt_disk_drain(writer->file, writer->offset, size, err);
+    }
+    writer->offset += size;
+    writer->block_size = 0;
+    return r;
+}
+
+static int writer_add(struct tt_snapshot_file_writer *writer, const void *bytes, size_t size,
+                      struct tt_err *err)
+{
+    const uint8_t *from = bytes;
+    int r = TT_OK;
+    while (r == 0 && size > 0) {
+        size_t part = tt_size_min(size, SNAPSHOT_BLOCK - writer->block_size);
+        memcpy(writer->block + writer->block_size, from, part);
+        writer->block_size += part;
+        from += part;
+        size -= part;
+        if (writer->block_size == SNAPSHOT_BLOCK) {
+            r = writer_write(writer, err);
+        }
+    }
+    return r;
+}
+
 static int writer_put(struct tt_snapshot_file_writer *writer, const void *bytes, size_t size,
                       struct tt_err *err)
 {
-    int r = tt_disk_write(writer->file, writer->offset, bytes, size, err);
-    if (r != 0) {
-        return r;
-    }
     snapshot_hash_add(writer->hash, bytes, size);
-    writer->offset += size;
-    if (writer->offset - writer->drained >= SNAPSHOT_DRAIN_EVERY) {
-        r = tt_disk_drain(writer->file, writer->drained, writer->offset - writer->drained, err);
-        writer->drained = writer->offset;
-    }
-    return r;
+    return writer_add(writer, bytes, size, err);
 }
 
 int tt_snapshot_file_create(const struct tt_disk *disk, const char *dir,
@@ -173,10 +196,12 @@ int tt_snapshot_file_create(const struct tt_disk *disk, const char *dir,
     writer->chunk = tt_xmalloc(TT_SNAPSHOT_CHUNK_SIZE);
     writer->out_capacity = SNAPSHOT_CHUNK_HEADER_SIZE + ZSTD_compressBound(TT_SNAPSHOT_CHUNK_SIZE);
     writer->out = tt_xmalloc(writer->out_capacity);
+    writer->block = tt_xaligned(TT_DISK_DIRECT_ALIGN, SNAPSHOT_BLOCK);
     int r = tt_disk_open(disk, writer->temporary, TT_DISK_CREATE, &writer->file, err);
     if (r != 0) {
         return r;
     }
+    tt_disk_direct(writer->file);
     uint8_t header[SNAPSHOT_HEADER_SIZE];
     header_encode(meta, header);
     r = writer_put(writer, header, sizeof header, err);
@@ -238,7 +263,10 @@ int tt_snapshot_file_commit(struct tt_snapshot_file_writer *writer, struct tt_sn
     }
     if (r == 0) {
         snapshot_hash_end(writer->hash, handle.hash);
-        r = tt_disk_write(writer->file, writer->offset, handle.hash, sizeof handle.hash, err);
+        r = writer_add(writer, handle.hash, sizeof handle.hash, err);
+    }
+    if (r == 0) {
+        r = writer_write(writer, err);
     }
     if (r == 0) {
         r = tt_disk_sync(writer->file, err);
@@ -253,7 +281,7 @@ int tt_snapshot_file_commit(struct tt_snapshot_file_writer *writer, struct tt_sn
     if (r != 0) {
         return TT_WRAP(err, r, "write snapshot %" PRIu64, writer->index);
     }
-    handle.size = writer->offset + sizeof handle.hash;
+    handle.size = writer->offset;
     *ret = handle;
     return TT_OK;
 }
@@ -272,6 +300,7 @@ void tt_snapshot_file_writer_free(struct tt_snapshot_file_writer *writer)
     (void)ZSTD_freeCCtx(writer->zstd); /* always 0 */
     tt_free(writer->chunk);
     tt_free(writer->out);
+    tt_free(writer->block);
     tt_free(writer->dir);
     tt_free(writer->temporary);
     tt_free(writer->path);

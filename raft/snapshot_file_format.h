@@ -15,7 +15,8 @@ enum {
     SNAPSHOT_CHUNK_HEADER_SIZE = 12,
     SNAPSHOT_VERSION = 1,
     SNAPSHOT_LEVEL = 1, /* of zstd: the snapshot worker shares two cores with the server */
-    SNAPSHOT_DRAIN_EVERY = 1 << 20, /* bytes */
+    SNAPSHOT_DRAIN_EVERY = 1 << 20, /* bytes received */
+    SNAPSHOT_BLOCK = 1 << 20,       /* bytes of one write */
     SNAPSHOT_SIZE_MIN = SNAPSHOT_HEADER_SIZE + SNAPSHOT_CHUNK_HEADER_SIZE + TT_SNAPSHOT_HASH_SIZE,
 };
 #define SNAPSHOT_MAGIC UINT64_C(0x746f68732d747574) /* "tut-shot" */
