@@ -1,6 +1,6 @@
 /* Each step of the driver interface is a short chain of CRI calls:
  *
- *   prepare: RunPodSandbox          start: CreateContainer → StartContainer
+ *   prepare: Status → RunPodSandbox  start: CreateContainer → StartContainer
  *   stop: StopContainer             remove: RemoveContainer | StopPodSandbox → RemovePodSandbox
  *   image: ImageStatus → PullImage  exec: ExecSync          recover: cri_recover.c
  *
@@ -93,7 +93,7 @@ static void prepared(struct cri_op *op, const struct tt_err *err)
     cri_op_end(op, NULL);
 }
 
-static int start_prepare(struct cri_op *op, struct tt_err *err)
+static int run_sandbox(struct cri_op *op, struct tt_err *err)
 {
     TT_AUTO(tt_arena) arena = tt_arena_new(ARENA_CHUNK, ARENA_MAX);
     Tutti__Cri__RunPodSandboxRequest request;
@@ -103,6 +103,50 @@ static int start_prepare(struct cri_op *op, struct tt_err *err)
     op->next = prepared;
     return send_first(op, CRI_RUNTIME "RunPodSandbox", &request.base,
                       &tutti__cri__sandbox_id__descriptor, STEP_MS, err);
+}
+
+static const Tutti__Cri__RuntimeCondition *network_trouble(const Tutti__Cri__StatusResponse *reply)
+{
+    for (size_t i = 0; reply->status != NULL && i < reply->status->n_conditions; i++) {
+        const Tutti__Cri__RuntimeCondition *condition = reply->status->conditions[i];
+        if (strcmp(condition->type, "NetworkReady") == 0 && !condition->status) {
+            return condition;
+        }
+    }
+    return NULL;
+}
+
+static void status_seen(struct cri_op *op, const struct tt_err *err)
+{
+    struct tt_err own;
+    tt_err_init(&own);
+    if (err != NULL) {
+        cri_op_end(op, err);
+        return;
+    }
+    const Tutti__Cri__RuntimeCondition *trouble = network_trouble((const void *)op->cri.reply);
+    if (trouble != NULL) {
+        (void)TT_FAIL(&own, TT_EUNAVAILABLE,
+                      "network is not ready: %s: %s (a pod with hostNetwork needs none)",
+                      trouble->reason, trouble->message);
+        cri_op_end(op, &own);
+    } else if (run_sandbox(op, &own) != TT_OK) {
+        cri_op_end(op, &own);
+    }
+}
+
+/* What is begun without a network leaves a sandbox that cannot be removed until there is one, and
+ * with it the pod: containerd must be able to take down what it could not put up. */
+static int start_prepare(struct cri_op *op, struct tt_err *err)
+{
+    if (op->call->pod->host_network) {
+        return run_sandbox(op, err);
+    }
+    Tutti__Cri__StatusRequest request;
+    tutti__cri__status_request__init(&request);
+    op->next = status_seen;
+    return send_first(op, CRI_RUNTIME "Status", &request.base,
+                      &tutti__cri__status_response__descriptor, QUICK_MS, err);
 }
 
 static void started(struct cri_op *op, const struct tt_err *err)

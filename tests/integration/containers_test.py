@@ -545,6 +545,17 @@ class ContainersTest(unittest.TestCase):
             )  # fmt: skip
             self.assertIn(f"Warning: {expected}", done.stderr)
 
+    def test_17_a_pod_without_a_network_waits_and_goes_at_once(self):
+        # These nodes have no CNI configuration: there is a network for hostNetwork only.
+        alone = pod("alone", container("exec sleep 1000"), grace_s=30, hostNetwork=False)
+        self.apply(alone)
+        wait_for("its Event tells why", lambda: "FailedCreatePodSandBox" in
+                 self.reasons("Pod", "alone"), 15)  # fmt: skip
+        self.assertIn("network is not ready", self.ctl.ok("describe", "pod/alone"))
+        self.assertEqual(self.pod("alone")["status"]["phase"], "Pending")
+        self.delete(f"{PODS}/alone")
+        self.wait_gone("alone", 10)
+
     # ---- a lost node ----
 
     def test_16_pods_of_a_lost_node_are_replaced(self):
