@@ -1,7 +1,8 @@
 /* tuttictl pki: the cluster's certificate authority and the certificates it gives, from files.
  *
- * A PKI directory holds ca.crt, ca.key, seal.key (the root key that seals Secrets) and, for each
- * certificate issued there, NAME.crt and NAME.key. Nothing here talks to a server. */
+ * A PKI directory holds ca.crt, ca.key, seal.key (the root key that seals Secrets), seal.salt (for
+ * a passphrase in its stead) and, for each certificate issued there, NAME.crt and NAME.key. Nothing
+ * here talks to a server. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -25,11 +26,13 @@ struct paths {
     char ca_cert[PATH_SIZE];
     char ca_key[PATH_SIZE];
     char seal_key[PATH_SIZE];
+    char seal_salt[PATH_SIZE];
 };
 
 static int fill_paths(const char *dir, struct paths *paths, struct tt_err *err)
 {
-    int longest = snprintf(paths->seal_key, PATH_SIZE, "%s/seal.key", dir);
+    int longest = snprintf(paths->seal_salt, PATH_SIZE, "%s/seal.salt", dir);
+    (void)snprintf(paths->seal_key, PATH_SIZE, "%s/seal.key", dir);
     (void)snprintf(paths->ca_cert, PATH_SIZE, "%s/ca.crt", dir);
     (void)snprintf(paths->ca_key, PATH_SIZE, "%s/ca.key", dir);
     if (longest < 0 || longest >= PATH_SIZE - NAME_RESERVE) {
@@ -88,6 +91,9 @@ static int run_init(const struct ctl_command *self, int argc, char **argv, struc
     }
     if (r == TT_OK && !tt_path_exists(paths.seal_key)) {
         r = tt_seal_root_create(paths.seal_key, err);
+    }
+    if (r == TT_OK && !tt_path_exists(paths.seal_salt)) {
+        r = tt_seal_salt_create(paths.seal_salt, err);
     }
     if (r == TT_OK) {
         ctl_print("cluster %s: authority in %s (keep ca.key and seal.key safe)\n"

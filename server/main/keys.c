@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 
-enum { PASSPHRASE_SIZE_MAX = 4096 };
+enum { PASSPHRASE_SIZE_MAX = 4096, SALT_PATH_SIZE = 4200 };
 
 struct server_keys {
     struct tt_sealer sealer;
@@ -28,6 +28,31 @@ static int read_secret(const char *path, size_t size_max, struct tt_secret **ret
     return r;
 }
 
+/* A salt of one's own is right for the one server of a new cluster only: all others need the same
+ * one, and what was sealed before needs the one that was used. */
+static int find_salt(const struct server_options *options, char *ret_path, size_t size,
+                     struct tt_err *err)
+{
+    char member[SALT_PATH_SIZE];
+    if (options->seal_salt != NULL) {
+        (void)snprintf(ret_path, size, "%s", options->seal_salt);
+    } else {
+        (void)snprintf(ret_path, size, "%s/seal.salt", options->data_dir);
+    }
+    (void)snprintf(member, sizeof member, "%s/member", options->data_dir);
+    if (tt_path_exists(ret_path)) {
+        return TT_OK;
+    }
+    if (options->initial_count != 1 || tt_path_exists(member)) {
+        return TT_FAIL(err, TT_EINVAL,
+                       "there is no salt in %s: put the cluster's there (tuttictl pki init makes "
+                       "seal.salt); another one would be another key",
+                       ret_path);
+    }
+    int r = tt_dir_make(options->data_dir, 0700, err);
+    return r == TT_OK ? tt_seal_salt_create(ret_path, err) : r;
+}
+
 static int open_ring(struct server_keys *keys, const struct server_options *options,
                      struct tt_err *err)
 {
@@ -39,16 +64,11 @@ static int open_ring(struct server_keys *keys, const struct server_options *opti
         int r = tt_seal_ring_add_file(keys->ring, options->seal_key, err);
         return r != TT_OK ? TT_WRAP(err, r, "--seal-key") : TT_OK;
     }
-    char salt[512];
-    if (options->seal_salt != NULL) {
-        (void)snprintf(salt, sizeof salt, "%s", options->seal_salt);
-    } else {
-        (void)snprintf(salt, sizeof salt, "%s/seal.salt", options->data_dir);
-    }
+    char salt[SALT_PATH_SIZE];
     TT_AUTO(tt_secret) passphrase = NULL;
     int r = read_secret(options->seal_passphrase, PASSPHRASE_SIZE_MAX, &passphrase, err);
     if (r == TT_OK) {
-        r = tt_dir_make(options->data_dir, 0700, err);
+        r = find_salt(options, salt, sizeof salt, err);
     }
     if (r == TT_OK) {
         r = tt_seal_ring_add_passphrase(keys->ring, passphrase, salt, err);
@@ -102,4 +122,24 @@ const struct tt_sealer *server_keys_sealer(const struct server_keys *keys)
 const struct tt_pass_seal *server_keys_pass_seal(const struct server_keys *keys)
 {
     return keys->ring != NULL ? &keys->pass_seal : NULL;
+}
+
+bool server_keys_fit(const struct server_keys *keys, struct tt_version *version, bool *ret_any,
+                     uint64_t *ret_missing)
+{
+    /* '0' follows '/' in the order of keys. */
+    TT_AUTO(tt_scan) scan = NULL;
+    int r =
+        tt_scan_new(version, TT_STR("o/core/secrets/"), TT_STR("o/core/secrets0"), 0, &scan, NULL);
+    const struct tt_item *item = r == TT_OK ? tt_scan_next(scan) : NULL;
+    uint64_t id = 0;
+    *ret_any = item != NULL;
+    if (item == NULL || !tt_seal_key_id(item->value.bytes, &id)) {
+        return true;
+    }
+    if (keys->ring != NULL && tt_seal_ring_has(keys->ring, id)) {
+        return true;
+    }
+    *ret_missing = id;
+    return false;
 }

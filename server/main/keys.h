@@ -19,4 +19,9 @@ const struct tt_sealer *server_keys_sealer(const struct server_keys *keys); /* N
 /* The same for reconcilers. */
 const struct tt_pass_seal *server_keys_pass_seal(const struct server_keys *keys);
 
+/* False when a stored Secret needs a root key that is not here: then *ret_missing names it. Only
+ * the first Secret is looked at; *ret_any tells whether there is one. */
+bool server_keys_fit(const struct server_keys *keys, struct tt_version *version, bool *ret_any,
+                     uint64_t *ret_missing);
+
 #endif

@@ -72,6 +72,7 @@ struct server {
     struct tt_timer tick;
     struct tt_propose_op seed; /* the objects every cluster has */
     bool seed_out;
+    bool keys_checked; /* against what the store holds */
     bool stopping;
 };
 
@@ -389,10 +390,33 @@ static void renew_when_due(struct server *server)
     server_renewal_look(&server->renewal, &basis, now_ms);
 }
 
+/* Said once, as soon as there is a Secret: reading fails on this server, and what it seals cannot
+ * be read elsewhere. */
+static void check_keys(struct server *server)
+{
+    uint64_t missing = 0;
+    if (server->keys_checked) {
+        return;
+    }
+    TT_AUTO(tt_version) version = tt_store_version(tt_replica_store(server->replica));
+    if (!server_keys_fit(server->keys, version, &server->keys_checked, &missing)) {
+        struct tt_err err;
+        tt_err_init(&err);
+        int r = TT_FAIL(&err, TT_EUNAVAILABLE,
+                        "Secrets are sealed with root key %016" PRIx64
+                        ", which this server was not given (--seal-key, or --seal-passphrase with "
+                        "the cluster's salt)",
+                        missing);
+        TT_IGNORE(r);
+        TT_LOG(TT_LOG_ERROR, "server", "the root key is not that of the cluster", TT_F_ERR(&err));
+    }
+}
+
 static void tick_fired(struct tt_timer *timer)
 {
     struct server *server = TT_CONTAINER_OF(timer, struct server, tick);
     reload(server);
+    check_keys(server);
     renew_when_due(server);
     tt_replica_recheck_peers(server->replica); /* the API revokes on the peers' context, too */
     seed_when_missing(server);

@@ -25,7 +25,7 @@ static void fill_table(struct server_options *o, struct tt_option table[OPTION_C
         {"seal-passphrase", 0, TT_OPTION_STRING, &o->seal_passphrase, "FILE",
          "file with a passphrase instead of --seal-key"},
         {"seal-salt", 0, TT_OPTION_STRING, &o->seal_salt, "FILE",
-         "salt of the passphrase, the same on all servers [DIR/seal.salt]"},
+         "salt of the passphrase, the same on all servers, from pki init [DIR/seal.salt]"},
         {"bootstrap", 0, TT_OPTION_STRING, &o->bootstrap, "LIST",
          "first members NAME=HOST:PORT,… (peer addresses), the same on each"},
         {"join", 0, TT_OPTION_STRING, &o->join, "URLS",
@@ -74,6 +74,12 @@ static int check_required(const struct server_options *o, struct tt_err *err)
     }
     if (o->bootstrap != NULL && o->join != NULL) {
         return TT_FAIL(err, TT_EINVAL, "--bootstrap starts a cluster, --join enters one: give one");
+    }
+    if (o->seal_key != NULL && o->seal_passphrase != NULL) {
+        return TT_FAIL(err, TT_EINVAL, "--seal-key or --seal-passphrase: give one root key");
+    }
+    if (o->seal_salt != NULL && o->seal_passphrase == NULL) {
+        return TT_FAIL(err, TT_EINVAL, "--seal-salt belongs to --seal-passphrase");
     }
     return TT_OK;
 }

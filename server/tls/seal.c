@@ -171,6 +171,11 @@ int tt_seal_root_create(const char *path, struct tt_err *err)
     return hex_file_create(path, TT_SEAL_KEY_SIZE, err);
 }
 
+int tt_seal_salt_create(const char *path, struct tt_err *err)
+{
+    return hex_file_create(path, SALT_SIZE, err);
+}
+
 int tt_seal_ring_add_file(struct tt_seal_ring *ring, const char *path, struct tt_err *err)
 {
     uint8_t key[TT_SEAL_KEY_SIZE];
@@ -196,10 +201,7 @@ int tt_seal_ring_add_passphrase(struct tt_seal_ring *ring, const struct tt_secre
         return TT_FAIL(err, TT_EINVALID, "a passphrase has at least %d characters",
                        PASSPHRASE_SIZE_MIN);
     }
-    int r = tt_path_exists(salt_path) ? 0 : hex_file_create(salt_path, SALT_SIZE, err);
-    if (r == 0) {
-        r = hex_file_read(salt_path, salt, sizeof salt, err);
-    }
+    int r = hex_file_read(salt_path, salt, sizeof salt, err);
     if (r != 0) {
         return TT_WRAP(err, r, "load the passphrase's salt");
     }
@@ -208,6 +210,11 @@ int tt_seal_ring_add_passphrase(struct tt_seal_ring *ring, const struct tt_secre
         return TT_FAIL_SSL(err, TT_EINTERNAL, "derive the root key");
     }
     return root_add(ring, key, err);
+}
+
+bool tt_seal_ring_has(const struct tt_seal_ring *ring, uint64_t key_id)
+{
+    return root_find(ring, key_id) != NULL;
 }
 
 /* ---- AES-256-GCM --------------------------------------------------------------------------- */
@@ -297,7 +304,8 @@ static int unwrap(const struct tt_seal_ring *ring, struct tt_str name, struct tt
     }
     const struct root_key *root = root_find(ring, id);
     if (root == NULL) {
-        return TT_FAIL(err, TT_ENOTFOUND, "root key %016llx is not loaded", (unsigned long long)id);
+        return TT_FAIL(err, TT_EUNAVAILABLE, "root key %016llx is not loaded on this server",
+                       (unsigned long long)id);
     }
     const uint8_t *in = (const uint8_t *)sealed.ptr;
     struct gcm op = {.key = (const uint8_t *)tt_secret_reveal(root->bytes).ptr,

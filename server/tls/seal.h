@@ -9,8 +9,8 @@
  * scrypt with a salt file; its id is derived from it. All servers of a cluster need the same root
  * keys. Random nonces: rotate a root key before 2^32 seals. Ownership: as said. Thread: a ring is
  * immutable once set up, then any; a secret as its owner says. Errors: TT_ECORRUPT for anything
- * that does not unseal, TT_ENOTFOUND for an unknown root key id; no message ever holds key,
- * plaintext or the bytes given. */
+ * that does not unseal, TT_EUNAVAILABLE for a root key that is not on the ring (it may be on
+ * another server's); no message ever holds key, plaintext or the bytes given. */
 #ifndef SERVER_TLS_SEAL_H
 #define SERVER_TLS_SEAL_H
 
@@ -45,12 +45,15 @@ TT_DEFINE_AUTO(tt_seal_ring)
  */
 int tt_seal_ring_add_file(struct tt_seal_ring *ring, const char *path,
                           struct tt_err *err) TT_MUST_USE;
-/* The salt file is made (mode 0600) when absent; copy it to every server. Takes about 0.1 s. */
+/* The salt file must be there, the same on every server: another salt is another key. Takes about
+ * 0.1 s. */
 int tt_seal_ring_add_passphrase(struct tt_seal_ring *ring, const struct tt_secret *passphrase,
                                 const char *salt_path, struct tt_err *err) TT_MUST_USE;
-/* A new random root key file; TT_EEXISTS when there is one. */
+/* A new random root key file, or salt file; TT_EEXISTS when there is one. */
 int tt_seal_root_create(const char *path, struct tt_err *err) TT_MUST_USE;
+int tt_seal_salt_create(const char *path, struct tt_err *err) TT_MUST_USE;
 uint64_t tt_seal_ring_active_id(const struct tt_seal_ring *ring); /* 0 = no key yet */
+bool tt_seal_ring_has(const struct tt_seal_ring *ring, uint64_t key_id);
 
 /* ret_sealed is initialised here (fini it). */
 int tt_seal(const struct tt_seal_ring *ring, struct tt_str name, struct tt_str plain,
