@@ -33,10 +33,12 @@ cluster_options() {
     [ -n "$DIR" ] || cluster_usage
     local number
     for number in "$SERVERS" "$AGENTS" "$BASE_PORT"; do
-        [[ $number =~ ^[0-9]+$ ]] || die "'$number' is not a whole number"
+        [[ $number =~ ^(0|[1-9][0-9]{0,4})$ ]] || usage_error "'$number' is not a whole number"
     done
-    [ "$SERVERS" -ge 1 ] && [ "$SERVERS" -le 9 ] || die "--servers: 1 to 9"
-    [ "$AGENTS" -le 9 ] || die "--agents: at most 9"
+    [ "$SERVERS" -ge 1 ] && [ "$SERVERS" -le 9 ] || usage_error "--servers: 1 to 9"
+    [ "$AGENTS" -le 9 ] || usage_error "--agents: at most 9"
+    [ "$BASE_PORT" -ge 1024 ] && [ "$BASE_PORT" -le 65000 ] ||
+        usage_error "--base-port: 1024 to 65000"
 }
 
 cluster_pki() {

@@ -9,6 +9,12 @@ die() {
     exit 1
 }
 
+# What cannot be meant: the exit code of wrong usage.
+usage_error() {
+    say "$*"
+    exit 2
+}
+
 # Runs a command as root: directly when we are, else through sudo.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then

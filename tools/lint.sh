@@ -54,11 +54,13 @@ lint_one() {
 }
 
 dev_lint() {
-    need lint
     local check failed=0
     [ $# -gt 0 ] || set -- "${LINT_CHECKS[@]}"
     for check in "$@"; do
-        declare -F "lint_$check" >/dev/null || die "no such check: $check"
+        [[ " ${LINT_CHECKS[*]} " == *" $check "* ]] || usage_error "no such check: $check"
+    done
+    need lint
+    for check in "$@"; do
         lint_one "$check" || failed=1
     done
     return "$failed"

@@ -30,7 +30,7 @@ Stop everything: ./dev down
 TEXT
 }
 
-# The pods, redrawn every second until all replicas are available (or for good with a terminal).
+# The pods, redrawn every second on a terminal, until all replicas are available.
 run_view() {
     local deadline=$((SECONDS + RUN_ROLLOUT_S)) ready
     while [ "$SECONDS" -lt "$deadline" ]; do

@@ -12,7 +12,7 @@ stage_budget_min() {
     unit) echo 2 ;;
     simulator) echo 8 ;;
     integration) echo 8 ;;
-    *) die "no such stage: $1" ;;
+    *) usage_error "no such stage: $1" ;;
     esac
 }
 
@@ -143,13 +143,13 @@ finish_tests() {
 
 dev_test() {
     local stage status=0 start=$SECONDS
-    need build lint test
-    TT_TALLY=$(mktemp)
-    export TT_TALLY
     [ $# -gt 0 ] || set -- "${TEST_STAGES[@]}"
     for stage in "$@"; do
         stage_budget_min "$stage" >/dev/null
     done
+    need build lint test
+    TT_TALLY=$(mktemp)
+    export TT_TALLY
     for stage in "$@"; do
         run_stage "$stage" || status=1
     done
