@@ -64,6 +64,38 @@ static const struct ctl_command *find(int argc, char **argv, int *ret_used)
     return NULL;
 }
 
+/* Commands of two words whose first is this one; prints them when asked to. */
+static size_t family(const char *word, FILE *out)
+{
+    size_t size = strlen(word);
+    size_t count = 0;
+    for (size_t g = 0; g < GROUP_COUNT; g++) {
+        for (const struct ctl_command *c = groups[g].commands; c->name != NULL; c++) {
+            if (strncmp(c->name, word, size) == 0 && c->name[size] == ' ') {
+                count++;
+                if (out != NULL) {
+                    (void)fprintf(out, "  %-18s %s\n", c->name, c->summary);
+                }
+            }
+        }
+    }
+    return count;
+}
+
+/* "pki", "pki --help", "pki nonsense". */
+static int run_family(int argc, char **argv, struct tt_err *err)
+{
+    bool is_help = argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0;
+    if (!is_help) {
+        return TT_FAIL(err, TT_EINVAL, "unknown command \"%s %s\"; tuttictl %s --help lists them",
+                       argv[0], argv[1], argv[0]);
+    }
+    ctl_print("Usage: tuttictl %s COMMAND …\n\n", argv[0]);
+    (void)family(argv[0], stdout);
+    ctl_print("\nEach takes --help, with its options and examples.\n");
+    return ctl_output_end(err);
+}
+
 /* Words that the options before the command take: "-n shop --context=a get pods" has three. */
 static int leading(int argc, char **argv, struct tt_err *err)
 {
@@ -102,6 +134,9 @@ static int run(int argc, char **argv, int leading_count, struct tt_err *err)
 {
     int used = 0;
     const struct ctl_command *command = find(argc - leading_count, argv + leading_count, &used);
+    if (command == NULL && leading_count < argc && family(argv[leading_count], NULL) > 0) {
+        return run_family(argc - leading_count, argv + leading_count, err);
+    }
     if (command == NULL) {
         bool is_missing = leading_count >= argc;
         return TT_FAIL(err, TT_EINVAL, "%s \"%s\"; tuttictl --help lists all",

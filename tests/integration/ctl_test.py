@@ -244,6 +244,22 @@ def check_cluster(ctl, cluster):
     ctl.ok("cluster", "snapshot")
 
 
+def check_help(ctl):
+    """Every command that is listed has help, and so have the families of commands."""
+    names = [line[2:21].strip() for line in ctl.ok("--help").splitlines() if line[:2] == "  "]
+    assert {"get", "pki init", "cluster status", "version"} <= set(names), names
+    for name in names:
+        assert ctl.ok(*name.split(), "--help").startswith("Usage: tuttictl" if name not in (
+            "cluster restore", "cluster recover") else "Usage: tuttid"), name
+    for name in ("pki", "cluster", "rollout"):
+        listed = [line[2:21].strip() for line in ctl.ok(name, "--help").splitlines()]
+        mine = [other for other in names if other.startswith(f"{name} ")]
+        assert mine and set(mine) <= set(listed), (name, listed)
+        assert ctl.ok(name) == ctl.ok(name, "--help")
+        assert f'"{name} nonsense"' in ctl.fails(2, name, "nonsense")
+    ctl.fails(2, "pk")
+
+
 def check_removal(ctl, cluster):
     """A leader is removed by one command at once, though it cannot hear the answer itself."""
     leader = ctl.json("cluster", "status")["leader"]
@@ -388,6 +404,7 @@ def main():
     with Cluster() as cluster:
         ctl = Ctl(cluster, cluster.first)
         for name, check in (
+            ("help", lambda: check_help(ctl)),
             ("apply", lambda: check_apply(ctl)),
             ("kubectl", lambda: check_kubectl(ctl)),
             ("refusals", lambda: check_refusals(ctl, cluster.dir)),
