@@ -213,6 +213,8 @@ cluster_start() {
     DIR=$(cd "$DIR" && pwd)
     [ ! -e "$DIR/cluster.json" ] ||
         die "$DIR holds a cluster already: ./dev cluster stop --dir $DIR"
+    [ ! -e "$DIR/pki" ] ||
+        die "$DIR holds a stopped cluster: start its programs, $DIR/*/run, or remove it"
     need build run
     source tools/build.sh
     dev_build

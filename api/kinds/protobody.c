@@ -107,7 +107,20 @@ static bool read_item(struct reader *r, struct item *ret)
     }
 }
 
-/* The last field of this number in a small message (Quantity, Time, map entries …). */
+/* What `pick` reads must be whole: a message that is cut off would read as one with less in it. */
+static bool is_whole(struct tt_str message)
+{
+    struct reader r = {message};
+    struct item item;
+    while (r.rest.len > 0) {
+        if (!read_item(&r, &item)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The last field of this number in a small, whole message (Quantity, Time, map entries …). */
 static bool pick(struct tt_str message, uint64_t number, enum wire wire, struct item *ret)
 {
     struct reader r = {message};
@@ -230,6 +243,14 @@ static int make_number(struct conversion *c, const struct tt_type *type, uint64_
     return *ret != NULL ? TT_OK : no_memory(c);
 }
 
+/* Scalars in JSON that are messages on the wire. */
+static bool is_picked(const struct tt_type *type)
+{
+    return type->kind == TT_TYPE_QUANTITY || type->kind == TT_TYPE_INT_OR_STRING ||
+           type->kind == TT_TYPE_TIME || type->kind == TT_TYPE_MICRO_TIME ||
+           type->kind == TT_TYPE_DURATION;
+}
+
 static int convert_value(struct conversion *c, const struct tt_type *type, const struct item *item,
                          unsigned depth, yyjson_mut_val **ret)
 {
@@ -237,6 +258,9 @@ static int convert_value(struct conversion *c, const struct tt_type *type, const
     *ret = NULL;
     if (!wire_fits(type, item->wire)) {
         return malformed(c->err, "a field has the wrong wire type");
+    }
+    if (is_picked(type) && !is_whole(item->bytes)) {
+        return malformed(c->err, "a message is cut off");
     }
     switch (type->kind) {
     case TT_TYPE_STRING:
@@ -307,6 +331,9 @@ static int convert_entry(struct conversion *c, const struct tt_field *field,
     }
     if (item->wire != WIRE_BYTES) {
         return malformed(c->err, "a map entry has the wrong wire type");
+    }
+    if (!is_whole(item->bytes)) {
+        return malformed(c->err, "a map entry is cut off");
     }
     int r = make_text(c, pick(item->bytes, 1, WIRE_BYTES, &part) ? part.bytes : TT_STR(""), &key);
     (void)pick(item->bytes, 2, WIRE_BYTES, &value); /* absent: the zero value */
@@ -420,7 +447,10 @@ int tt_proto_body_to_json(const struct tt_kinds *kinds, struct tt_str body, stru
         return malformed(err, "it does not start with the k8s prefix");
     }
     struct tt_str envelope = tt_str_skip(body, MAGIC_SIZE);
-    if (!pick(envelope, 1, WIRE_BYTES, &meta)) {
+    if (!is_whole(envelope)) {
+        return malformed(err, "the envelope is cut off");
+    }
+    if (!pick(envelope, 1, WIRE_BYTES, &meta) || !is_whole(meta.bytes)) {
         return malformed(err, "the envelope names no type");
     }
     struct tt_str api = pick(meta.bytes, 1, WIRE_BYTES, &part) ? part.bytes : TT_STR("");

@@ -150,6 +150,7 @@ static bool accept_format(struct tt_str alternative, enum api_format *ret_format
     struct tt_str type;
     struct tt_str as = TT_STR("");
     bool meta_group = false;
+    bool known_version = true;
     (void)tt_str_cut(&alternative, ';', &type); /* never NULL here */
     struct tt_str param;
     while (alternative.len > 0 && tt_str_cut(&alternative, ';', &param)) {
@@ -160,6 +161,8 @@ static bool accept_format(struct tt_str alternative, enum api_format *ret_format
             as = value;
         } else if (tt_str_eq_c(name, "g")) {
             meta_group = tt_str_eq_c(value, "meta.k8s.io");
+        } else if (tt_str_eq_c(name, "v")) {
+            known_version = tt_str_eq_c(value, "v1");
         }
     }
     type = tt_str_trim(type);
@@ -171,13 +174,16 @@ static bool accept_format(struct tt_str alternative, enum api_format *ret_format
         *ret_format = API_FORMAT_JSON;
         return true;
     }
-    if (meta_group && tt_str_eq_c(as, "Table")) {
+    if (!meta_group || !known_version) {
+        return false;
+    }
+    if (tt_str_eq_c(as, "Table")) {
         *ret_format = API_FORMAT_TABLE;
         return true;
     }
     *ret_format = API_FORMAT_METADATA;
-    return meta_group && (tt_str_eq_c(as, "PartialObjectMetadata") ||
-                          tt_str_eq_c(as, "PartialObjectMetadataList"));
+    return tt_str_eq_c(as, "PartialObjectMetadata") ||
+           tt_str_eq_c(as, "PartialObjectMetadataList");
 }
 
 static int negotiate(struct tt_str accept, enum api_format *ret_format, struct tt_err *err)

@@ -531,8 +531,12 @@ class Reads(ApiTest):
         answer = self.call("GET", CONFIGMAPS + "/page-00", headers=partial).json
         self.assertEqual(answer["kind"], "PartialObjectMetadata")
         self.assertNotIn("data", answer)
-        answer = self.call("GET", CONFIGMAPS, headers={"Accept": "text/html"})
-        self.refused(answer, 406, "NotAcceptable")
+        unknown = "application/json;as=Table;v=v9;g=meta.k8s.io"
+        for accept in ("text/html", unknown, "application/json;as=Chair;v=v1;g=meta.k8s.io"):
+            answer = self.call("GET", CONFIGMAPS, headers={"Accept": accept})
+            self.refused(answer, 406, "NotAcceptable")
+        answer = self.call("GET", CONFIGMAPS, headers={"Accept": unknown + ",application/json"})
+        self.assertEqual(answer.json["kind"], "ConfigMapList")
 
 
 class Watches(ApiTest):

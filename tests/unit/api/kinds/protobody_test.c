@@ -86,13 +86,41 @@ static void a_deployment_of_kubectl_passes_strict_validation(void **state)
         tt_str_eq_c(tt_json_get_str(object.root, "spec.template.spec.restartPolicy"), "Always"));
 }
 
-static void every_truncation_is_refused_or_harmless(void **state)
+/* Cut between fields of the envelope it is a body of its own: of an object without content, or
+ * without the encoding's name. Cut anywhere else it must not pass for one with less in it. */
+static void every_truncation_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct tt_str hex = TT_STR(DEPLOYMENT);
-    for (size_t len = 0; len < hex.len; len += 2) {
-        int r = convert(f, tt_str_head(hex, len));
-        assert_true(r == TT_OK || r == TT_EINVAL || r == TT_EMEDIATYPE);
+    enum { BEHIND_TYPE = 27, BEHIND_OBJECT = 216, BEHIND_ENCODING = 218 };
+    assert_int_equal(convert(f, hex), TT_OK);
+    char *whole = tt_arena_strndup(f->arena, f->buf.ptr, f->buf.len);
+    assert_non_null(whole);
+    for (size_t size = 0; size < hex.len / 2; size++) {
+        int r = convert(f, tt_str_head(hex, 2 * size));
+        if (size == BEHIND_TYPE) {
+            assert_int_equal(r, TT_OK);
+            assert_string_equal(f->buf.ptr, "{\"kind\":\"Deployment\",\"apiVersion\":\"apps/v1\"}");
+        } else if (size == BEHIND_OBJECT || size == BEHIND_ENCODING) {
+            assert_int_equal(r, TT_OK);
+            assert_string_equal(f->buf.ptr, whole);
+        } else {
+            assert_int_equal(r, TT_EINVAL);
+        }
+    }
+}
+
+/* The length of the whole fits, that of a part does not. */
+static void a_part_that_is_cut_off_is_refused(void **state)
+{
+    static const char *const bodies[] = {
+        /* the value of a map entry: data {"a": cut} */
+        "6b3873000a0f0a0276311209436f6e6669674d6170120812060a0161120562",
+        /* the seconds of a time: metadata.deletionTimestamp {1: cut} */
+        "6b3873000a0f0a0276311209436f6e6669674d617012060a044a020880",
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        assert_int_equal(convert(*state, tt_str_c(bodies[i])), TT_EINVAL);
     }
 }
 
@@ -132,7 +160,8 @@ int main(void)
         T(a_secret_of_kubectl_becomes_json),
         T(a_service_of_kubectl_becomes_json),
         T(a_deployment_of_kubectl_passes_strict_validation),
-        T(every_truncation_is_refused_or_harmless),
+        T(every_truncation_is_refused),
+        T(a_part_that_is_cut_off_is_refused),
         T(flipped_bytes_never_break_the_decoder),
         T(an_unknown_kind_is_an_unsupported_media_type),
     };
