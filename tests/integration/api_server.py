@@ -60,6 +60,12 @@ class Server:
         self.process.stdin.flush()
         assert self.process.stdout.readline() == b"failing\n"
 
+    def compact(self, revision):
+        """Forgets the history up to this revision."""
+        self.process.stdin.write(f"compact {revision}\n".encode())
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == b"compacted TT_OK\n"
+
     def path(self, name):
         return os.path.join(self.dir, name)
 

@@ -6,7 +6,8 @@
  * writes a kubeconfig for each user, serves on two threads until SIGTERM or SIGINT and then exits 0
  * when everything was freed. Prints one line "ready PORT AGENT-PORT" on standard output: on the
  * second port something that looks like the agent of node n1 serves container logs. A line "fail
- * COUNT CODE" on standard input makes the next COUNT proposals fail with the error of that number.
+ * COUNT CODE" on standard input makes the next COUNT proposals fail with the error of that number,
+ * "compact REVISION" forgets the history up to that revision; each is answered by a line.
  * Errors end it with 1 and a message. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ struct testd {
     struct tt_pki_ca *ca;
     uv_signal_t term, interrupt;
     struct tt_propose_op bootstrap;
+    struct tt_propose_op compaction; /* one at a time: its asker waits for the answer */
     char ca_path[PATH_SIZE], ca_key_path[PATH_SIZE];
 };
 
@@ -243,6 +245,38 @@ static void input_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init(d->line, INPUT_SIZE);
 }
 
+static void fail_next(struct testd *d, struct tt_str arguments)
+{
+    struct tt_str count_text;
+    uint64_t count = 0;
+    int64_t code = 0;
+    if (tt_str_cut(&arguments, ' ', &count_text) && tt_str_to_u64(count_text, &count) &&
+        tt_str_to_i64(tt_str_trim(arguments), &code)) {
+        tt_direct_fail_next(d->direct, (unsigned)count, (int)code);
+        printf("failing\n");
+        (void)fflush(stdout); /* a reader that went away is no matter */
+    }
+}
+
+static void compacted(struct tt_propose_op *op)
+{
+    printf("compacted %s\n", tt_err_name(op->code));
+    (void)fflush(stdout); /* a reader that went away is no matter */
+}
+
+static void compact(struct testd *d, struct tt_str arguments)
+{
+    uint64_t revision = 0;
+    struct tt_proposer *proposer = tt_direct_proposer(d->direct);
+    if (tt_str_to_u64(tt_str_trim(arguments), &revision)) {
+        d->compaction = (struct tt_propose_op){.command = tt_command_compact(revision),
+                                               .reply = tt_loop_mailbox(d->loop),
+                                               .done = compacted};
+        int r = proposer->propose(proposer, &d->compaction);
+        TT_ASSERT(r == TT_OK); /* the direct proposer takes everything */
+    }
+}
+
 static void input_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 {
     struct testd *d = stream->data;
@@ -252,15 +286,10 @@ static void input_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
     }
     struct tt_str rest = tt_str(buf->base, (size_t)size);
     struct tt_str word;
-    struct tt_str count_text;
-    uint64_t count = 0;
-    int64_t code = 0;
-    if (tt_str_cut(&rest, ' ', &word) && tt_str_eq_c(word, "fail") &&
-        tt_str_cut(&rest, ' ', &count_text) && tt_str_to_u64(count_text, &count) &&
-        tt_str_to_i64(tt_str_trim(rest), &code)) {
-        tt_direct_fail_next(d->direct, (unsigned)count, (int)code);
-        printf("failing\n");
-        (void)fflush(stdout); /* a reader that went away is no matter */
+    if (tt_str_cut(&rest, ' ', &word) && tt_str_eq_c(word, "fail")) {
+        fail_next(d, rest);
+    } else if (tt_str_eq_c(word, "compact")) {
+        compact(d, rest);
     }
 }
 
