@@ -3,6 +3,8 @@
 
 Usage: membership_test.py [--seed N] [--long N] [unittest arguments]
 """
+import concurrent.futures
+import itertools
 import os
 import random
 import shutil
@@ -14,6 +16,7 @@ from workload import PATH, Workload, configmap
 
 CHANGE_S = 40
 TRANSFER_S = 0.2
+TRAILING = 4096  # entries that a server keeps behind its snapshot
 
 
 class MembershipTest(unittest.TestCase):
@@ -246,6 +249,24 @@ class Snapshots(MembershipTest):
                 answer = client.call("POST", PATH, configmap(f"{prefix}-{i}", filler))
                 self.assertEqual(answer.code, 201, answer.text)
 
+    def fill_log(self, cluster, index):
+        """Small writes beside what the load looks at, until the log has come to this index."""
+        path = PATH.replace("configmaps", "serviceaccounts")
+        rounds = itertools.count()
+
+        def write():
+            with cluster.client(cluster.leader().name) as client:
+                while cluster.leader().status().get("lastIndex", 0) < index:
+                    for _ in range(100):
+                        account = {"kind": "ServiceAccount", "apiVersion": "v1",
+                                   "metadata": {"name": f"log-{next(rounds)}"}}  # fmt: skip
+                        answer = client.call("POST", path, account)
+                        self.assertEqual(answer.code, 201, answer.text)
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(write) for _ in range(2)]:
+                done.result(90)
+
     def snapshot_all(self, cluster):
         for server in cluster.running():
             self.change(cluster, "snapshot", {}, server.name)
@@ -270,12 +291,14 @@ class Snapshots(MembershipTest):
 
     def test_a_new_server_gets_the_snapshot(self):
         with Cluster() as cluster:
+            # More than what is kept behind a snapshot, or the log would do.
+            self.fill_log(cluster, TRAILING + 100)
+            self.snapshot_all(cluster)
             load = self.load(cluster)
             load.start()
-            self.fill(cluster, 100, "fill")
-            self.snapshot_all(cluster)
             self.fill(cluster, 20, "more")
             joined = self.join(cluster, "s4")
+            self.assertIn('"msg":"installs a snapshot"', joined.log())
             load.allowed = list(cluster.servers)
             self.progress(load)
             joined.kill()
