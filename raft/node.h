@@ -102,7 +102,7 @@ struct tt_node_config {
     const char *name;                   /* copied */
     const char *api_address;            /* host:port, announced to the members; copied */
     const char *cluster_id;             /* frames of another cluster are dropped; copied */
-    unsigned seed;                      /* different on each server */
+    uint64_t seed;                      /* another one at each start of each server */
     uint32_t election_timeout_ms;       /* 0 = 500 (rule 11) */
     uint32_t heartbeat_ms;              /* 0 = 50 */
     uint64_t cache_size_max;            /* bytes of log entries in memory; 0 = 64 MiB */

@@ -11,8 +11,9 @@
 #include <inttypes.h>
 
 #include "base/log.h"
+#include "raft/packing.h"
 
-enum { APPLY_RUN_SIZE_MAX = 2 << 20, COMMAND_HEAD_SIZE = 4 };
+enum { APPLY_RUN_SIZE_MAX = 2 << 20 };
 
 static void apply_fault(struct tt_node *node, struct tt_err *err, int code, uint64_t index)
 {
@@ -30,31 +31,30 @@ static bool apply_commands(struct tt_node *node, const struct tt_wal_entry *entr
         rest = tt_str((const char *)entry->payload->ptr, entry->payload->size);
     }
     struct tt_list *link = batch ? batch->commands.next : NULL;
+    struct packed_command packed;
     struct tt_err err;
     tt_err_init(&err);
-    for (uint32_t position = 0; rest.len > 0; position++) {
-        size_t size =
-            rest.len < COMMAND_HEAD_SIZE ? SIZE_MAX : tt_le32_get((const uint8_t *)rest.ptr);
-        rest = tt_str_skip(rest, COMMAND_HEAD_SIZE);
-        if (size == 0 || size > rest.len) {
-            (void)TT_FAIL(&err, TT_ECORRUPT, "bad packing at command %u", position);
-            apply_fault(node, &err, TT_ECORRUPT, entry->index);
-            return false;
-        }
+    int more = 0;
+    for (uint32_t position = 0; (more = packing_next(&rest, &packed)) == 1; position++) {
         struct tt_apply_result result = {.failed_compare = -1};
-        int r =
-            fsm->apply(fsm->ctx, entry->index, position, tt_str_head(rest, size), &result, &err);
+        int r = fsm->apply(fsm->ctx, entry->index, position, packed.command, &result, &err);
         if (r < 0) {
             apply_fault(node, &err, r, entry->index);
             return false;
         }
-        rest = tt_str_skip(rest, size);
         if (batch && link != &batch->commands) {
             struct proposal *proposal = TT_CONTAINER_OF(link, struct proposal, link);
             proposal->result = result;
             proposal->code = result.code;
             link = link->next;
+        } else if (packed.member == node->config.id) {
+            proposals_forwarded_applied(node, packed.request, entry->index, &result);
         }
+    }
+    if (more < 0) {
+        (void)TT_FAIL(&err, TT_ECORRUPT, "bad packing");
+        apply_fault(node, &err, TT_ECORRUPT, entry->index);
+        return false;
     }
     return true;
 }

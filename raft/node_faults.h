@@ -26,6 +26,11 @@ struct tt_node_faults {
     bool ack_other_term;      /* the entry at a batch's index is taken for the batch */
     bool read_before_applied; /* a confirmed read does not wait for its index */
     bool proposals_dropped;   /* at the loss of leadership */
+    bool again_too_early;     /* what was forwarded goes to a new leader before its first entry */
+    bool again_at_loss;       /* what was appended is proposed again when leadership is lost */
+    bool forward_any_term;    /* a leader appends what was meant for another term */
+    bool own_not_recognised;  /* a follower takes its own commands in the log for others' */
+    bool hidden_is_lost;      /* what a snapshot may hide is taken for lost */
 };
 #define NODE_FAULT(node, name) ((node)->faults.name)
 #else

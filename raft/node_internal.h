@@ -187,8 +187,8 @@ struct tt_node {
     uint64_t barrier_index; /* our own barrier of this term; 0 = not appended yet */
     bool ready;             /* barrier applied */
     uint64_t sole_term;     /* term taken by voting for ourselves as the only voter (rule 3) */
-    uint64_t seen_leader;   /* leader and term that forwarded requests went to */
-    uint64_t seen_term;
+    uint64_t led_by;        /* who leads for certain, by its own entries, in led_term */
+    uint64_t led_term;
 
     struct node_peer peers[NODE_PEERS_MAX];
     uint64_t disk_free; /* bytes; UINT64_MAX until told */

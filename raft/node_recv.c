@@ -125,6 +125,16 @@ static void receive_append_entries(struct tt_node *node, uint64_t peer_id,
     } while (from < wire->n_entries);
 }
 
+/* The core's own word for the leader may be older than its term: a vote for a newer one does not
+ * make it forget. Whoever sent entries of the current term leads in it. */
+static void note_leader(struct tt_node *node, uint64_t peer_id, uint64_t term)
+{
+    if (node_leader(node) == peer_id && raft_current_term(&node->raft) == term) {
+        node->led_by = peer_id;
+        node->led_term = term;
+    }
+}
+
 static void receive_append_entries_result(struct tt_node *node, struct node_peer *peer,
                                           const Tt__Peer__AppendEntriesResult *wire)
 {
@@ -225,6 +235,7 @@ static bool receive_raft(struct tt_node *node, struct node_peer *peer,
     switch ((int)message->body_case) {
     case TT__PEER__MESSAGE__BODY_APPEND_ENTRIES:
         receive_append_entries(node, peer->id, message->append_entries);
+        note_leader(node, peer->id, message->append_entries->term);
         return true;
     case TT__PEER__MESSAGE__BODY_APPEND_ENTRIES_RESULT:
         receive_append_entries_result(node, peer, message->append_entries_result);

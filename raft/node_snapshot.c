@@ -229,7 +229,7 @@ static void installed(struct tt_node *node)
     staging_drop(node);
     if (node_step(node, &event, NULL)) {
         node_stream_want(node, peer_id, index, size, true);
-        proposals_installed(node, index);
+        proposals_installed(node, index, node->applied_term);
         read_index_published(node);
     }
 }

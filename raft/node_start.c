@@ -139,7 +139,7 @@ void node_open_core(struct tt_node *node)
         return;
     }
     node->raft.tracer = NULL; /* its buffer is shared by all nodes of a process */
-    raft_seed(&node->raft, node->config.seed);
+    raft_seed(&node->raft, (unsigned)node->config.seed);
     raft_set_election_timeout(&node->raft, node->config.election_timeout_ms);
     raft_set_heartbeat_timeout(&node->raft, node->config.heartbeat_ms);
     raft_set_install_snapshot_timeout(&node->raft, SNAPSHOT_ASK_MS);

@@ -110,7 +110,7 @@ static bool text_valid(const char *text)
 static bool forward_valid(const Tt__Peer__Forward *forward)
 {
     return forward->timeout_ms <= PEER_TIMEOUT_MS_MAX && forward->command.len > 0 &&
-           forward->command.len <= TT_NODE_COMMAND_SIZE_MAX;
+           forward->command.len <= TT_NODE_COMMAND_SIZE_MAX && forward->term > 0;
 }
 
 static bool change_valid(const Tt__Peer__Change *change)

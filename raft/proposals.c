@@ -1,24 +1,33 @@
 /* The way of a command into the log and of its outcome back.
  *
  *   queue → batch (appended here) → finished → answered
- *   queue → forwarded → answered by the leader → applied here → answered
+ *   queue → forwarded → applied here → finished → answered
+ *                     → answered by the leader → applied here → answered
  *
  * Adaptive batching: while two batches are in flight everything queues; when one commits, all that
  * has queued leaves as the next. No timers.
  *
- * Fates. Queued and overdue: TT_EUNAVAILABLE, nothing was proposed. Appended: known once that index
- * is applied here, with our term or with another one; unknown when overdue, one second after a lost
- * leadership at the latest. A truncation proves nothing: another server may still carry the entry
- * and win. */
+ * Fates. Queued and overdue: TT_EUNAVAILABLE, nothing was proposed. Appended here: known once that
+ * index is applied here, or an entry of a higher term. Forwarded: known once its entry is applied
+ * here, or one of a higher term (raft/forwarded.h). What is lost goes back to the queue and from
+ * there to whoever leads now. A truncation proves nothing: another server may still carry the entry
+ * and win.
+ *
+ * The leader answers a follower only where that one may not find out by itself: what was refused,
+ * and what it does not hold in its log yet, as a snapshot might jump over it there. */
 #include "raft/proposals.h"
 
 #include "raft/node_parts.h"
-
-enum { COMMAND_HEAD_SIZE = 4 };
+#include "raft/packing.h"
 
 static struct proposal *proposal_of(struct tt_list *link)
 {
     return TT_CONTAINER_OF(link, struct proposal, link);
+}
+
+static struct proposal *proposal_of_attempt(struct attempt *attempt)
+{
+    return TT_CONTAINER_OF(attempt, struct proposal, attempt);
 }
 
 static struct proposal_batch *batch_of(struct tt_list *link)
@@ -31,19 +40,30 @@ void proposals_init(struct proposals *proposals)
     memset(proposals, 0, sizeof *proposals);
     tt_list_init(&proposals->queue);
     tt_list_init(&proposals->batches);
-    tt_list_init(&proposals->forwarded);
+    forwarded_init(&proposals->forwarded);
     tt_list_init(&proposals->answered);
     tt_list_init(&proposals->finished);
+}
+
+static void proposal_free(struct proposal *proposal)
+{
+    tt_bytes_unref(proposal->command);
+    tt_free(proposal);
 }
 
 static void free_list(struct tt_list *list)
 {
     struct tt_list *link;
     while ((link = tt_list_pop_front(list)) != NULL) {
-        struct proposal *proposal = proposal_of(link);
-        tt_bytes_unref(proposal->command);
-        tt_free(proposal);
+        proposal_free(proposal_of(link));
     }
+}
+
+/* Whatever was forwarded, one by one. */
+static struct proposal *forwarded_any(struct proposals *proposals)
+{
+    struct attempt *attempt = forwarded_settled(&proposals->forwarded, UINT64_MAX);
+    return attempt ? proposal_of_attempt(attempt) : NULL;
 }
 
 void proposals_fini(struct proposals *proposals)
@@ -51,10 +71,14 @@ void proposals_fini(struct proposals *proposals)
     struct tt_list *link;
     while ((link = tt_list_pop_front(&proposals->batches)) != NULL) {
         free_list(&batch_of(link)->commands);
+        tt_bytes_unref(batch_of(link)->payload);
         tt_free(batch_of(link));
     }
+    struct proposal *proposal;
+    while ((proposal = forwarded_any(proposals)) != NULL) {
+        proposal_free(proposal);
+    }
     free_list(&proposals->queue);
-    free_list(&proposals->forwarded);
     free_list(&proposals->answered);
     free_list(&proposals->finished);
 }
@@ -82,6 +106,14 @@ static void send_reply(struct tt_node *node, const struct proposal *proposal, in
     node_send(node, proposal->peer_id, &message);
 }
 
+/* Whoever holds the entry will apply it: no snapshot can jump over it there. */
+static bool peer_holds(struct tt_node *node, const struct proposal *proposal)
+{
+    const struct node_peer *peer = node_peer_find(node, proposal->peer_id);
+    return proposal->index != 0 && peer && peer->matched_term == node->lead_term &&
+           peer->matched >= proposal->index;
+}
+
 /* Tells whoever asked; nobody is left to be told after this. */
 static void tell(struct tt_node *node, struct proposal *proposal, int code)
 {
@@ -91,7 +123,9 @@ static void tell(struct tt_node *node, struct proposal *proposal, int code)
         proposal->op->failed_compare = proposal->result.failed_compare;
         node_out_propose(node, TT_TAKE(proposal->op), code);
     } else if (proposal->peer_id != 0) {
-        send_reply(node, proposal, code);
+        if (code != TT_ETIMEOUT && !peer_holds(node, proposal)) {
+            send_reply(node, proposal, code);
+        }
         proposal->peer_id = 0;
     }
 }
@@ -168,22 +202,28 @@ void proposals_add(struct tt_node *node, struct tt_propose_op *op)
     enqueue(node, proposal);
 }
 
+/* Nothing else may be appended that a peer has forwarded. */
+static bool meant_for_us(const struct tt_node *node, uint64_t term)
+{
+    return node->lead_term != 0 && (term == node->lead_term || NODE_FAULT(node, forward_any_term));
+}
+
 void proposals_forward_received(struct tt_node *node, uint64_t peer_id,
                                 const Tt__Peer__Forward *forward)
 {
+    if (!meant_for_us(node, forward->term)) {
+        const struct proposal refused = {.request = forward->request, .peer_id = peer_id};
+        send_reply(node, &refused, TT_ENOTLEADER);
+        return;
+    }
     struct proposal *proposal = TT_NEW(struct proposal);
     proposal->peer_id = peer_id;
     proposal->request = forward->request;
+    proposal->term = forward->term;
     proposal->command = tt_bytes_new(forward->command.data, forward->command.len);
     proposal->size = forward->command.len;
     proposal->deadline_ms = node->now_ms + forward->timeout_ms;
     proposal->result.failed_compare = -1;
-    if (node->lead_term == 0) {
-        node->proposals.count++;
-        node->proposals.bytes += proposal->size;
-        answer(node, proposal, TT_ENOTLEADER);
-        return;
-    }
     enqueue(node, proposal);
 }
 
@@ -199,17 +239,41 @@ static void expire(struct tt_node *node, struct tt_list *list, int code)
     }
 }
 
+static void expire_forwarded(struct tt_node *node)
+{
+    struct forwarded *forwarded = &node->proposals.forwarded;
+    for (struct tt_list *link = forwarded->attempts.next, *next; link != &forwarded->attempts;
+         link = next) {
+        next = link->next;
+        struct proposal *proposal =
+            proposal_of_attempt(TT_CONTAINER_OF(link, struct attempt, link));
+        if (proposal->deadline_ms <= node->now_ms) {
+            (void)forwarded_take(forwarded, proposal->attempt.request);
+            answer(node, proposal, TT_ETIMEOUT);
+        }
+    }
+}
+
+/* Those of peers look after their deadlines themselves. */
 static void expire_batches(struct tt_node *node)
 {
     struct tt_list *batches = &node->proposals.batches;
     for (struct tt_list *link = batches->next; link != batches; link = link->next) {
         struct tt_list *commands = &batch_of(link)->commands;
         for (struct tt_list *c = commands->next; c != commands; c = c->next) {
-            if (proposal_of(c)->deadline_ms <= node->now_ms) {
+            if (proposal_of(c)->op && proposal_of(c)->deadline_ms <= node->now_ms) {
                 tell(node, proposal_of(c), TT_ETIMEOUT); /* keeps its place in the entry */
             }
         }
     }
+}
+
+static struct packed_command packed_of(const struct proposal *proposal)
+{
+    return (struct packed_command){.command =
+                                       tt_str((const char *)proposal->command->ptr, proposal->size),
+                                   .member = proposal->peer_id,
+                                   .request = proposal->request};
 }
 
 /* Stamps a command and appends it to the payload of the entry being built. */
@@ -220,7 +284,8 @@ static void pack(struct tt_node *node, struct proposal *proposal, struct proposa
     struct tt_err err;
     tt_err_init(&err);
     struct tt_str view = tt_str((const char *)proposal->command->ptr, proposal->size);
-    int code = check_space(node, view);
+    bool allowed = proposal->op || meant_for_us(node, proposal->term);
+    int code = allowed ? check_space(node, view) : TT_ENOTLEADER;
     if (code == 0) {
         code = fsm->stamp(fsm->ctx, proposal->command, wall_ms, &err);
     }
@@ -228,10 +293,8 @@ static void pack(struct tt_node *node, struct proposal *proposal, struct proposa
         answer(node, proposal, code);
         return;
     }
-    uint8_t head[COMMAND_HEAD_SIZE];
-    tt_le32_put(head, (uint32_t)proposal->size);
-    tt_buf_append(payload, head, sizeof head);
-    tt_buf_append(payload, proposal->command->ptr, proposal->size);
+    const struct packed_command packed = packed_of(proposal);
+    packing_put(payload, &packed);
     tt_list_push_back(&batch->commands, &proposal->link);
 }
 
@@ -243,8 +306,8 @@ static size_t fill(struct tt_node *node, struct proposal_batch *batch, struct tt
     size_t count = 0;
     while (!tt_list_empty(&proposals->queue) && count < PROPOSALS_COMMANDS_PER_ENTRY_MAX) {
         struct proposal *proposal = proposal_of(proposals->queue.next);
-        if (payload->len > 0 &&
-            payload->len + COMMAND_HEAD_SIZE + proposal->size > TT_NODE_BATCH_SIZE_MAX) {
+        const struct packed_command packed = packed_of(proposal);
+        if (payload->len > 0 && payload->len + packing_size(&packed) > TT_NODE_BATCH_SIZE_MAX) {
             break;
         }
         tt_list_remove(&proposal->link);
@@ -277,13 +340,13 @@ static bool submit_one(struct tt_node *node)
     if (count > 0) {
         TT_ASSERT(tt_buf_ok(&payload));
         batch->term = node->lead_term;
-        struct tt_bytes *bytes = tt_bytes_new(payload.ptr, payload.len);
-        submitted = node_submit(node, RAFT_COMMAND, bytes, &batch->index);
-        tt_bytes_unref(bytes);
+        batch->payload = tt_bytes_new(payload.ptr, payload.len);
+        submitted = node_submit(node, RAFT_COMMAND, batch->payload, &batch->index);
     }
     tt_buf_fini(&payload);
     if (!submitted) {
         unfill(proposals, batch);
+        tt_bytes_unref(batch->payload);
         tt_free(batch);
         return false;
     }
@@ -300,56 +363,121 @@ static bool submit_one(struct tt_node *node)
     return true;
 }
 
-static void forward_one(struct tt_node *node, struct proposal *proposal, uint64_t leader)
+static void batch_free(struct tt_node *node, struct proposal_batch *batch)
+{
+    if (batch->term == node->lead_term && node->proposals.in_flight > 0) {
+        node->proposals.in_flight--;
+    }
+    TT_ASSERT(tt_list_empty(&batch->commands));
+    tt_list_remove(&batch->link);
+    tt_bytes_unref(batch->payload);
+    tt_free(batch);
+}
+
+/* It was proposed, and is lost for certain: once more, before `next` in the queue. */
+static void propose_again(struct tt_node *node, struct proposal *proposal, struct tt_list *next)
+{
+    proposal->index = 0;
+    if (!proposal->op) {
+        answer(node, proposal, TT_ENOTLEADER); /* the peer's to decide, if it waits still */
+    } else if (proposal->deadline_ms <= node->now_ms) {
+        answer(node, proposal, TT_EUNAVAILABLE);
+    } else {
+        tt_list_push_back(next, &proposal->link);
+    }
+}
+
+/* Its commands back to the front of the queue: the payload has kept their bytes. */
+static void batch_again(struct tt_node *node, struct proposal_batch *batch)
+{
+    struct tt_list *next = node->proposals.queue.next;
+    struct tt_str rest = tt_str((const char *)batch->payload->ptr, batch->payload->size);
+    struct packed_command packed;
+    struct tt_list *link;
+    while ((link = tt_list_pop_front(&batch->commands)) != NULL) {
+        struct proposal *proposal = proposal_of(link);
+        int r = packing_next(&rest, &packed);
+        TT_ASSERT(r == 1); /* it was packed here */
+        if (proposal->op) {
+            proposal->command = tt_bytes_new(packed.command.ptr, packed.command.len);
+            node->proposals.bytes += proposal->size;
+        }
+        propose_again(node, proposal, next);
+    }
+    batch_free(node, batch);
+}
+
+/* An entry of `term` is about to be applied: what was forwarded to an earlier leader and did not
+ * come by is lost, but for what may lie in a snapshot. */
+static void settle_forwarded(struct tt_node *node, uint64_t term)
+{
+    struct proposals *proposals = &node->proposals;
+    struct tt_list *next = proposals->queue.next;
+    struct attempt *attempt;
+    while ((attempt = forwarded_settled(&proposals->forwarded, term)) != NULL) {
+        struct proposal *proposal = proposal_of_attempt(attempt);
+        if (attempt->hidden && !NODE_FAULT(node, hidden_is_lost)) {
+            answer(node, proposal, TT_ETIMEOUT);
+        } else {
+            propose_again(node, proposal, next);
+        }
+    }
+}
+
+static void forward_one(struct tt_node *node, struct proposal *proposal)
 {
     Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;
     Tt__Peer__Forward forward = TT__PEER__FORWARD__INIT;
-    proposal->request = ++node->next_request;
-    uint64_t left_ms =
-        proposal->deadline_ms > node->now_ms ? proposal->deadline_ms - node->now_ms : 0;
-    forward.request = proposal->request;
+    uint64_t left_ms = proposal->deadline_ms - node->now_ms;
+    forward.request = ++node->next_request;
+    forward.term = node->led_term;
     forward.timeout_ms = (uint32_t)tt_u64_min(left_ms, PEER_TIMEOUT_MS_MAX);
     forward.command.data = (uint8_t *)(uintptr_t)proposal->command->ptr;
     forward.command.len = proposal->size;
     message.body_case = TT__PEER__MESSAGE__BODY_FORWARD;
     message.forward = &forward;
-    node_send(node, leader, &message);
-    tt_list_remove(&proposal->link);
-    tt_list_push_back(&node->proposals.forwarded, &proposal->link);
+    node_send(node, node->led_by, &message);
+    forwarded_add(&node->proposals.forwarded, &proposal->attempt, forward.request, forward.term);
 }
 
-/* The fate of what went to a former leader will hardly be told any more. */
-static void leader_changed(struct tt_node *node)
+/* A leader that refused once because of its term will not lead in it again. */
+static bool may_forward(struct tt_node *node)
 {
-    uint64_t limit = node->now_ms + PROPOSALS_LOST_LEADER_WAIT_MS;
-    struct tt_list *forwarded = &node->proposals.forwarded;
-    for (struct tt_list *link = forwarded->next; link != forwarded; link = link->next) {
-        proposal_of(link)->deadline_ms = tt_u64_min(proposal_of(link)->deadline_ms, limit);
+    return node->lead_term == 0 && node->led_by != 0 && node_leader(node) == node->led_by &&
+           raft_current_term(&node->raft) == node->led_term &&
+           node->led_term > node->proposals.refused_term;
+}
+
+static void forward_all(struct tt_node *node)
+{
+    struct proposals *proposals = &node->proposals;
+    while (!tt_list_empty(&proposals->queue)) {
+        struct proposal *proposal = proposal_of(tt_list_pop_front(&proposals->queue));
+        if (proposal->deadline_ms <= node->now_ms) {
+            answer(node, proposal, TT_EUNAVAILABLE);
+        } else {
+            forward_one(node, proposal);
+        }
     }
 }
 
 void proposals_turn(struct tt_node *node)
 {
     struct proposals *proposals = &node->proposals;
-    uint64_t leader = node_leader(node);
-    if (leader != 0 && (leader != node->seen_leader || node->hard_term != node->seen_term)) {
-        node->seen_leader = leader;
-        node->seen_term = node->hard_term;
-        leader_changed(node);
+    if (NODE_FAULT(node, again_too_early)) {
+        settle_forwarded(node, node->led_term);
     }
     while (node->lead_term != 0 && !tt_list_empty(&proposals->queue) &&
            !membership_op_holds(&node->change) &&
            proposals->in_flight < TT_NODE_ENTRIES_IN_FLIGHT_MAX && submit_one(node)) {
     }
-    if (node->lead_term == 0 && leader != 0 && leader != node->config.id) {
-        while (!tt_list_empty(&proposals->queue)) {
-            forward_one(node, proposal_of(proposals->queue.next), leader);
-        }
+    if (!tt_list_empty(&proposals->queue) && may_forward(node)) {
+        forward_all(node);
     }
     if (proposals->count > 0 && node->now_ms >= proposals->expire_ms) {
         proposals->expire_ms = node->now_ms + PROPOSALS_EXPIRE_MS; /* they may be thousands */
         expire(node, &proposals->queue, TT_EUNAVAILABLE);
-        expire(node, &proposals->forwarded, TT_ETIMEOUT);
+        expire_forwarded(node);
         expire(node, &proposals->answered, TT_ETIMEOUT);
         expire_batches(node);
     }
@@ -358,19 +486,13 @@ void proposals_turn(struct tt_node *node)
 void proposals_reply_received(struct tt_node *node, const Tt__Peer__ForwardReply *reply)
 {
     struct proposals *proposals = &node->proposals;
-    struct proposal *proposal = NULL;
-    for (struct tt_list *link = proposals->forwarded.next; link != &proposals->forwarded;
-         link = link->next) {
-        if (proposal_of(link)->request == reply->request) {
-            proposal = proposal_of(link);
-            break;
-        }
-    }
-    if (!proposal) {
+    struct attempt *attempt = forwarded_take(&proposals->forwarded, reply->request);
+    if (!attempt) {
         return;
     }
-    tt_list_remove(&proposal->link);
+    struct proposal *proposal = proposal_of_attempt(attempt);
     if (reply->code == TT_ENOTLEADER) {
+        proposals->refused_term = tt_u64_max(proposals->refused_term, attempt->term);
         tt_list_push_back(&proposals->queue, &proposal->link); /* nothing was proposed */
         return;
     }
@@ -387,28 +509,22 @@ void proposals_reply_received(struct tt_node *node, const Tt__Peer__ForwardReply
     }
 }
 
-static void batch_free(struct tt_node *node, struct proposal_batch *batch)
+void proposals_forwarded_applied(struct tt_node *node, uint64_t request, uint64_t index,
+                                 const struct tt_apply_result *result)
 {
-    if (batch->term == node->lead_term && node->proposals.in_flight > 0) {
-        node->proposals.in_flight--;
+    struct proposals *proposals = &node->proposals;
+    struct attempt *attempt = NODE_FAULT(node, own_not_recognised)
+                                  ? NULL
+                                  : forwarded_take(&proposals->forwarded, request);
+    if (!attempt) {
+        return; /* overdue, answered by the leader, or of an earlier start */
     }
-    TT_ASSERT(tt_list_empty(&batch->commands));
-    tt_list_remove(&batch->link);
-    tt_free(batch);
-}
-
-static void finish(struct tt_node *node, struct proposal_batch *batch, int code)
-{
-    struct tt_list *link;
-    while ((link = tt_list_pop_front(&batch->commands)) != NULL) {
-        struct proposal *proposal = proposal_of(link);
-        if (code != 0) {
-            proposal->code = code;
-            proposal->index = 0;
-        }
-        tt_list_push_back(&node->proposals.finished, link);
-    }
-    batch_free(node, batch);
+    struct proposal *proposal = proposal_of_attempt(attempt);
+    proposal->index = index;
+    proposal->result = *result;
+    proposal->code = result->code;
+    command_release(proposals, proposal);
+    tt_list_push_back(&proposals->finished, &proposal->link);
 }
 
 struct proposal_batch *proposals_batch_at(struct tt_node *node, uint64_t index, uint64_t term)
@@ -421,16 +537,21 @@ struct proposal_batch *proposals_batch_at(struct tt_node *node, uint64_t index, 
         bool same_term = batch->term == term || NODE_FAULT(node, ack_other_term);
         if (batch->index == index && same_term) {
             found = batch;
-        } else if (batch->index <= index) {
-            finish(node, batch, TT_EUNAVAILABLE); /* another entry is committed in its place */
+        } else if (batch->index <= index || batch->term < term) {
+            batch_again(node, batch); /* others are committed in its place, or before it */
         }
     }
+    settle_forwarded(node, term);
     return found;
 }
 
 void proposals_batch_done(struct tt_node *node, struct proposal_batch *batch)
 {
-    finish(node, batch, 0);
+    struct tt_list *link;
+    while ((link = tt_list_pop_front(&batch->commands)) != NULL) {
+        tt_list_push_back(&node->proposals.finished, link);
+    }
+    batch_free(node, batch);
 }
 
 void proposals_published(struct tt_node *node)
@@ -450,7 +571,7 @@ void proposals_published(struct tt_node *node)
     }
 }
 
-void proposals_installed(struct tt_node *node, uint64_t index)
+void proposals_installed(struct tt_node *node, uint64_t index, uint64_t term)
 {
     struct tt_list *batches = &node->proposals.batches;
     for (struct tt_list *link = batches->next, *next; link != batches; link = next) {
@@ -461,6 +582,9 @@ void proposals_installed(struct tt_node *node, uint64_t index)
             batch_free(node, batch);
         }
     }
+    /* The leader of that term may still tell of its own, those of earlier ones do not. */
+    forwarded_hide(&node->proposals.forwarded, term);
+    settle_forwarded(node, term);
     proposals_published(node);
 }
 
@@ -479,13 +603,8 @@ void proposals_leadership_lost(struct tt_node *node)
             answer(node, proposal_of(link), TT_ENOTLEADER);
         }
     }
-    uint64_t limit = node->now_ms + PROPOSALS_LOST_LEADER_WAIT_MS;
-    for (struct tt_list *link = proposals->batches.next; link != &proposals->batches;
-         link = link->next) {
-        struct tt_list *commands = &batch_of(link)->commands;
-        for (struct tt_list *c = commands->next; c != commands; c = c->next) {
-            proposal_of(c)->deadline_ms = tt_u64_min(proposal_of(c)->deadline_ms, limit);
-        }
+    while (NODE_FAULT(node, again_at_loss) && !tt_list_empty(&proposals->batches)) {
+        batch_again(node, batch_of(proposals->batches.next));
     }
 }
 
@@ -493,7 +612,10 @@ void proposals_stop(struct tt_node *node)
 {
     struct proposals *proposals = &node->proposals;
     answer_all(node, &proposals->queue, TT_ECLOSED);
-    answer_all(node, &proposals->forwarded, TT_ETIMEOUT);
+    struct proposal *proposal;
+    while ((proposal = forwarded_any(proposals)) != NULL) {
+        answer(node, proposal, TT_ETIMEOUT);
+    }
     answer_all(node, &proposals->answered, TT_ETIMEOUT);
     answer_all(node, &proposals->finished, TT_ETIMEOUT);
     while (!tt_list_empty(&proposals->batches)) {

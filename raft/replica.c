@@ -200,7 +200,7 @@ static void core_stopping(void *ctx)
 static void new_node(struct tt_replica *replica)
 {
     struct tt_node_config config = replica_core_node_config(&replica->core);
-    config.seed = (unsigned)tt_random_u64();
+    config.seed = tt_random_u64();
     config.log = tt_wal_thread_queue(replica->log);
     replica->core.node = tt_node_new(&config);
 }

@@ -7,7 +7,7 @@
  * (then done is not called); all else arrives in op->code: TT_ECONFLICT  a compare failed
  * (failed_compare says which): admit again TT_ENOSPACE   the disk's reserve is reached: deletes
  * still work TT_EUNAVAILABLE no leader in time; nothing was proposed TT_ETIMEOUT   proposed,
- * outcome unknown (leader lost or deadline passed): may or may not commit later */
+ * not settled by the deadline or hidden in a snapshot: may or may not commit later */
 #ifndef SERVER_STORE_PROPOSER_H
 #define SERVER_STORE_PROPOSER_H
 

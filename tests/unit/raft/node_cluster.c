@@ -164,7 +164,7 @@ void server_start(struct server *server)
         .name = name,
         .api_address = "127.0.0.1:1",
         .cluster_id = "test",
-        .seed = (unsigned)server->id * 7,
+        .seed = server->id * 7 + server->cluster->now_ms,
         .clock = &server->clock,
         .log = {server_log_submit, server},
         .io = {server_send, server_set_timer, server_peers, server_propose_done, server_read_done,
