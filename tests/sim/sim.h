@@ -7,7 +7,7 @@
  *   sim_disk.c      the log's executor over a disk that crashes; lying disks
  *   sim_net.c       frames: dropped, delayed, duplicated, reordered, cut
  *   sim_client.c    writers and readers; sim_admin.c membership changes
- *   sim_check.c     what must always hold
+ *   sim_check.c     what must always hold; sim_once.c of each single write
  *   sim_nemesis.c   faults and the healing at the end
  *   sim_rot.c       disks whose bytes change, and the replacement of their members
  *   sim_bugs.c      bugs that must be found
@@ -125,6 +125,7 @@ struct sim_options {
 
 struct sim_client;
 struct sim_admin;
+struct sim_once;
 struct sim {
     struct sim_options options;
     struct tt_rng rng;
@@ -168,11 +169,13 @@ struct sim {
     size_t change_cap;
     uint64_t completed_revision; /* highest that any client has seen confirmed */
     uint64_t acked_count;
+    uint64_t unknown_count;   /* writes whose server said that it does not know */
     uint64_t installed_count; /* snapshots, by servers that are gone */
     uint64_t read_count;
     uint64_t *leaders; /* by term: slot + 1 and incarnation */
     uint64_t leader_cap;
     struct sim_entry_map *entries; /* (index, term) → hash of the payload */
+    struct sim_once *once;         /* each write: done, refused */
 };
 
 /* sim_world.c */
@@ -224,6 +227,12 @@ void sim_check_frame(struct sim_server *from, uint64_t to_id, const struct tt_by
 void sim_check_restart(struct sim_server *server, const struct tt_node_disk *disk);
 void sim_check_restored(struct sim_server *server, uint64_t index);
 void sim_check_fini(struct sim *sim);
+
+/* sim_once.c */
+void sim_once_changed(struct sim *sim, const struct tt_change *change);
+void sim_once_refused(struct sim *sim, uint64_t value);
+void sim_once_confirmed(struct sim *sim, uint64_t value, uint64_t revision);
+void sim_once_fini(struct sim *sim);
 
 /* sim_net.c */
 void sim_net_send(struct sim_server *from, uint64_t to_id, struct tt_bytes *frame);

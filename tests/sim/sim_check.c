@@ -172,6 +172,7 @@ static void check_change(struct sim_server *server, const struct tt_change *chan
     }
     sim->changes[sim->change_count++] =
         (struct sim_change){.revision = change->revision, .hash = hash};
+    sim_once_changed(sim, change);
 }
 
 static bool event_dropped(struct sim_server *server)
@@ -405,4 +406,5 @@ void sim_check_fini(struct sim *sim)
     tt_free(sim->applied);
     tt_free(sim->changes);
     tt_free(sim->leaders);
+    sim_once_fini(sim);
 }

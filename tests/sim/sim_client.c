@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { OPS_PER_BURST = 64, TRIES_MAX = 4, WRITE_TIMEOUT_MS = 3000 };
+enum { OPS_PER_BURST = 64, TRIES_MAX = 4, TIMEOUT_MS = 3000, TIMEOUT_MS_LONG = 40000 };
 enum { ANSWER_CHECK_MS = 5000, ANSWER_MS_MAX = 60000 };
 
 enum op_use { USE_FREE, USE_WRITE, USE_READ, USE_COMPACT };
@@ -80,9 +80,16 @@ static struct tt_bytes *encode(struct sim *sim, const struct sim_op *op)
     return command;
 }
 
-static uint64_t local_deadline_ms(const struct sim_server *server)
+static uint64_t local_deadline_ms(const struct sim_server *server, uint64_t timeout_ms)
 {
-    return server->sim->now_us / SIM_MS + server->clock_offset_ms + WRITE_TIMEOUT_MS;
+    return server->sim->now_us / SIM_MS + server->clock_offset_ms + timeout_ms;
+}
+
+/* Some wait long: until their server has fallen behind, and is there again. */
+static uint64_t write_timeout_ms(struct sim *sim)
+{
+    return tt_rng_chance(&sim->rng, 0.8) ? TIMEOUT_MS
+                                         : sim_between(sim, TIMEOUT_MS, TIMEOUT_MS_LONG);
 }
 
 static void propose_done(struct tt_propose_op *propose);
@@ -91,7 +98,7 @@ static void propose_done(struct tt_propose_op *propose);
 static void propose(struct sim_server *server, struct sim_op *op)
 {
     struct tt_proposer *door = &server->core.proposer;
-    op->propose.deadline_ms = local_deadline_ms(server);
+    op->propose.deadline_ms = local_deadline_ms(server, write_timeout_ms(server->sim));
     op->propose.reply = server->api_box;
     op->propose.done = propose_done;
     op->propose.ctx = op;
@@ -138,7 +145,7 @@ static void read_arrives(struct sim *sim, struct sim_event *event)
     struct sim_server *server = &sim->servers[event->server];
     struct sim_op *op = &sim->clients->ops[event->a];
     memset(&op->read, 0, sizeof op->read);
-    op->read.deadline_ms = local_deadline_ms(server);
+    op->read.deadline_ms = local_deadline_ms(server, TIMEOUT_MS);
     op->read.reply = server->api_box;
     op->read.done = read_done;
     op->read.ctx = op;
@@ -198,6 +205,9 @@ static void check_written(struct sim *sim, const struct sim_op *op)
                  "a write got revision %" PRIu64 ", but %" PRIu64 " was confirmed before it began",
                  propose->revision_first, op->floor_revision);
     }
+    if (!op->deletes) {
+        sim_once_confirmed(sim, op->value, propose->revision_first);
+    }
     complete(sim, propose->revision_last);
     sim->acked_count++;
 }
@@ -242,8 +252,11 @@ static void propose_done(struct tt_propose_op *propose)
     } else if (propose->code == TT_EINVAL || propose->code == TT_EINTERNAL) {
         sim_fail(sim, "a write failed with %s", tt_err_name(propose->code));
     } else if (propose->code == TT_ETIMEOUT) {
+        sim->unknown_count += op->use == USE_WRITE;
         unknown(sim, op);
         return;
+    } else if (op->use == USE_WRITE && op->tries == 1) {
+        sim_once_refused(sim, op->value);
     }
     op_free(sim, op);
 }

@@ -49,6 +49,7 @@ static void add_report(struct total *total, uint64_t seed, const struct sim_repo
     total->sum.simulated_ms += report->simulated_ms;
     total->sum.event_count += report->event_count;
     total->sum.acked_count += report->acked_count;
+    total->sum.unknown_count += report->unknown_count;
     total->sum.read_count += report->read_count;
     total->sum.installed_count += report->installed_count;
     total->sum.refused_count += report->refused_count;
@@ -87,13 +88,14 @@ static void print_total(const struct total *total, uint64_t elapsed_ms)
     uint64_t faults = fault_count(total);
     double seconds = (double)elapsed_ms / 1000 + 0.001;
     printf("%" PRIu64 " seeds in %.1f s (%.1f/s), %" PRIu64 " violations; simulated %.2f days "
-           "(x%.0f), %" PRIu64 " events, %" PRIu64 " writes, %" PRIu64 " reads, %" PRIu64
-           " snapshots installed, %" PRIu64 " damaged members refused, %" PRIu64 " intact, %" PRIu64
-           " faults:\n ",
+           "(x%.0f), %" PRIu64 " events, %" PRIu64 " writes, %" PRIu64 " unknown, %" PRIu64
+           " reads, %" PRIu64 " snapshots installed, %" PRIu64 " damaged members refused, %" PRIu64
+           " intact, %" PRIu64 " faults:\n ",
            total->seeds, seconds, (double)total->seeds / seconds, total->failed,
            simulated_days(total), (double)total->sum.simulated_ms / 1000 / seconds,
-           total->sum.event_count, total->sum.acked_count, total->sum.read_count,
-           total->sum.installed_count, total->sum.refused_count, total->sum.intact_count, faults);
+           total->sum.event_count, total->sum.acked_count, total->sum.unknown_count,
+           total->sum.read_count, total->sum.installed_count, total->sum.refused_count,
+           total->sum.intact_count, faults);
     for (size_t i = 0; i < SIM_FAULT_COUNT; i++) {
         printf(" %s %" PRIu64, sim_fault_name(i), total->sum.faults[i]);
     }

@@ -128,13 +128,20 @@ static void net_quality(struct sim *sim)
     sim->delay_us = sim_between(sim, 100, bad ? 100 * SIM_MS : 2 * SIM_MS);
 }
 
-/* Long enough to fall behind the others' logs. */
-static void lag(struct sim *sim, const struct sim_server *server)
+/* Long enough to fall behind the others' logs; or it is only deaf, and asks them to write what it
+ * will find in a snapshot. */
+static void lag(struct sim *sim, struct sim_server *server)
 {
     sim->faults[SIM_LAG]++;
     uint64_t for_ms = sim_between(sim, 5000, 40000);
+    bool deaf = tt_rng_chance(&sim->rng, 0.5);
+    if (deaf) {
+        sim_client_burst(sim, server);
+    }
     for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {
-        cut(sim, (size_t)server->slot, i, for_ms);
+        if (!deaf) {
+            cut(sim, (size_t)server->slot, i, for_ms);
+        }
         cut(sim, i, (size_t)server->slot, for_ms);
     }
 }

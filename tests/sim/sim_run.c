@@ -38,6 +38,7 @@ static void collect(const struct sim *sim, struct sim_report *ret)
     ret->simulated_ms = sim->now_us / SIM_MS;
     ret->event_count = sim->event_count;
     ret->acked_count = sim->acked_count;
+    ret->unknown_count = sim->unknown_count;
     ret->read_count = sim->read_count;
     ret->trace_hash = sim->trace_hash;
     ret->installed_count = sim->installed_count;

@@ -12,6 +12,7 @@ struct sim_report {
     uint64_t simulated_ms;
     uint64_t event_count;
     uint64_t acked_count;
+    uint64_t unknown_count;
     uint64_t read_count;
     uint64_t trace_hash;
     uint64_t installed_count; /* snapshots */

@@ -186,7 +186,7 @@ static void make_node(struct sim_server *server)
 {
     struct sim *sim = server->sim;
     struct tt_node_config config = replica_core_node_config(&server->core);
-    config.seed = (unsigned)tt_rng_u64(&sim->rng) | 1u;
+    config.seed = tt_rng_u64(&sim->rng);
     config.cache_size_max = sim_between(sim, 1, 16) << 12;
     config.election_timeout_ms = sim->election_timeout_ms;
     config.heartbeat_ms = sim->election_timeout_ms / 10;
