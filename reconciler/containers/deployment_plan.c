@@ -1,24 +1,36 @@
 /* Deployment: one ReplicaSet per version of the pod template, moved from old to new by rollout.c.
  *
- *   find the sets it controls → the one whose template is the Deployment's is the new one (else
- *   create it, named by the template's hash) → next sizes → status and conditions → old sets beyond
- *   revisionHistoryLimit are deleted
- * The template is compared as a whole; the hash only names the set and labels its pods. If another
- * set sits on that name, status.collisionCount enters the hash and the next pass finds a free one.
+ *   find the sets it controls, adopt orphans that match its selector → the one whose template is
+ * the Deployment's is the new one (else create it, named by the template's hash) → next sizes →
+ * status and conditions → old sets beyond revisionHistoryLimit are deleted The template is compared
+ * as a whole; the hash only names the set and labels its pods. If another set sits on that name,
+ * status.collisionCount enters the hash and the next pass finds a free one.
  */
 #include "reconciler/containers/containers.h"
 
+#include "api/kinds/selector.h"
 #include "reconciler/containers/pods.h"
 #include "reconciler/containers/rollout.h"
 
 #define HASH_LABEL     "pod-template-hash"
 #define REVISION_LABEL "deployment.kubernetes.io/revision"
 
+/* Annotations of a Deployment that its sets do not get. */
+static const char *const own_annotations[] = {
+    "kubectl.kubernetes.io/last-applied-configuration",
+    REVISION_LABEL,
+    "deployment.kubernetes.io/revision-history",
+    "deployment.kubernetes.io/desired-replicas",
+    "deployment.kubernetes.io/max-replicas",
+};
+
 enum { SETS_MAX = 256, HASH_SIZE = 11 };
 
 struct plan {
     struct tt_pass *pass;
     struct tt_view deployment;
+    const struct tt_label_selector *selector;
+    bool adopted; /* a set was adopted in this pass: the rest waits for the commit */
     yyjson_mut_doc *template_doc;  /* the Deployment's template, mutable */
     struct tt_view sets[SETS_MAX]; /* controlled by it, oldest first */
     size_t set_count;
@@ -28,14 +40,30 @@ struct plan {
     struct rollout_limits limits;
 };
 
+/* A set that nobody controls and that has the Deployment's pods: left behind by one before it. */
+static int see_orphan(struct plan *plan, const struct tt_view *set, struct tt_err *err)
+{
+    if (plan->pass->write_count == TT_PASS_WRITES_MAX ||
+        !tt_label_selector_imatch(plan->selector, tt_json_iget(set->root, "metadata.labels"))) {
+        return TT_OK;
+    }
+    plan->adopted = true;
+    return adopt_orphan(plan->pass, &plan->deployment, set, err);
+}
+
 static int see_set(void *ctx, const struct tt_view *set, struct tt_err *err)
 {
     struct plan *plan = ctx;
     struct tt_str kind;
     struct tt_str name;
     struct tt_str uid;
-    if (tt_view_is_deleting(set) || !tt_view_controller(set, &kind, &name, &uid) ||
-        !tt_str_eq(uid, tt_view_uid(&plan->deployment))) {
+    if (tt_view_is_deleting(set)) {
+        return TT_OK;
+    }
+    if (!tt_view_controller(set, &kind, &name, &uid)) {
+        return see_orphan(plan, set, err);
+    }
+    if (!tt_str_eq(uid, tt_view_uid(&plan->deployment))) {
         return TT_OK;
     }
     if (plan->set_count == SETS_MAX) {
@@ -48,6 +76,23 @@ static int see_set(void *ctx, const struct tt_view *set, struct tt_err *err)
     }
     plan->sets[at] = *set;
     return TT_OK;
+}
+
+static int find_sets(struct plan *plan, struct tt_err *err)
+{
+    const struct tt_object_ref sets = {TT_STR("apps"), TT_STR("replicasets"),
+                                       plan->deployment.ref.ns, TT_STR("")};
+    int r = tt_label_selector_ifrom(plan->pass->arena,
+                                    tt_json_iget(plan->deployment.root, "spec.selector"),
+                                    &plan->selector, err);
+    if (r == TT_OK) {
+        r = tt_pass_each(plan->pass, &sets, see_set, plan, err);
+    }
+    if (r == TT_OK && plan->adopted) {
+        r = tt_pass_rely(plan->pass, &plan->deployment, err);
+        return r != TT_OK ? r : TT_FAIL(err, TT_EBUSY, "the roll-out follows the adoption");
+    }
+    return r;
 }
 
 static int64_t revision_of(const struct tt_view *set)
@@ -117,6 +162,26 @@ static int no_room(struct tt_err *err)
     return TT_FAIL(err, TT_ETOOLARGE, "no room for a new ReplicaSet");
 }
 
+/* What a set has of its Deployment's annotations: roll-backs bring them back from there. */
+static bool copy_annotations(struct plan *plan, yyjson_mut_doc *doc, yyjson_mut_val *target)
+{
+    yyjson_val *key;
+    yyjson_obj_iter it =
+        yyjson_obj_iter_with(tt_json_iget(plan->deployment.root, "metadata.annotations"));
+    while ((key = yyjson_obj_iter_next(&it)) != NULL) {
+        struct tt_str name = tt_json_istr_of(key);
+        bool own = false;
+        for (size_t i = 0; i < sizeof own_annotations / sizeof own_annotations[0]; i++) {
+            own |= tt_str_eq_c(name, own_annotations[i]);
+        }
+        if (!own &&
+            !tt_json_put_str(doc, target, name, tt_json_istr_of(yyjson_obj_iter_get_val(key)))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* metadata of the new set: name, labels of the template with the hash, owner, revision. */
 static bool fill_metadata(struct plan *plan, yyjson_mut_doc *doc, yyjson_mut_val *root,
                           struct tt_str hash, int64_t revision)
@@ -133,6 +198,7 @@ static bool fill_metadata(struct plan *plan, yyjson_mut_doc *doc, yyjson_mut_val
         doc, tt_json_get(yyjson_mut_doc_get_root(plan->template_doc), "metadata.labels"));
     return name != NULL && number != NULL && metadata != NULL && annotations != NULL &&
            owners != NULL && owner != NULL && labels != NULL &&
+           copy_annotations(plan, doc, annotations) &&
            tt_json_put_str(doc, labels, TT_STR(HASH_LABEL), hash) &&
            tt_json_put_str(doc, annotations, TT_STR(REVISION_LABEL), tt_str_c(number)) &&
            yyjson_mut_arr_append(owners, owner) &&
@@ -186,7 +252,7 @@ static int create_fresh(struct plan *plan, int64_t replicas, struct tt_err *err)
         tt_kinds_kind(plan->pass->kinds, TT_STR("apps/v1"), TT_STR("ReplicaSet"));
     TT_ASSERT(kind != NULL);
     int r = tt_pass_create(plan->pass, kind, plan->deployment.ref.ns, doc, err);
-    if (r == TT_OK) {
+    if (r == TT_OK && replicas > 0) {
         note_scaling(plan, tt_pass_written_name(plan->pass), 0, replicas);
     }
     return r;
@@ -210,12 +276,39 @@ static int name_is_taken(struct plan *plan, bool *ret_taken, struct tt_err *err)
     return r;
 }
 
+/* The new set follows its Deployment in what is not the template; an old template that is the new
+ * one again, after a roll-back, gets the newest revision. */
+static bool follow(struct plan *plan, const struct tt_view *set, struct tt_object *object)
+{
+    yyjson_mut_val *annotations = tt_json_get(object->root, "metadata.annotations");
+    if (annotations == NULL) { /* one that was adopted may have none */
+        annotations = yyjson_mut_obj(object->doc);
+        if (annotations == NULL ||
+            !tt_json_set(object->doc, object->root, "metadata.annotations", annotations)) {
+            return false;
+        }
+    }
+    int64_t revision = revision_of(set);
+    if (revision == 0 || revision < plan->revision_max) {
+        char *number =
+            tt_arena_printf(plan->pass->arena, "%lld", (long long)plan->revision_max + 1);
+        if (number == NULL ||
+            !tt_json_put_str(object->doc, annotations, TT_STR(REVISION_LABEL), tt_str_c(number))) {
+            return false;
+        }
+    }
+    int64_t min_ready = tt_view_i64(&plan->deployment, "spec.minReadySeconds", 0);
+    yyjson_mut_val *spec = tt_json_get(object->root, "spec");
+    return copy_annotations(plan, object->doc, annotations) &&
+           (min_ready == tt_view_i64(set, "spec.minReadySeconds", 0) ||
+            tt_json_put_i64(object->doc, spec, TT_STR("minReadySeconds"), min_ready));
+}
+
 static int resize(struct plan *plan, const struct tt_view *set, int64_t replicas, bool is_fresh,
                   struct tt_err *err)
 {
-    bool newest = revision_of(set) == plan->revision_max;
     int64_t replicas_now = tt_view_i64(set, "spec.replicas", 1);
-    if (replicas_now == replicas && (!is_fresh || newest)) {
+    if (replicas_now == replicas && !is_fresh) {
         return TT_OK;
     }
     struct tt_object object;
@@ -224,15 +317,8 @@ static int resize(struct plan *plan, const struct tt_view *set, int64_t replicas
         return r;
     }
     yyjson_mut_val *spec = tt_json_get(object.root, "spec");
-    bool ok = tt_json_put_i64(object.doc, spec, TT_STR("replicas"), replicas);
-    if (ok && is_fresh && !newest) { /* rolled back to an old template: it is the newest again */
-        char *number =
-            tt_arena_printf(plan->pass->arena, "%lld", (long long)plan->revision_max + 1);
-        yyjson_mut_val *annotations = tt_json_get(object.root, "metadata.annotations");
-        ok = number != NULL && annotations != NULL &&
-             tt_json_put_str(object.doc, annotations, TT_STR(REVISION_LABEL), tt_str_c(number));
-    }
-    if (!ok) {
+    if (!tt_json_put_i64(object.doc, spec, TT_STR("replicas"), replicas) ||
+        (is_fresh && !follow(plan, set, &object))) {
         return TT_FAIL(err, TT_ETOOLARGE, "no room to scale %.*s", TT_STR_ARG(set->ref.name));
     }
     if (replicas_now != replicas) {
@@ -393,6 +479,34 @@ static bool put_counts(struct plan *plan, struct tt_object *object, const struct
            put_count(object, status, "collisionCount", collisions + (collided ? 1 : 0));
 }
 
+/* The Deployment says which revision it runs; *ret_changed: it did not say so before. */
+static int put_revision(struct plan *plan, struct tt_object *object, bool *ret_changed,
+                        struct tt_err *err)
+{
+    *ret_changed = false;
+    if (plan->fresh == plan->set_count) {
+        return TT_OK;
+    }
+    int64_t revision = revision_of(&plan->sets[plan->fresh]);
+    if (revision == 0 || revision == revision_of(&plan->deployment)) {
+        return TT_OK; /* 0: the set gets one in this pass */
+    }
+    yyjson_mut_val *annotations = tt_json_get(object->root, "metadata.annotations");
+    char *number = tt_arena_printf(plan->pass->arena, "%lld", (long long)revision);
+    if (annotations == NULL) {
+        annotations = yyjson_mut_obj(object->doc);
+        if (!tt_json_set(object->doc, object->root, "metadata.annotations", annotations)) {
+            return TT_FAIL(err, TT_ETOOLARGE, "no room for the revision");
+        }
+    }
+    if (number == NULL ||
+        !tt_json_put_str(object->doc, annotations, TT_STR(REVISION_LABEL), tt_str_c(number))) {
+        return TT_FAIL(err, TT_ETOOLARGE, "no room for the revision");
+    }
+    *ret_changed = true;
+    return TT_OK;
+}
+
 static int write_status(struct plan *plan, bool collided, struct tt_err *err)
 {
     struct tt_object object;
@@ -408,7 +522,13 @@ static int write_status(struct plan *plan, bool collided, struct tt_err *err)
         !put_counts(plan, &object, &counts, collided) || !put_conditions(plan, &object, &counts)) {
         return TT_FAIL(err, TT_ETOOLARGE, "no room for the status");
     }
-    return tt_pass_update_status(plan->pass, &plan->deployment, &object, err);
+    bool is_new_revision = false;
+    r = put_revision(plan, &object, &is_new_revision, err);
+    if (r != TT_OK) {
+        return r;
+    }
+    return is_new_revision ? tt_pass_replace(plan->pass, &plan->deployment, &object, err)
+                           : tt_pass_update_status(plan->pass, &plan->deployment, &object, err);
 }
 
 /* "25%" or "2", whether it is stored as a string or as a number. */
@@ -460,8 +580,7 @@ static int plan_deployment(struct tt_controller *self, struct tt_pass *pass, str
     if (r != TT_OK || plan->deployment.item == NULL || tt_view_is_deleting(&plan->deployment)) {
         return r; /* gone or going: the garbage collector takes its sets */
     }
-    const struct tt_object_ref sets = {TT_STR("apps"), TT_STR("replicasets"), ref.ns, TT_STR("")};
-    r = tt_pass_each(pass, &sets, see_set, plan, err);
+    r = find_sets(plan, err);
     if (r == TT_OK) {
         r = find_fresh(plan, err);
     }

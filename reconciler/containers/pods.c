@@ -163,3 +163,44 @@ yyjson_mut_val *owner_reference(yyjson_mut_doc *doc, const struct tt_view *owner
     }
     return reference;
 }
+
+int adopt_orphan(struct tt_pass *pass, const struct tt_view *owner, const struct tt_view *orphan,
+                 struct tt_err *err)
+{
+    struct tt_object object;
+    int r = tt_pass_edit(pass, orphan, &object, err);
+    if (r != TT_OK) {
+        return r;
+    }
+    yyjson_mut_val *owners = tt_json_get(object.root, "metadata.ownerReferences");
+    if (owners == NULL || !yyjson_mut_is_arr(owners)) {
+        owners = yyjson_mut_arr(object.doc);
+    }
+    yyjson_mut_val *reference = owner_reference(object.doc, owner, tt_pass_kind(pass, &owner->ref));
+    if (owners == NULL || reference == NULL || !yyjson_mut_arr_append(owners, reference) ||
+        !tt_json_set(object.doc, object.root, "metadata.ownerReferences", owners)) {
+        return TT_FAIL(err, TT_ETOOLARGE, "no room to adopt %.*s", TT_STR_ARG(orphan->ref.name));
+    }
+    return tt_pass_update(pass, orphan, &object, TT_PART_MAIN, err);
+}
+
+int release_owned(struct tt_pass *pass, const struct tt_view *owner, const struct tt_view *owned,
+                  struct tt_err *err)
+{
+    struct tt_object object;
+    int r = tt_pass_edit(pass, owned, &object, err);
+    if (r != TT_OK) {
+        return r;
+    }
+    yyjson_mut_val *owners = tt_json_get(object.root, "metadata.ownerReferences");
+    yyjson_mut_arr_iter it = yyjson_mut_arr_iter_with(owners);
+    for (yyjson_mut_val *entry; (entry = yyjson_mut_arr_iter_next(&it)) != NULL;) {
+        if (tt_str_eq(tt_json_get_str(entry, "uid"), tt_view_uid(owner))) {
+            (void)yyjson_mut_arr_iter_remove(&it); /* the removed value is not needed */
+        }
+    }
+    if (yyjson_mut_arr_size(owners) == 0) {
+        (void)tt_json_remove_path(object.root, "metadata.ownerReferences"); /* it was there */
+    }
+    return tt_pass_update(pass, owned, &object, TT_PART_MAIN, err);
+}

@@ -26,6 +26,12 @@ struct condition {
  */
 bool object_set_condition(struct tt_object *object, const struct condition *condition,
                           uint64_t now_ms, bool with_update_time) TT_MUST_USE;
+/* Makes `owner` the controller of an object that has none, or takes what `owner` holds of an object
+ * away: one write of that object. The caller relies on the owner. */
+int adopt_orphan(struct tt_pass *pass, const struct tt_view *owner, const struct tt_view *orphan,
+                 struct tt_err *err) TT_MUST_USE;
+int release_owned(struct tt_pass *pass, const struct tt_view *owner, const struct tt_view *owned,
+                  struct tt_err *err) TT_MUST_USE;
 /* An owner reference with controller and blockOwnerDeletion set, on a new document. */
 yyjson_mut_val *owner_reference(yyjson_mut_doc *doc, const struct tt_view *owner,
                                 const struct tt_kind *kind);

@@ -1,6 +1,7 @@
 /* ReplicaSet: as many active pods as spec.replicas says, made from its template.
  *
- *   pods it controls, and orphans that match its selector (adopted)
+ *   pods it controls, and orphans that match its selector (adopted); what it controls and no longer
+ *   matches is let go, for whoever relabelled it to look at
  *   too few → create (at most CREATE_MAX a pass)    too many → delete the least useful ones
  *   always → status
  * A pod that is being deleted counts as gone, so that its replacement starts at once. All writes of
@@ -23,7 +24,7 @@ struct plan {
     int64_t ready;
     int64_t available;
     int64_t min_ready_seconds;
-    bool adopted; /* pods were adopted in this pass: scaling waits for the commit */
+    bool moved; /* pods were adopted or let go in this pass: scaling waits for the commit */
 };
 
 static int remember(struct plan *plan, const struct tt_view *pod, struct tt_err *err)
@@ -45,26 +46,6 @@ static int remember(struct plan *plan, const struct tt_view *pod, struct tt_err 
     return TT_OK;
 }
 
-static int adopt(struct plan *plan, const struct tt_view *pod, struct tt_err *err)
-{
-    struct tt_object object;
-    int r = tt_pass_edit(plan->pass, pod, &object, err);
-    if (r != TT_OK) {
-        return r;
-    }
-    yyjson_mut_val *owners = tt_json_get(object.root, "metadata.ownerReferences");
-    if (owners == NULL || !yyjson_mut_is_arr(owners)) {
-        owners = yyjson_mut_arr(object.doc);
-    }
-    yyjson_mut_val *reference =
-        owner_reference(object.doc, &plan->set, tt_pass_kind(plan->pass, &plan->set.ref));
-    if (owners == NULL || reference == NULL || !yyjson_mut_arr_append(owners, reference) ||
-        !tt_json_set(object.doc, object.root, "metadata.ownerReferences", owners)) {
-        return TT_FAIL(err, TT_ETOOLARGE, "no room to adopt %.*s", TT_STR_ARG(pod->ref.name));
-    }
-    return tt_pass_update(plan->pass, pod, &object, TT_PART_MAIN, err);
-}
-
 static int see_pod(void *ctx, const struct tt_view *pod, struct tt_err *err)
 {
     struct plan *plan = ctx;
@@ -75,16 +56,21 @@ static int see_pod(void *ctx, const struct tt_view *pod, struct tt_err *err)
     if (owned && !tt_str_eq(uid, tt_view_uid(&plan->set))) {
         return TT_OK;
     }
-    if (!pod_is_active(pod) ||
-        !tt_label_selector_imatch(plan->selector, tt_json_iget(pod->root, "metadata.labels"))) {
+    if (!pod_is_active(pod)) {
         return TT_OK;
     }
-    if (!owned) {
-        int r = adopt(plan, pod, err);
+    bool matches =
+        tt_label_selector_imatch(plan->selector, tt_json_iget(pod->root, "metadata.labels"));
+    if (owned != matches && plan->pass->write_count < TT_PASS_WRITES_MAX) {
+        int r = owned ? release_owned(plan->pass, &plan->set, pod, err)
+                      : adopt_orphan(plan->pass, &plan->set, pod, err);
         if (r != TT_OK) {
             return r;
         }
-        plan->adopted = true;
+        plan->moved = true;
+    }
+    if (!matches) {
+        return TT_OK;
     }
     uint64_t wait_ms;
     plan->ready += view_condition_true(pod, "Ready", NULL) ? 1 : 0;
@@ -253,8 +239,9 @@ static int plan_set(struct tt_controller *self, struct tt_pass *pass, struct tt_
         const struct tt_object_ref pods = {.resource = TT_STR("pods"), .ns = ref.ns};
         r = tt_pass_each(pass, &pods, see_pod, &plan, err);
     }
-    if (r == TT_OK && plan.adopted) {
-        return TT_FAIL(err, TT_EBUSY, "scaling follows the adoption"); /* one write a key a pass */
+    if (r == TT_OK && plan.moved) { /* one write a key a pass */
+        r = tt_pass_rely(pass, &plan.set, err);
+        return r != TT_OK ? r : TT_FAIL(err, TT_EBUSY, "scaling follows the adoption");
     }
     if (r == TT_OK) {
         r = scale(&plan, err);

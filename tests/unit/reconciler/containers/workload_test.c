@@ -222,6 +222,127 @@ static void a_new_template_rolls_out_without_losing_availability(void **state)
     assert_int_equal(deployment_number(world, "status.updatedReplicas"), 3);
 }
 
+enum { KEY_SIZE = 256 };
+
+/* The only object of a collection, or the first one; its parts lie in key. */
+static struct tt_object_ref first_of(struct world *world, const char *resource, char key[KEY_SIZE])
+{
+    struct tt_pass *pass = world_pass(world);
+    TT_AUTO(tt_scan) scan = NULL;
+    struct tt_str from = tt_str_c(tt_arena_printf(pass->arena, "o/%s/", resource));
+    struct tt_str to = tt_str_c(tt_arena_printf(pass->arena, "o/%s0", resource));
+    assert_int_equal(tt_scan_new(pass->version, from, to, 0, &scan, NULL), 0);
+    const struct tt_item *item = tt_scan_next(scan);
+    assert_non_null(item);
+    (void)snprintf(key, KEY_SIZE, "%.*s", TT_STR_ARG(item->key)); /* short in these tests */
+    struct tt_object_ref ref;
+    assert_true(tt_key_parse(tt_str_c(key), &ref));
+    tt_pass_free(pass);
+    return ref;
+}
+
+static size_t count_of(struct world *world, const char *resource)
+{
+    struct tt_pass *pass = world_pass(world);
+    TT_AUTO(tt_scan) scan = NULL;
+    struct tt_str from = tt_str_c(tt_arena_printf(pass->arena, "o/%s/", resource));
+    struct tt_str to = tt_str_c(tt_arena_printf(pass->arena, "o/%s0", resource));
+    assert_int_equal(tt_scan_new(pass->version, from, to, 0, &scan, NULL), 0);
+    size_t count = 0;
+    while (tt_scan_next(scan) != NULL) {
+        count++;
+    }
+    tt_pass_free(pass);
+    return count;
+}
+
+static void forget_owners(struct tt_object *object)
+{
+    assert_true(tt_json_remove_path(object->root, "metadata.ownerReferences"));
+}
+
+static void a_set_left_behind_is_adopted(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "apps/v1", "Deployment", "default", deployment_json);
+    world_settle(world);
+    run_agents(world);
+    char key[KEY_SIZE];
+    struct tt_object_ref set = first_of(world, "apps/replicasets", key);
+    world_edit(world, set, forget_owners); /* as the collector does when dependents are orphaned */
+    world_delete(world, world_ref("apps", "deployments", "default", "web"));
+    world_settle(world);
+    assert_int_equal(census(world, NULL, NULL).ready, 3);
+    world_create(world, "apps/v1", "Deployment", "default", deployment_json);
+    world_settle(world);
+    assert_int_equal(census(world, NULL, NULL).total, 3);
+    assert_int_equal(count_of(world, "apps/replicasets"), 1);
+    assert_int_equal(deployment_number(world, "status.readyReplicas"), 3);
+    assert_int_equal(deployment_number(world, "status.collisionCount"), 0);
+}
+
+static void relabel(struct tt_object *object)
+{
+    assert_true(tt_json_set_str(object->doc, object->root, "metadata.labels.app", TT_STR("odd")));
+}
+
+static void a_relabelled_pod_is_let_go(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "apps/v1", "Deployment", "default", deployment_json);
+    world_settle(world);
+    run_agents(world);
+    char key[KEY_SIZE];
+    struct tt_object_ref odd = first_of(world, "core/pods", key);
+    world_edit(world, odd, relabel);
+    world_settle(world);
+    assert_int_equal(census(world, NULL, NULL).total, 4); /* the odd one and its replacement */
+    struct tt_pass *pass = world_pass(world);
+    struct tt_view view;
+    assert_int_equal(tt_pass_get(pass, &odd, &view, NULL), 0);
+    assert_null(tt_json_iget(view.root, "metadata.ownerReferences"));
+    tt_pass_free(pass);
+    assert_int_equal(deployment_number(world, "status.replicas"), 3);
+}
+
+static void say_why(struct tt_object *object)
+{
+    assert_true(
+        tt_json_set_str(object->doc, object->root, "metadata.annotations.why", TT_STR("because")));
+    assert_true(tt_json_set(object->doc, object->root, "spec.minReadySeconds",
+                            yyjson_mut_sint(object->doc, 7)));
+}
+
+static void assert_text(const struct tt_view *view, const char *annotation, const char *expected)
+{
+    yyjson_val *annotations = tt_json_iget(view->root, "metadata.annotations");
+    struct tt_str found = tt_json_istr_of(yyjson_obj_get(annotations, annotation));
+    assert_true(tt_str_eq_c(found, expected));
+}
+
+static void what_is_not_the_template_follows_too(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "apps/v1", "Deployment", "default", deployment_json);
+    world_settle(world);
+    run_agents(world);
+    world_edit(world, world_ref("apps", "deployments", "default", "web"), say_why);
+    world_settle(world);
+    char key[KEY_SIZE];
+    struct tt_object_ref refs[] = {first_of(world, "apps/replicasets", key),
+                                   world_ref("apps", "deployments", "default", "web")};
+    struct tt_pass *pass = world_pass(world);
+    for (size_t i = 0; i < 2; i++) {
+        struct tt_view view;
+        assert_int_equal(tt_pass_get(pass, &refs[i], &view, NULL), 0);
+        assert_text(&view, "why", "because");
+        assert_text(&view, "deployment.kubernetes.io/revision", "1");
+        assert_int_equal(tt_view_i64(&view, "spec.minReadySeconds", 0), 7);
+    }
+    tt_pass_free(pass);
+    assert_int_equal(count_of(world, "apps/replicasets"), 1); /* it is the same roll-out */
+}
+
 static void pods_of_a_lost_node_run_elsewhere(void **state)
 {
     struct world *world = *state;
@@ -361,6 +482,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_deleted_pod_is_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_template_rolls_out_without_losing_availability, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_set_left_behind_is_adopted, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_relabelled_pod_is_let_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_the_template_follows_too, setup, teardown),
         cmocka_unit_test_setup_teardown(pods_of_a_lost_node_run_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(pods_of_a_deleted_node_are_looked_for_once, setup,
                                         teardown),
