@@ -1,7 +1,7 @@
 /* Recovery of the log as a pure function of its sectors: feed them in order, then finish. Internal
  * to raft/log*.c; the fuzzer and the corruption matrix drive it through tt_wal_open.
  *
- * The rules (RAFT.md, "Our log"): a sector that is neither valid nor zero is corruption; an
+ * The rules (docs/raft.md, "The log"): a sector that is neither valid nor zero is corruption; an
  * incomplete batch followed by a later one is corruption; an incomplete batch at the very end is a
  * torn write that nobody was told of, and is dropped; a log that ends before its watermark, or had
  * another chain there, has lost data.

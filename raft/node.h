@@ -1,4 +1,4 @@
-/* The raft node: libraft's step core driven by the rules of docs/RAFT.md, as a pure object. No
+/* The raft node: libraft's step core driven by the rules of docs/raft.md, as a pure object. No
  * thread, no I/O; the clock and the seed are given. Production (replica.c) and the simulator
  * (tests/sim) run this very code.
  *

@@ -1,6 +1,6 @@
-/* Rules of RAFT.md that the simulator's own copy of the node breaks on purpose, to prove that the
- * simulator would notice. Without TT_SIM, that is in every production build, the switches do not
- * exist and NODE_FAULT is the constant false.
+/* Rules of docs/raft.md that the simulator's own copy of the node breaks on purpose, to prove that
+ * the simulator would notice. Without TT_SIM, that is in every production build, the switches do
+ * not exist and NODE_FAULT is the constant false.
  *
  * Ownership: plain struct. Thread: set before the node starts. */
 #ifndef RAFT_NODE_FAULTS_H

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The structural rules of the house: sizes, include direction, cycles, banned calls, globals.
+"""The structural rules of the house: sizes, include direction, cycles, banned calls, globals, and
+that documents point at what is there.
 
 Usage: structure.py [ROOT]. Prints file:line: rule: text per finding; the exit code says if there
 was one. There is no list of exceptions, on purpose.
@@ -27,6 +28,7 @@ ALLOCATION = frozenset("malloc calloc realloc free strdup strndup asprintf vaspr
 CLOCK = frozenset(
     "time gettimeofday clock_gettime uv_hrtime rand random srand srandom getrandom".split()
 )
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)[^)]*\)")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 
@@ -217,7 +219,23 @@ def check_tree(root):
         if path.endswith((".c", ".h")):
             check_c(tree, path, text)
     check_cycles(tree)
+    check_documents(tree)
     return tree.findings
+
+
+def check_documents(tree):
+    """What a document points at inside the tree must be there."""
+    for folder, dirs, files in os.walk(tree.root):
+        dirs[:] = sorted(d for d in dirs if d not in SKIPPED_DIRS and not d.startswith("."))
+        for name in sorted(f for f in files if f.endswith(".md")):
+            path = os.path.join(folder, name)
+            with open(path, encoding="utf-8") as handle:
+                for number, line in enumerate(handle, 1):
+                    for target in LINK.findall(line):
+                        if "://" in target or os.path.exists(os.path.join(folder, target)):
+                            continue
+                        own = os.path.relpath(path, tree.root)
+                        tree.report(own, number, "dead-link", f"{target} is not there")
 
 
 def main():

@@ -145,6 +145,12 @@ class StructureTest(unittest.TestCase):
         word = "TO" + "DO"
         self.expect("raft/x.c", f"/* {word}: later */\n", "unfinished")
 
+    def test_a_link_to_nothing(self):
+        self.write("docs/y.md", "text")
+        good = "[y](y.md) [part](y.md#z) [here](#z) [web](https://example.org/y.md) [up](../docs)\n"
+        self.expect("docs/x.md", good)
+        self.expect("docs/x.md", "[z](z.md)\n", "dead-link")
+
 
 if __name__ == "__main__":
     sys.exit(unittest.main())

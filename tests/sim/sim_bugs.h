@@ -1,5 +1,5 @@
-/* Bugs planted on purpose: each rule of RAFT.md broken, and the classics. The simulator must find
- * every one of them; the switches exist in its own copy of the node only (TT_SIM).
+/* Bugs planted on purpose: each rule of docs/raft.md broken, and the classics. The simulator must
+ * find every one of them; the switches exist in its own copy of the node only (TT_SIM).
  *
  * Ownership: static tables. Thread: any. */
 #ifndef TESTS_SIM_SIM_BUGS_H

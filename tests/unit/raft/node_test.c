@@ -112,6 +112,47 @@ static void a_leader_whose_process_is_gone_is_replaced_without_the_election_time
     cluster_free(cluster);
 }
 
+/* Rule 11: 500 ms twice at most (a follower refuses pre-votes until its own timer fires), and what
+ * the votes take. */
+static void a_silent_leader_is_replaced_after_its_timeouts(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    for (int round = 0; round < 10; round++) {
+        struct server *old = cluster_elect(cluster);
+        cluster_run(cluster, 100);
+        server_crash(old);
+        cluster_run(cluster, 300);
+        assert_null(cluster_leader(cluster));
+        cluster_run(cluster, 1200);
+        assert_non_null(cluster_leader(cluster));
+        server_start(old);
+        cluster_run(cluster, 1000);
+    }
+    cluster_free(cluster);
+}
+
+/* Rule 10: without pre-votes its term would have grown, and the leader would have to go. */
+static void a_server_that_was_cut_off_deposes_nobody(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *other = &cluster->servers[leader->id % 3];
+    uint64_t term = leader->leading;
+    other->cut = true;
+    cluster_run(cluster, 5000);
+    other->cut = false;
+    cluster_run(cluster, 3000);
+    assert_int_equal(leader->leading, term);
+    struct tt_propose_op op;
+    propose(other, &op, "back");
+    cluster_run(cluster, 200);
+    assert_int_equal(op.code, 0);
+    assert_int_equal(leader->leading, term);
+    cluster_free(cluster);
+}
+
 static void servers_that_start_together_do_not_wait_for_the_election_timeout(void **state)
 {
     (void)state;
@@ -408,6 +449,8 @@ int main(void)
         cmocka_unit_test(commands_that_queue_behind_two_entries_share_the_next),
         cmocka_unit_test(the_others_go_on_when_the_leader_dies_and_it_catches_up_later),
         cmocka_unit_test(a_leader_whose_process_is_gone_is_replaced_without_the_election_timeout),
+        cmocka_unit_test(a_silent_leader_is_replaced_after_its_timeouts),
+        cmocka_unit_test(a_server_that_was_cut_off_deposes_nobody),
         cmocka_unit_test(servers_that_start_together_do_not_wait_for_the_election_timeout),
         cmocka_unit_test(a_leader_that_is_taken_for_gone_by_mistake_goes_on),
         cmocka_unit_test(an_isolated_leader_does_not_know_the_outcome),
