@@ -104,6 +104,13 @@ static uint64_t server_hash(void *ctx)
     return server->applied_count + server->skew;
 }
 
+static void server_snapshot_read(void *ctx, uint64_t peer_id, uint64_t index, uint64_t offset)
+{
+    struct server *server = ctx;
+    (void)peer_id, (void)index, (void)offset;
+    server->snapshot_reads++;
+}
+
 static void server_log_submit(void *ctx, struct tt_wal_req *req)
 {
     struct server *server = ctx;
@@ -120,17 +127,23 @@ static void server_log_apply(struct server *server, struct tt_wal_req *req)
         server->disk.term = req->term;
         server->disk.voted_for = req->voted_for;
     }
-    while (from != 0 && server->entry_count >= from) {
+    if (req->op == TT_WAL_OP_INSTALL) {
+        from = server->entry_base + 1;
+    }
+    while (from != 0 && server->entry_base + server->entry_count >= from) {
         tt_bytes_unref(server->entries[--server->entry_count].payload);
     }
+    if (req->op == TT_WAL_OP_INSTALL) {
+        server->entry_base = req->snapshot->index;
+    }
     for (size_t i = 0; req->op == TT_WAL_OP_APPEND && i < req->count; i++) {
-        assert_int_equal(req->entries[i].index, server->entry_count + 1);
+        assert_int_equal(req->entries[i].index, server->entry_base + server->entry_count + 1);
         server->entries[server->entry_count] = req->entries[i];
         (void)tt_bytes_ref(req->entries[i].payload);
         server->entry_count++;
     }
-    for (uint64_t i = req->first_index; req->op == TT_WAL_OP_READ && i <= server->entry_count;
-         i++) {
+    for (uint64_t i = req->first_index - server->entry_base;
+         req->op == TT_WAL_OP_READ && i <= server->entry_count; i++) {
         if (req->read_count < TT_WAL_READ_COUNT_MAX) {
             req->read_entries[req->read_count] = server->entries[i - 1];
             (void)tt_bytes_ref(server->entries[i - 1].payload);
@@ -169,6 +182,7 @@ void server_start(struct server *server)
         .log = {server_log_submit, server},
         .io = {server_send, server_set_timer, server_peers, server_propose_done, server_read_done,
                server_change_done, server_leading, server_fault, server},
+        .snapshots = {.read = server_snapshot_read, .ctx = server},
         .fsm = {server_stamp, server_grows, server_apply, server_publish, server_hash, server},
     };
     server->clock = (struct tt_clock){cluster_clock_ns, cluster_clock_wall, server->cluster};
@@ -176,7 +190,7 @@ void server_start(struct server *server)
     server->log_last = &server->log_first;
     server->fault = 0;
     server->node = tt_node_new(&config);
-    server->disk.first_index = 1;
+    server->disk.first_index = server->entry_base + 1;
     server->disk.entries = server->entries;
     server->disk.entry_count = server->entry_count;
     while (server->applied_count > 0) {
@@ -218,6 +232,25 @@ struct cluster *cluster_new(size_t count, size_t voters)
         server_start(server);
     }
     return cluster;
+}
+
+void server_compact(struct server *server)
+{
+    const struct tt_wal_entry *last = &server->entries[server->entry_count - 1];
+    const struct tt_bytes *config = server->entries[0].payload;
+    struct tt_node_snapshot *snapshot = &server->disk.snapshot;
+    assert_null(server->node);
+    assert_true(server->entry_base == 0 && config->size <= sizeof snapshot->config);
+    *snapshot = (struct tt_node_snapshot){.index = last->index,
+                                          .term = last->term,
+                                          .config_index = 1,
+                                          .config_size = (uint32_t)config->size,
+                                          .file_size = 1};
+    memcpy(snapshot->config, config->ptr, config->size);
+    server->entry_base = last->index;
+    while (server->entry_count > 0) {
+        tt_bytes_unref(server->entries[--server->entry_count].payload);
+    }
 }
 
 void server_crash(struct server *server)

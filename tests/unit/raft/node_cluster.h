@@ -39,15 +39,17 @@ struct server {
     bool log_held;            /* completions wait */
     struct tt_msg *log_first; /* requests out, in order */
     struct tt_msg **log_last;
-    uint64_t leading; /* as told by the node */
-    int fault;        /* code of the fault, 0 = none */
-    uint64_t skew;    /* added to its state hash */
+    uint64_t leading;      /* as told by the node */
+    int fault;             /* code of the fault, 0 = none */
+    size_t snapshot_reads; /* pieces asked for; none is ever given */
+    uint64_t skew;         /* added to its state hash */
     char *applied[APPLIED_MAX];
     size_t applied_count;
     size_t published_count;
     struct tt_node_disk disk; /* the durable state */
     struct tt_wal_entry *entries;
     size_t entry_count;
+    uint64_t entry_base; /* index before the first of them: that of a snapshot, or 0 */
 };
 
 struct cluster {
@@ -74,6 +76,9 @@ struct server *cluster_elect(struct cluster *cluster);
 /* Starts a server from its durable state, or ends its node as a crash does. */
 void server_start(struct server *server);
 void server_crash(struct server *server);
+
+/* What is durable becomes a snapshot and an empty log, as right after an install. It is down. */
+void server_compact(struct server *server);
 
 /* Proposes `text` through `op`, which must live until its code is no longer 1. */
 void propose(struct server *server, struct tt_propose_op *op, const char *text);

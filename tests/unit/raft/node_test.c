@@ -373,6 +373,89 @@ static void nothing_leaves_before_the_vote_is_durable(void **state)
     cluster_free(cluster);
 }
 
+/* Rule 7: a server whose log is empty behind a snapshot must begin there, or it never stands for
+ * election. */
+static void an_empty_log_goes_on_behind_its_snapshot(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct tt_propose_op op;
+    propose(cluster_elect(cluster), &op, "before");
+    cluster_run(cluster, 1000);
+    assert_int_equal(op.code, 0);
+    for (size_t i = 0; i < 3; i++) {
+        server_crash(&cluster->servers[i]);
+        server_compact(&cluster->servers[i]);
+    }
+    uint64_t base = cluster->servers[0].entry_base;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(cluster->servers[i].entry_base, base);
+        server_start(&cluster->servers[i]);
+    }
+    propose(cluster_elect(cluster), &op, "behind");
+    cluster_run(cluster, 1000);
+    assert_int_equal(op.code, 0);
+    for (size_t i = 0; i < 3; i++) {
+        const struct server *server = &cluster->servers[i];
+        assert_int_equal(server->fault, 0);
+        assert_int_equal(server->published_count, 1);
+        assert_int_equal(server->entries[0].index, base + 1);
+    }
+    cluster_free(cluster);
+}
+
+/* Rule 5: the core asks again every two seconds while the file is on its way. */
+static void a_snapshot_is_sent_in_one_stream(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *late = &cluster->servers[2];
+    struct tt_propose_op op;
+    late->cut = true;
+    propose(cluster_elect(cluster), &op, "before");
+    cluster_run(cluster, 1000);
+    for (size_t i = 0; i < 2; i++) {
+        server_crash(&cluster->servers[i]);
+        server_compact(&cluster->servers[i]);
+        server_start(&cluster->servers[i]);
+    }
+    late->cut = false;
+    const struct server *leader = cluster_elect(cluster);
+    cluster_run(cluster, 8000);
+    assert_int_equal(leader->snapshot_reads, 1);
+    cluster_free(cluster);
+}
+
+/* Rule 7: as when power failed between an installed file and its record in the log. */
+static void a_log_that_contradicts_its_snapshot_is_dropped(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *server = &cluster->servers[1];
+    struct tt_propose_op op;
+    propose(cluster_elect(cluster), &op, "before");
+    cluster_run(cluster, 1000);
+    server_crash(server);
+    struct tt_bytes *config = tt_bytes_ref(server->entries[0].payload);
+    uint64_t last = server->entries[server->entry_count - 1].index;
+    server->disk.term++;
+    server->disk.voted_for = 0;
+    server->disk.snapshot = (struct tt_node_snapshot){.index = last,
+                                                      .term = server->disk.term,
+                                                      .config_index = 1,
+                                                      .config_size = (uint32_t)config->size,
+                                                      .file_size = 1};
+    memcpy(server->disk.snapshot.config, config->ptr, config->size);
+    tt_bytes_unref(config);
+    server->cut = true;
+    server_start(server);
+    cluster_run(cluster, 10);
+    assert_int_equal(server->fault, 0);
+    assert_int_equal(server->entry_count, 0);
+    assert_int_equal(server->entry_base, last);
+    cluster_free(cluster);
+}
+
 static void a_sole_voter_takes_a_new_term_at_each_start(void **state)
 {
     (void)state;
@@ -461,6 +544,9 @@ int main(void)
         cmocka_unit_test(a_follower_that_lags_behind_memory_is_fed_from_the_log),
         cmocka_unit_test(a_frame_of_another_cluster_is_dropped),
         cmocka_unit_test(nothing_leaves_before_the_vote_is_durable),
+        cmocka_unit_test(an_empty_log_goes_on_behind_its_snapshot),
+        cmocka_unit_test(a_snapshot_is_sent_in_one_stream),
+        cmocka_unit_test(a_log_that_contradicts_its_snapshot_is_dropped),
         cmocka_unit_test(a_sole_voter_takes_a_new_term_at_each_start),
         cmocka_unit_test(a_member_that_is_late_and_differs_from_the_majority_stops),
         cmocka_unit_test(growth_is_refused_below_the_first_mark_and_all_below_the_second),
