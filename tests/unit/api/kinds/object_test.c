@@ -200,6 +200,51 @@ static void a_full_deployment_passes_strict_validation_and_gets_defaults(void **
     }
 }
 
+/* A default must not take the place of a zero that somebody wrote. */
+static void a_zero_that_means_something_stays(void **state)
+{
+    struct fixture *f = *state;
+    struct tt_object object = created(
+        f, kind_of(f, "apps/v1", "Deployment"),
+        "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"replicas\":0,\"revisionHistoryLimit\":0,"
+        "\"strategy\":{\"rollingUpdate\":{\"maxSurge\":1,\"maxUnavailable\":0}},\"selector\":{"
+        "\"matchLabels\":{\"a\":\"b\"}},\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},"
+        "\"spec\":{\"terminationGracePeriodSeconds\":0,\"enableServiceLinks\":false,"
+        "\"securityContext\":{\"runAsUser\":0},\"tolerations\":[{\"operator\":\"Exists\","
+        "\"effect\":\"NoExecute\",\"tolerationSeconds\":0}],\"containers\":[{\"name\":\"c\","
+        "\"image\":\"i\"}],\"volumes\":[{\"name\":\"v\",\"secret\":{\"secretName\":\"s\","
+        "\"defaultMode\":0}}]}}}}");
+    assert_valid(f, &object);
+    uint32_t splice;
+    const char *text = encoded(f, &object, &splice);
+    static const char *const expected[] = {
+        "\"replicas\":0",
+        "\"revisionHistoryLimit\":0",
+        "\"maxUnavailable\":0",
+        "\"terminationGracePeriodSeconds\":0",
+        "\"enableServiceLinks\":false",
+        "\"runAsUser\":0",
+        "\"tolerationSeconds\":0",
+        "\"defaultMode\":0",
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        if (strstr(text, expected[i]) == NULL) {
+            print_error("missing %s in %s\n", expected[i], text);
+        }
+        assert_non_null(strstr(text, expected[i]));
+    }
+    object = created(
+        f, kind_of(f, "apps/v1", "Deployment"),
+        "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"strategy\":{\"rollingUpdate\":{\"maxSurge\":0,"
+        "\"maxUnavailable\":0}},\"selector\":{\"matchLabels\":{\"a\":\"b\"}},\"template\":{"
+        "\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"containers\":[{\"name\":\"c\","
+        "\"image\":\"i\"}]}}}}");
+    tt_issues_init(&f->issues, f->arena);
+    assert_int_equal(tt_object_validate(&object, &f->issues, &f->err), TT_EINVALID);
+    assert_true(has_cause(f, "spec.strategy.rollingUpdate.maxUnavailable",
+                          "Invalid value: 0: may not be 0 when `maxSurge` is 0"));
+}
+
 static void causes_name_the_fields(void **state)
 {
     struct fixture *f = *state;
@@ -452,6 +497,7 @@ int main(void)
         T(unknown_fields_are_named_by_path),
         T(wrong_types_are_refused_with_the_field),
         T(a_full_deployment_passes_strict_validation_and_gets_defaults),
+        T(a_zero_that_means_something_stays),
         T(causes_name_the_fields),
         T(a_missing_selector_is_required),
         T(names_are_generated),
