@@ -104,6 +104,13 @@ static uint64_t server_hash(void *ctx)
     return server->applied_count + server->skew;
 }
 
+static void server_snapshot_take(void *ctx, const struct tt_node_snapshot *meta)
+{
+    struct server *server = ctx;
+    assert_true(meta->config_index > 0 && meta->config_index <= meta->index);
+    server->snapshot_takes++;
+}
+
 static void server_snapshot_read(void *ctx, uint64_t peer_id, uint64_t index, uint64_t offset)
 {
     struct server *server = ctx;
@@ -182,7 +189,7 @@ void server_start(struct server *server)
         .log = {server_log_submit, server},
         .io = {server_send, server_set_timer, server_peers, server_propose_done, server_read_done,
                server_change_done, server_leading, server_fault, server},
-        .snapshots = {.read = server_snapshot_read, .ctx = server},
+        .snapshots = {.take = server_snapshot_take, .read = server_snapshot_read, .ctx = server},
         .fsm = {server_stamp, server_grows, server_apply, server_publish, server_hash, server},
     };
     server->clock = (struct tt_clock){cluster_clock_ns, cluster_clock_wall, server->cluster};

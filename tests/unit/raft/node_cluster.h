@@ -41,6 +41,7 @@ struct server {
     struct tt_msg **log_last;
     uint64_t leading;      /* as told by the node */
     int fault;             /* code of the fault, 0 = none */
+    size_t snapshot_takes; /* snapshots begun; none ever ends */
     size_t snapshot_reads; /* pieces asked for; none is ever given */
     uint64_t skew;         /* added to its state hash */
     char *applied[APPLIED_MAX];

@@ -222,6 +222,33 @@ static void a_server_does_not_ask_for_its_own_removal(void **state)
     cluster_free(cluster);
 }
 
+/* Rule 9: the core has room for one configuration that is not committed, a snapshot for none. */
+static void no_snapshot_is_begun_during_a_change(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *followers[] = {&cluster->servers[leader->id % 3],
+                                  &cluster->servers[(leader->id + 1) % 3]};
+    struct tt_change_op removal;
+    struct tt_change_op snapshot;
+    struct tt_propose_op op;
+    propose(leader, &op, "something");
+    cluster_run(cluster, 100);
+    followers[0]->cut = followers[1]->cut = true;
+    change(leader, &removal, TT_CHANGE_REMOVE, followers[0]->id);
+    cluster_run(cluster, 20); /* appended, and nobody to commit it with */
+    change(leader, &snapshot, TT_CHANGE_SNAPSHOT, 0);
+    cluster_run(cluster, 100);
+    assert_int_equal(removal.code, 1);
+    assert_int_equal(leader->snapshot_takes, 0);
+    followers[0]->cut = followers[1]->cut = false;
+    cluster_run(cluster, 200);
+    assert_int_equal(removal.code, 0);
+    assert_int_equal(leader->snapshot_takes, 1);
+    cluster_free(cluster);
+}
+
 static void stopping_answers_everything_that_is_out(void **state)
 {
     (void)state;
@@ -254,6 +281,7 @@ int main(void)
         cmocka_unit_test(a_transfer_to_one_that_stores_nothing_lets_writes_go_on),
         cmocka_unit_test(a_leader_hands_over_before_it_is_removed),
         cmocka_unit_test(a_server_does_not_ask_for_its_own_removal),
+        cmocka_unit_test(no_snapshot_is_begun_during_a_change),
         cmocka_unit_test(stopping_answers_everything_that_is_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
