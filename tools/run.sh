@@ -24,7 +24,8 @@ Things to try; watch with: build/tuttictl get pods -w
   a container   ${root}kill -9 \$(pgrep -f 'httpd -f -v' | head -n 1)
   an agent      ${root}kill -9 \$(cat $RUN_DIR/n1/pid)       again: $RUN_DIR/n1/run
   the leader    kill -9 \$(cat $RUN_DIR/$leader/pid)       again: $RUN_DIR/$leader/run
-                (who leads now: build/tuttictl cluster status)
+                (who leads now: build/tuttictl cluster status; kubectl asks the first
+                server only, another with --server https://127.0.0.1:$((BASE_PORT + 2)))
 
 Stop everything: ./dev down
 TEXT
