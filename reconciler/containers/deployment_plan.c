@@ -182,25 +182,32 @@ static bool copy_annotations(struct plan *plan, yyjson_mut_doc *doc, yyjson_mut_
     return true;
 }
 
+/* What the new set has from its Deployment, and its revision; NULL: the arena is full. */
+static yyjson_mut_val *new_annotations(struct plan *plan, yyjson_mut_doc *doc, int64_t revision)
+{
+    char *number = tt_arena_printf(plan->pass->arena, "%lld", (long long)revision);
+    yyjson_mut_val *annotations = yyjson_mut_obj(doc);
+    bool ok = number != NULL && annotations != NULL && copy_annotations(plan, doc, annotations) &&
+              tt_json_put_str(doc, annotations, TT_STR(REVISION_LABEL), tt_str_c(number));
+    return ok ? annotations : NULL;
+}
+
 /* metadata of the new set: name, labels of the template with the hash, owner, revision. */
 static bool fill_metadata(struct plan *plan, yyjson_mut_doc *doc, yyjson_mut_val *root,
                           struct tt_str hash, int64_t revision)
 {
     char *name = tt_arena_printf(plan->pass->arena, "%.*s-%.*s",
                                  TT_STR_ARG(plan->deployment.ref.name), TT_STR_ARG(hash));
-    char *number = tt_arena_printf(plan->pass->arena, "%lld", (long long)revision);
     yyjson_mut_val *metadata = yyjson_mut_obj(doc);
-    yyjson_mut_val *annotations = yyjson_mut_obj(doc);
+    yyjson_mut_val *annotations = new_annotations(plan, doc, revision);
     yyjson_mut_val *owners = yyjson_mut_arr(doc);
     yyjson_mut_val *owner =
         owner_reference(doc, &plan->deployment, tt_pass_kind(plan->pass, &plan->deployment.ref));
     yyjson_mut_val *labels = tt_json_copy(
         doc, tt_json_get(yyjson_mut_doc_get_root(plan->template_doc), "metadata.labels"));
-    return name != NULL && number != NULL && metadata != NULL && annotations != NULL &&
-           owners != NULL && owner != NULL && labels != NULL &&
-           copy_annotations(plan, doc, annotations) &&
+    return name != NULL && metadata != NULL && annotations != NULL && owners != NULL &&
+           owner != NULL && labels != NULL &&
            tt_json_put_str(doc, labels, TT_STR(HASH_LABEL), hash) &&
-           tt_json_put_str(doc, annotations, TT_STR(REVISION_LABEL), tt_str_c(number)) &&
            yyjson_mut_arr_append(owners, owner) &&
            tt_json_put_str(doc, metadata, TT_STR("name"), tt_str_c(name)) &&
            tt_json_put(doc, metadata, TT_STR("labels"), labels) &&
@@ -439,7 +446,7 @@ static bool put_conditions(struct plan *plan, struct tt_object *object, const st
 {
     int64_t desired = plan->limits.desired;
     bool enough = counts->available >= desired - plan->limits.unavailable_max;
-    const struct condition available = {
+    const struct tt_condition available = {
         .type = "Available",
         .status = enough ? "True" : "False",
         .reason = enough ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable",
@@ -455,14 +462,14 @@ static bool put_conditions(struct plan *plan, struct tt_object *object, const st
         return false;
     }
     bool late = !complete && !plan->limits.paused && is_late(plan, tt_str_c(text));
-    const struct condition progressing = {.type = "Progressing",
-                                          .status = late ? "False" : "True",
-                                          .reason = complete ? "NewReplicaSetAvailable"
-                                                    : late   ? "ProgressDeadlineExceeded"
-                                                             : "ReplicaSetUpdated",
-                                          .message = tt_str_c(text)};
-    return object_set_condition(object, &available, plan->pass->now_ms, true) &&
-           object_set_condition(object, &progressing, plan->pass->now_ms, true);
+    const struct tt_condition progressing = {.type = "Progressing",
+                                             .status = late ? "False" : "True",
+                                             .reason = complete ? "NewReplicaSetAvailable"
+                                                       : late   ? "ProgressDeadlineExceeded"
+                                                                : "ReplicaSetUpdated",
+                                             .message = tt_str_c(text)};
+    return tt_object_set_condition(object, &available, plan->pass->now_ms, true) &&
+           tt_object_set_condition(object, &progressing, plan->pass->now_ms, true);
 }
 
 static bool put_counts(struct plan *plan, struct tt_object *object, const struct counts *counts,

@@ -127,13 +127,13 @@ static int mark_lost(struct plan *plan, struct tt_err *err)
     if (r != TT_OK) {
         return r;
     }
-    const struct condition condition = {.type = "Ready",
-                                        .status = "Unknown",
-                                        .reason = "NodeStatusUnknown",
-                                        .message =
-                                            TT_STR("The node's agent stopped renewing its lease.")};
+    const struct tt_condition condition = {
+        .type = "Ready",
+        .status = "Unknown",
+        .reason = "NodeStatusUnknown",
+        .message = TT_STR("The node's agent stopped renewing its lease.")};
     if (!add_taint(&object, plan->pass->now_ms) ||
-        !object_set_condition(&object, &condition, plan->pass->now_ms, false)) {
+        !tt_object_set_condition(&object, &condition, plan->pass->now_ms, false)) {
         return TT_FAIL(err, TT_ETOOLARGE, "no room to mark the node");
     }
     tt_pass_note(plan->pass, &plan->node, TT_NOTE_WARNING, "NodeNotReady",

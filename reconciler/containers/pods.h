@@ -2,7 +2,7 @@
 #ifndef RECONCILER_CONTAINERS_PODS_H
 #define RECONCILER_CONTAINERS_PODS_H
 
-#include "reconciler/engine/pass.h"
+#include "reconciler/engine/condition.h"
 
 /* Runs or may run: not being deleted and not finished. */
 bool pod_is_active(const struct tt_view *pod);
@@ -15,17 +15,6 @@ bool pod_is_available(const struct tt_view *pod, int64_t min_ready_seconds, uint
                       uint64_t *ret_wait_ms);
 /* A toleration of the pod covers the taint; *ret_seconds is its tolerationSeconds, -1 = forever. */
 bool pod_tolerates(const struct tt_view *pod, yyjson_val *taint, int64_t *ret_seconds);
-/* A condition to write into status.conditions. */
-struct condition {
-    const char *type;
-    const char *status; /* "True", "False", "Unknown" */
-    const char *reason;
-    struct tt_str message;
-};
-/* Replaces or appends it; lastTransitionTime moves only when the status changes. False: arena full.
- */
-bool object_set_condition(struct tt_object *object, const struct condition *condition,
-                          uint64_t now_ms, bool with_update_time) TT_MUST_USE;
 /* Makes `owner` the controller of an object that has none, or takes what `owner` holds of an object
  * away: one write of that object. The caller relies on the owner. */
 int adopt_orphan(struct tt_pass *pass, const struct tt_view *owner, const struct tt_view *orphan,

@@ -328,9 +328,9 @@ static int refuse(struct plan *plan, const struct tt_view *pod, const size_t cou
     message.len--; /* the last comma, or the colon when there are no nodes */
     struct tt_object object;
     int r = tt_pass_edit(plan->pass, pod, &object, err);
-    const struct condition condition = {
+    const struct tt_condition condition = {
         .type = "PodScheduled", .status = "False", .reason = "Unschedulable", .message = message};
-    if (r == TT_OK && !object_set_condition(&object, &condition, plan->pass->now_ms, false)) {
+    if (r == TT_OK && !tt_object_set_condition(&object, &condition, plan->pass->now_ms, false)) {
         r = TT_FAIL(err, TT_ETOOLARGE, "no room for the condition");
     }
     size_t before = plan->pass->write_count;
@@ -351,10 +351,10 @@ static int bind(struct plan *plan, const struct tt_view *pod, struct node *node,
     if (r != TT_OK) {
         return r;
     }
-    const struct condition condition = {
+    const struct tt_condition condition = {
         .type = "PodScheduled", .status = "True", .reason = "Bound", .message = TT_STR("")};
     if (!tt_json_set_str(object.doc, object.root, "spec.nodeName", node->view.ref.name) ||
-        !object_set_condition(&object, &condition, plan->pass->now_ms, false)) {
+        !tt_object_set_condition(&object, &condition, plan->pass->now_ms, false)) {
         return TT_FAIL(err, TT_ETOOLARGE, "no room to bind %.*s", TT_STR_ARG(pod->ref.name));
     }
     charge(node, pod);

@@ -69,6 +69,20 @@ static void a_deleted_namespace_goes_when_it_is_empty(void **state)
     assert_false(exists(world, world_ref("", "namespaces", "", "shop")));
 }
 
+/* What the Namespace's conditions say, and that they are true. */
+static void assert_condition(struct world *world, size_t index, const char *message)
+{
+    struct tt_pass *pass = world_pass(world);
+    struct tt_view view;
+    const struct tt_object_ref ref = world_ref("", "namespaces", "", "shop");
+    assert_int_equal(tt_pass_get(pass, &ref, &view, NULL), 0);
+    yyjson_val *condition = yyjson_arr_get(tt_json_iget(view.root, "status.conditions"), index);
+    assert_non_null(condition);
+    assert_string_equal(yyjson_get_str(yyjson_obj_get(condition, "message")), message);
+    assert_string_equal(yyjson_get_str(yyjson_obj_get(condition, "status")), "True");
+    tt_pass_free(pass);
+}
+
 static void a_finalizer_inside_holds_the_namespace(void **state)
 {
     struct world *world = *state;
@@ -81,6 +95,11 @@ static void a_finalizer_inside_holds_the_namespace(void **state)
     }
     assert_true(exists(world, config_map("a")));
     assert_true(exists(world, world_ref("", "namespaces", "", "shop")));
+    assert_condition(world, 0,
+                     "Some resources are remaining: configmaps. has 1 resource instances");
+    assert_condition(world, 1,
+                     "Some content in the namespace has finalizers remaining: example.com/wait in "
+                     "1 resource instances");
 }
 
 static void dependents_go_after_their_owner(void **state)
