@@ -166,7 +166,7 @@ static void defaults(struct tt_node_config *config)
     } const wide[] = {
         {&config->cache_size_max, 64 << 20},    {&config->snapshot_log_size_min, 256 << 20},
         {&config->hash_interval_ms, 60000},     {&config->disk_free_growth_min, 256 << 20},
-        {&config->disk_free_any_min, 64 << 20},
+        {&config->disk_free_any_min, 64 << 20}, {&config->snapshot_trailing_size, 64 << 20},
     };
     for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++) {
         if (*wide[i].field == 0) {
@@ -179,8 +179,8 @@ static void defaults(struct tt_node_config *config)
     if (config->heartbeat_ms == 0) {
         config->heartbeat_ms = 50;
     }
-    if (config->snapshot_trailing == 0) {
-        config->snapshot_trailing = 4096;
+    if (config->snapshot_trailing == 0 || config->snapshot_trailing > NODE_TRAILING_MAX) {
+        config->snapshot_trailing = NODE_TRAILING_MAX;
     }
 }
 

@@ -107,7 +107,8 @@ struct tt_node_config {
     uint32_t heartbeat_ms;              /* 0 = 50 */
     uint64_t cache_size_max;            /* bytes of log entries in memory; 0 = 64 MiB */
     uint64_t snapshot_log_size_min;     /* bytes of log before a snapshot; 0 = 256 MiB */
-    uint32_t snapshot_trailing;         /* entries kept behind a snapshot; 0 = 4096 */
+    uint32_t snapshot_trailing;         /* entries kept behind a snapshot; 0 = 4096, the most */
+    uint64_t snapshot_trailing_size;    /* bytes of them at most; 0 = 64 MiB */
     uint64_t hash_interval_ms;          /* between state hash exchanges; 0 = 60 s */
     uint64_t disk_free_growth_min;      /* bytes: below it growth is refused; 0 = 256 MiB */
     uint64_t disk_free_any_min;         /* bytes: below it everything is; 0 = 64 MiB */

@@ -35,7 +35,8 @@ enum {
     NODE_CONFIGS_MAX = 8, /* configurations in the log that are not known to be committed */
     NODE_FEED_MAX = PEER_ENTRIES_MAX,
     NODE_HASHES_MAX = 4,
-    NODE_TICK_MS = 50, /* deadlines, retries */
+    NODE_TRAILING_MAX = 4096, /* entries kept behind a snapshot; a power of two */
+    NODE_TICK_MS = 50,        /* deadlines, retries */
     NODE_INFO_INTERVAL_MS = 2000,
     NODE_READ_SIZE_MAX = 4 << 20,
     NODE_STREAM_RETRY_MS = 1000,
@@ -211,6 +212,8 @@ struct tt_node {
     bool snapshot_renew;              /* our file seems to be damaged: take another one */
     uint64_t snapshot_retry_ms;       /* none by itself before: one failed or was renewed */
     struct tt_change_op *snapshot_op; /* asked for by hand; NULL = none */
+    uint32_t trailing_size[NODE_TRAILING_MAX]; /* bytes of the entry at index modulo that; 0 = not
+                                                  known, it was there before the start */
 
     /* State hashes. */
     uint64_t hash_due_ms;

@@ -223,6 +223,9 @@ void node_append(struct tt_node *node, const struct raft_update *update)
                                                   .type = (uint8_t)from->type,
                                                   .payload = entry_payload(node, from)};
         tt_wal_cache_append(node->cache, &write->entries[i]);
+        const struct tt_bytes *payload = write->entries[i].payload;
+        node->trailing_size[(first + i) % NODE_TRAILING_MAX] =
+            payload ? (uint32_t)payload->size : 0;
         if (from->type == RAFT_CHANGE) {
             node_config_push(node, first + i, write->entries[i].payload);
         }

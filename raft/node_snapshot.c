@@ -116,6 +116,22 @@ void node_snapshot_turn(struct tt_node *node)
     node_stream_turn(node);
 }
 
+/* Entries to keep behind the snapshot at `index`, for followers that lag a little: a number of
+ * them, and no more than so many bytes, or large entries would fill the disk. At least one. */
+static uint32_t trailing_count(const struct tt_node *node, uint64_t index)
+{
+    uint64_t size = 0;
+    uint32_t count = 0;
+    while (count < node->config.snapshot_trailing && count < index) {
+        size += node->trailing_size[(index - count) % NODE_TRAILING_MAX];
+        if (size > node->config.snapshot_trailing_size && count > 0) {
+            break;
+        }
+        count++;
+    }
+    return count;
+}
+
 static void taken(struct tt_node *node, const struct tt_node_snapshot *meta)
 {
     struct raft_event event = {.type = RAFT_SNAPSHOT};
@@ -124,7 +140,8 @@ static void taken(struct tt_node *node, const struct tt_node_snapshot *meta)
     event.snapshot.metadata.configuration_index = meta->config_index;
     int r = tt_membership_to_raft(config_view(meta), &event.snapshot.metadata.configuration, NULL);
     TT_ASSERT(r == 0);
-    event.snapshot.trailing = node->config.snapshot_trailing;
+    uint32_t trailing = trailing_count(node, meta->index);
+    event.snapshot.trailing = trailing;
     if (!node_step(node, &event, NULL)) {
         return;
     }
@@ -137,7 +154,6 @@ static void taken(struct tt_node *node, const struct tt_node_snapshot *meta)
         }
     }
     *node->snapshot = *meta;
-    uint64_t trailing = node->config.snapshot_trailing;
     uint64_t keep_from = meta->index > trailing ? meta->index - trailing + 1 : 1;
     node->log_bytes = 0;
     node_log_snapshot(node, meta, keep_from, false);

@@ -109,6 +109,8 @@ static void server_snapshot_take(void *ctx, const struct tt_node_snapshot *meta)
     struct server *server = ctx;
     assert_true(meta->config_index > 0 && meta->config_index <= meta->index);
     server->snapshot_takes++;
+    tt_free(server->snapshot_taking);
+    server->snapshot_taking = tt_xmemdup(meta, sizeof *meta);
 }
 
 static void server_snapshot_read(void *ctx, uint64_t peer_id, uint64_t index, uint64_t offset)
@@ -133,6 +135,9 @@ static void server_log_apply(struct server *server, struct tt_wal_req *req)
     if (req->op == TT_WAL_OP_HARD_STATE) {
         server->disk.term = req->term;
         server->disk.voted_for = req->voted_for;
+    }
+    if (req->op == TT_WAL_OP_SNAPSHOT) {
+        server->log_kept_from = req->keep_from;
     }
     if (req->op == TT_WAL_OP_INSTALL) {
         from = server->entry_base + 1;
@@ -184,6 +189,7 @@ void server_start(struct server *server)
         .name = name,
         .api_address = "127.0.0.1:1",
         .cluster_id = "test",
+        .snapshot_trailing_size = TRAILING_SIZE,
         .seed = server->id * 7 + server->cluster->now_ms,
         .clock = &server->clock,
         .log = {server_log_submit, server},
@@ -276,6 +282,7 @@ void cluster_free(struct cluster *cluster)
             tt_bytes_unref(server->entries[e].payload);
         }
         tt_free(server->entries);
+        tt_free(server->snapshot_taking);
         while (server->applied_count > 0) {
             tt_free(server->applied[--server->applied_count]);
         }

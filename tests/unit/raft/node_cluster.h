@@ -20,7 +20,7 @@
 #include "raft/node.h"
 #include "raft/peer_codec.h"
 
-enum { CLUSTER_MAX = 4, APPLIED_MAX = 4096 };
+enum { CLUSTER_MAX = 4, APPLIED_MAX = 8192, TRAILING_SIZE = 64 << 10 };
 
 struct frame {
     struct tt_list link;
@@ -39,11 +39,13 @@ struct server {
     bool log_held;            /* completions wait */
     struct tt_msg *log_first; /* requests out, in order */
     struct tt_msg **log_last;
-    uint64_t leading;      /* as told by the node */
-    int fault;             /* code of the fault, 0 = none */
-    size_t snapshot_takes; /* snapshots begun; none ever ends */
-    size_t snapshot_reads; /* pieces asked for; none is ever given */
-    uint64_t skew;         /* added to its state hash */
+    uint64_t leading;                         /* as told by the node */
+    int fault;                                /* code of the fault, 0 = none */
+    size_t snapshot_takes;                    /* snapshots begun; none ends by itself */
+    struct tt_node_snapshot *snapshot_taking; /* the last of them */
+    uint64_t log_kept_from;                   /* of the last SNAPSHOT record */
+    size_t snapshot_reads;                    /* pieces asked for; none is ever given */
+    uint64_t skew;                            /* added to its state hash */
     char *applied[APPLIED_MAX];
     size_t applied_count;
     size_t published_count;

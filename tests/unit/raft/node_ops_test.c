@@ -249,6 +249,48 @@ static void no_snapshot_is_begun_during_a_change(void **state)
     cluster_free(cluster);
 }
 
+/* Has the leader take a snapshot; the entries that stay in its log up to there. */
+static uint64_t kept_behind_a_snapshot(struct cluster *cluster, struct server *leader)
+{
+    struct tt_change_op op;
+    change(leader, &op, TT_CHANGE_SNAPSHOT, 0);
+    cluster_run(cluster, 100);
+    assert_non_null(leader->snapshot_taking);
+    leader->snapshot_taking->file_size = 1;
+    tt_node_snapshot_taken(leader->node, leader->snapshot_taking, 0);
+    tt_node_turn(leader->node);
+    cluster_run(cluster, 10);
+    assert_int_equal(op.code, 0);
+    return leader->snapshot_taking->index - leader->log_kept_from + 1;
+}
+
+static void write_entries(struct cluster *cluster, struct server *leader, const char *text,
+                          size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct tt_propose_op op;
+        propose(leader, &op, text);
+        cluster_run(cluster, 1);
+        assert_int_equal(op.code, 0);
+    }
+}
+
+static void what_stays_behind_a_snapshot_is_bounded_in_entries_and_bytes(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(1, 1);
+    struct server *leader = cluster_elect(cluster);
+    char large[4096 - 4 + 1]; /* with the size before it: 4096 */
+    memset(large, 'x', sizeof large - 1);
+    large[sizeof large - 1] = '\0';
+    cluster_run(cluster, 100);
+    write_entries(cluster, leader, "s", 4200);
+    assert_int_equal(kept_behind_a_snapshot(cluster, leader), 4096);
+    write_entries(cluster, leader, large, 100);
+    assert_int_equal(kept_behind_a_snapshot(cluster, leader), TRAILING_SIZE / 4096);
+    cluster_free(cluster);
+}
+
 static void stopping_answers_everything_that_is_out(void **state)
 {
     (void)state;
@@ -282,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_leader_hands_over_before_it_is_removed),
         cmocka_unit_test(a_server_does_not_ask_for_its_own_removal),
         cmocka_unit_test(no_snapshot_is_begun_during_a_change),
+        cmocka_unit_test(what_stays_behind_a_snapshot_is_bounded_in_entries_and_bytes),
         cmocka_unit_test(stopping_answers_everything_that_is_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
