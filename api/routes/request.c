@@ -182,8 +182,7 @@ static bool accept_format(struct tt_str alternative, enum api_format *ret_format
         return true;
     }
     *ret_format = API_FORMAT_METADATA;
-    return tt_str_eq_c(as, "PartialObjectMetadata") ||
-           tt_str_eq_c(as, "PartialObjectMetadataList");
+    return tt_str_eq_c(as, "PartialObjectMetadata") || tt_str_eq_c(as, "PartialObjectMetadataList");
 }
 
 static int negotiate(struct tt_str accept, enum api_format *ret_format, struct tt_err *err)

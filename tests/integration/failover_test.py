@@ -17,7 +17,7 @@ ROUNDS = 3
 
 
 class Writer(threading.Thread):
-    """Creates one ConfigMap after the other: a write that was done twice finds its own name taken."""
+    """Creates one ConfigMap after the other: a write done twice finds its own name taken."""
 
     def __init__(self, client, name, ended):
         super().__init__(daemon=True)
