@@ -10,7 +10,7 @@
 #include "api/kinds/registry.h"
 #include "ctl/merge.h"
 #include "ctl/output.h"
-#include "ctl/resources.h"
+#include "ctl/prune.h"
 #include "ctl/status_error.h"
 
 enum {
@@ -30,12 +30,15 @@ struct apply {
     const char *dry_text;
     const char *validate_text;
     const char *output_text;
+    const char *labels; /* of what may be pruned */
+    bool wants_prune;
     bool recursive;
     enum dry_run dry;
     const char *validation; /* Strict, Warn or Ignore */
     enum ctl_format format;
     struct ctl_session *session;
     struct ctl_resources *resources;
+    struct ctl_prune *prune; /* NULL: nothing is pruned */
     struct tt_kinds *kinds;
     struct tt_arena *arena;   /* of the object at hand */
     struct ctl_answer answer; /* the last one */
@@ -234,16 +237,34 @@ static void keep_result(struct apply *apply, const struct subject *subject)
     (void)yyjson_mut_arr_append(apply->items, copy); /* NULL is refused: memory is out */
 }
 
+static const char *dry_suffix(const struct apply *apply)
+{
+    static const char *const suffix[] = {"", " (client dry run)", " (server dry run)"};
+    return suffix[apply->dry];
+}
+
 static void report(struct apply *apply, const struct subject *subject)
 {
     struct tt_str label = tt_buf_view(&subject->label);
-    static const char *const suffix[] = {"", " (client dry run)", " (server dry run)"};
     if (apply->format == CTL_FORMAT_JSON || apply->format == CTL_FORMAT_YAML) {
         keep_result(apply, subject);
     } else if (apply->format == CTL_FORMAT_NAME) {
         ctl_print("%.*s\n", TT_STR_ARG(label));
     } else {
-        ctl_print("%.*s %s%s\n", TT_STR_ARG(label), subject->verdict, suffix[apply->dry]);
+        ctl_print("%.*s %s%s\n", TT_STR_ARG(label), subject->verdict, dry_suffix(apply));
+    }
+}
+
+/* Documents hold what was applied; what went is told beside them. */
+static void report_pruned(void *ctx, struct tt_str label)
+{
+    const struct apply *apply = ctx;
+    bool is_document = apply->format == CTL_FORMAT_JSON || apply->format == CTL_FORMAT_YAML;
+    if (apply->format == CTL_FORMAT_NAME) {
+        ctl_print("%.*s\n", TT_STR_ARG(label));
+    } else {
+        (void)fprintf(is_document ? stderr : stdout, "%.*s pruned%s\n", TT_STR_ARG(label),
+                      dry_suffix(apply));
     }
 }
 
@@ -258,6 +279,9 @@ static int apply_one(struct apply *apply, const struct ctl_object *object)
                   TT_STR_ARG(subject.name));
     ctl_answer_fini(&apply->answer);
     int r = apply_object(apply, &subject, &err);
+    if (r == TT_OK && apply->prune != NULL) {
+        r = ctl_prune_keep(apply->prune, subject.resource, subject.ns, subject.name, &err);
+    }
     if (r == TT_OK) {
         report(apply, &subject);
     } else {
@@ -300,9 +324,21 @@ static int apply_all(struct apply *apply, const struct ctl_manifest *manifest, s
     int r = print_results(apply);
     TT_ASSERT(r == TT_OK);
     if (failed > 0) {
-        return TT_FAIL(err, first, "%zu of %zu objects not applied", failed, manifest->count);
+        return TT_FAIL(err, first, "%zu of %zu objects not applied%s", failed, manifest->count,
+                       apply->prune != NULL ? ", nothing pruned" : "");
     }
     return TT_OK;
+}
+
+static int prune(struct apply *apply, struct tt_err *err)
+{
+    const struct ctl_prune_run run = {.session = apply->session,
+                                      .resources = apply->resources,
+                                      .look = apply->dry == DRY_CLIENT,
+                                      .server_only = apply->dry == DRY_SERVER,
+                                      .gone = report_pruned,
+                                      .ctx = apply};
+    return apply->prune != NULL ? ctl_prune_run(apply->prune, &run, err) : TT_OK;
 }
 
 /* ---- the command ---- */
@@ -340,8 +376,11 @@ static int parse_args(struct apply *apply, const struct ctl_command *self, int a
         {"validate", 0, TT_OPTION_STRING, &apply->validate_text, "MODE",
          "strict: unknown fields are errors; warn, ignore [strict]"},
         {"output", 'o', TT_OPTION_STRING, &apply->output_text, "FORMAT", "json, yaml or name"},
+        {"prune", 0, TT_OPTION_FLAG, &apply->wants_prune, NULL,
+         "remove what was applied with these labels and is in no manifest now"},
+        {"selector", 'l', TT_OPTION_STRING, &apply->labels, "LABELS", "of what may be pruned"},
     };
-    struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT + 5, argc, argv, {NULL},
+    struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT + 7, argc, argv, {NULL},
                             0,    false};
     int r = ctl_parse(&args, err);
     *ret_help = args.help;
@@ -350,6 +389,9 @@ static int parse_args(struct apply *apply, const struct ctl_command *self, int a
     }
     if (apply->files.count == 0 || args.word_count > 0) {
         return TT_FAIL(err, TT_EINVAL, "say what: -f FILE, -f DIRECTORY or -f -");
+    }
+    if (apply->wants_prune != (apply->labels != NULL)) {
+        return TT_FAIL(err, TT_EINVAL, "--prune and -l LABELS go together");
     }
     return parse_choices(apply, err);
 }
@@ -360,6 +402,10 @@ static int run(struct apply *apply, struct tt_err *err)
     TT_AUTO(tt_registry) registry = NULL;
     ctl_manifest_init(&manifest);
     int r = ctl_manifest_read(&manifest, &apply->files, apply->recursive, err);
+    if (r == TT_OK && apply->wants_prune) {
+        r = ctl_prune_new(apply->labels, &apply->prune, err);
+        r = r == TT_OK ? ctl_prune_check(apply->prune, &manifest, err) : r;
+    }
     if (r == TT_OK) {
         r = tt_registry_new(&registry, err);
     }
@@ -372,6 +418,9 @@ static int run(struct apply *apply, struct tt_err *err)
     }
     if (r == TT_OK) {
         r = apply_all(apply, &manifest, err);
+    }
+    if (r == TT_OK) {
+        r = prune(apply, err);
     }
     ctl_manifest_fini(&manifest);
     return r;
@@ -400,6 +449,7 @@ static int run_apply(const struct ctl_command *self, int argc, char **argv, stru
     }
     yyjson_mut_doc_free(apply.results);
     ctl_answer_fini(&apply.answer);
+    ctl_prune_free(apply.prune);
     ctl_resources_free(apply.resources);
     ctl_session_free(apply.session);
     tt_kinds_unref(apply.kinds);
@@ -411,10 +461,13 @@ const struct ctl_command ctl_apply_commands[] = {
     {"apply", "-f PATH… [OPTIONS]", "Makes the cluster's objects what the manifests say.",
      "Fields of the manifest win, fields it had last time and no longer has are removed, all "
      "other\n"
-     "fields stay as they are. kubectl apply can take turns with it on the same objects.\n\n"
+     "fields stay as they are. kubectl apply can take turns with it on the same objects.\n"
+     "With --prune, what was applied before with the labels and is in no manifest any more is\n"
+     "removed, in the namespaces of the manifests.\n\n"
      "Examples:\n"
      "  tuttictl apply -f docs/examples/hello/\n"
      "  tuttictl apply -f app.yaml --dry-run=server\n"
+     "  tuttictl apply -f app/ --prune -l app=shop\n"
      "  cat app.yaml | tuttictl apply -n shop -f -",
      run_apply},
     {NULL, NULL, NULL, NULL, NULL},

@@ -170,6 +170,67 @@ class Words(CtlTest):
         self.fails(2, "are understood", "get", "pods", "-o", "jsonpath={.items[?(@.x)]}")
 
 
+class Prune(CtlTest):
+    """What is in no manifest any more goes, and nothing else does."""
+
+    CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+
+    def manifest(self, *names, labels=None, kind="ConfigMap"):
+        items = [{"apiVersion": "v1", "kind": kind,
+                  "metadata": {"name": name, "labels": labels or {"set": "p"}}}
+                 for name in names]  # fmt: skip
+        path = os.path.join(server.dir, "prune.json")
+        with open(path, "w", encoding="utf-8") as handle:
+            json.dump({"apiVersion": "v1", "kind": "List", "items": items}, handle)
+        return path
+
+    def names(self):
+        items = server.call("GET", self.CONFIGMAPS).json["items"]
+        return {item["metadata"]["name"] for item in items}
+
+    def test_of_what_was_applied_only_what_is_in_no_manifest_goes(self):
+        apply = ("apply", "--prune", "-l", "set=p", "-f")
+        self.ok("apply", "-f", self.manifest("other", labels={"set": "q"}))
+        by_hand = {"apiVersion": "v1", "kind": "ConfigMap",
+                   "metadata": {"name": "by-hand", "labels": {"set": "p"}}}  # fmt: skip
+        make(self.CONFIGMAPS, by_hand)
+        self.ok("apply", "-f", self.manifest("account", kind="ServiceAccount"))
+        out = self.ok(*apply, self.manifest("a", "b", "c"))
+        self.assertEqual(out.splitlines()[:3], [f"configmap/{n} created" for n in "abc"])
+        self.assertEqual(out.splitlines()[3:], ["serviceaccount/account pruned"])
+        fewer = self.manifest("b")
+        for mode in ("client", "server"):
+            out = self.ok(*apply, fewer, f"--dry-run={mode}")
+            self.assertIn(f"configmap/a pruned ({mode} dry run)\n", out)
+        self.assertLessEqual({"a", "b", "c", "other", "by-hand"}, self.names())
+        out = self.ok(*apply, fewer)
+        self.assertEqual(sorted(out.splitlines()[1:]), ["configmap/a pruned", "configmap/c pruned"])
+        self.assertEqual(self.names() & {"a", "b", "c", "other", "by-hand"},
+                         {"b", "other", "by-hand"})  # fmt: skip
+        self.assertEqual(self.ok(*apply, fewer), "configmap/b unchanged\n")
+        done = self.run_ctl(*apply, self.manifest("d"), "-o", "json")
+        self.assertEqual(json.loads(done.stdout)["metadata"]["name"], "d")
+        self.assertEqual(done.stderr, "configmap/b pruned\n")
+
+    def test_a_failure_prunes_nothing(self):
+        apply = ("apply", "--prune", "-l", "set=r", "-f")
+        labels = {"set": "r"}
+        self.ok(*apply, self.manifest("kept", labels=labels))
+        bad = self.manifest("Not_A_Name", "new", labels=labels)
+        self.fails(2, "1 of 2 objects not applied, nothing pruned", *apply, bad)
+        self.assertLessEqual({"kept", "new"}, self.names())
+
+    def test_labels_are_needed_and_must_select_the_manifests(self):
+        path = self.manifest("never")
+        self.fails(2, "go together", "apply", "--prune", "-f", path)
+        self.fails(2, "go together", "apply", "-l", "set=p", "-f", path)
+        self.fails(2, "select something", "apply", "--prune", "-l", "", "-f", path)
+        self.fails(2, "unable to parse", "apply", "--prune", "-l", "a in b", "-f", path)
+        self.fails(2, "prune.json:1: its labels do not match -l set=x", "apply", "--prune",
+                   "-l", "set=x", "-f", path)  # fmt: skip
+        self.assertNotIn("never", self.names())
+
+
 class Rollouts(CtlTest):
     def test_scale(self):
         self.assertEqual(self.ok("scale", "deploy/web", "--replicas=3", "--current-replicas=2"),
