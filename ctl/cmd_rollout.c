@@ -9,79 +9,15 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "ctl/watch.h"
+#include "ctl/workload.h"
 
 enum { TIMEOUT_S_DEFAULT = 600, BODY_SIZE_MAX = 1024, STEP_SIZE = 256 };
 #define NS_PER_MS 1000000
 
-/* What the three have in common. */
-struct workload {
-    struct ctl_common common;
-    struct ctl_session *session;
-    struct ctl_resources *resources;
-    struct ctl_targets targets;
-    struct tt_buf label; /* of the one at hand */
-};
-
-static void workload_free(struct workload *workload)
-{
-    tt_buf_fini(&workload->label);
-    ctl_resources_free(workload->resources);
-    ctl_session_free(workload->session);
-    tt_free(workload);
-}
-
-static int open_workload(struct workload *workload, const struct ctl_args *args, struct tt_err *err)
-{
-    int r = ctl_session_open(&workload->common, &workload->session, err);
-    if (r == TT_OK) {
-        r = ctl_resources_load(workload->session, &workload->resources, err);
-    }
-    if (r == TT_OK) {
-        r = ctl_targets_parse(workload->resources, args->words, args->word_count,
-                              &workload->targets, err);
-    }
-    return r;
-}
-
-/* Each named object in turn, until one fails. */
-static int each(struct workload *workload, void *ctx,
-                int (*act)(void *ctx, const struct ctl_target *target, struct tt_err *err),
-                struct tt_err *err)
-{
-    int r = TT_OK;
-    for (size_t i = 0; r == TT_OK && i < workload->targets.count; i++) {
-        const struct ctl_target *target = &workload->targets.items[i];
-        if (target->name.len == 0) {
-            return TT_FAIL(err, TT_EINVAL, "name them: TYPE/NAME");
-        }
-        tt_buf_reset(&workload->label);
-        ctl_resource_label(target->resource, target->name, &workload->label);
-        r = act(ctx, target, err);
-    }
-    return r;
-}
-
-static void target_path(const struct workload *workload, const struct ctl_target *target,
-                        struct tt_buf *path)
-{
-    tt_buf_init(path, CTL_PATH_SIZE_MAX);
-    ctl_resource_path(target->resource, ctl_session_namespace(workload->session), target->name,
-                      path);
-}
-
-static int patch(struct workload *workload, struct tt_str path, const char *content_type,
-                 struct tt_str body, struct tt_err *err)
-{
-    CTL_AUTO_ANSWER struct ctl_answer answer = {0};
-    const struct ctl_request request = {
-        .method = "PATCH", .path = path, .body = body, .content_type = content_type};
-    return ctl_ask(workload->session, &request, &answer, err);
-}
-
 /* ---- scale ---- */
 
 struct scaling {
-    struct workload *workload;
+    struct ctl_workload *workload;
     uint64_t replicas;
     uint64_t current; /* must be so now; UINT64_MAX: whatever it is */
 };
@@ -93,7 +29,7 @@ static int explain(const struct scaling *scaling, const struct ctl_target *targe
 {
     CTL_AUTO_ANSWER struct ctl_answer answer = {0};
     TT_AUTO_BUF struct tt_buf path;
-    target_path(scaling->workload, target, &path);
+    ctl_workload_path(scaling->workload, target, &path);
     if (code != TT_ENOTFOUND ||
         ctl_get(scaling->workload->session, tt_buf_view(&path), &answer, NULL) != TT_OK) {
         return code;
@@ -132,7 +68,7 @@ static int scale_one(void *ctx, const struct ctl_target *target, struct tt_err *
     TT_AUTO_BUF struct tt_buf body;
     struct tt_json_writer w;
     int r = TT_OK;
-    target_path(scaling->workload, target, &path);
+    ctl_workload_path(scaling->workload, target, &path);
     tt_buf_c(&path, "/scale");
     tt_buf_init(&body, BODY_SIZE_MAX);
     tt_json_begin(&w, &body);
@@ -145,8 +81,8 @@ static int scale_one(void *ctx, const struct ctl_target *target, struct tt_err *
     tt_json_object_end(&w);
     tt_json_object_end(&w);
     if (r == TT_OK) {
-        r = patch(scaling->workload, tt_buf_view(&path), "application/merge-patch+json",
-                  tt_buf_view(&body), err);
+        r = ctl_workload_patch(scaling->workload, tt_buf_view(&path),
+                               "application/merge-patch+json", tt_buf_view(&body), err);
     }
     if (r != TT_OK) {
         return explain(scaling, target, r, err);
@@ -157,7 +93,7 @@ static int scale_one(void *ctx, const struct ctl_target *target, struct tt_err *
 
 static int run_scale(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct workload *workload = TT_NEW(struct workload);
+    struct ctl_workload *workload = ctl_workload_new();
     struct scaling scaling = {workload, UINT64_MAX, UINT64_MAX};
     const struct tt_option options[] = {
         CTL_COMMON_OPTIONS(&workload->common),
@@ -167,21 +103,20 @@ static int run_scale(const struct ctl_command *self, int argc, char **argv, stru
     };
     struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT + 2, argc, argv, {NULL},
                             0,    false};
-    tt_buf_init(&workload->label, CTL_PATH_SIZE_MAX);
     int r = ctl_parse(&args, err);
     if (r == TT_OK && !args.help) {
         r = scaling.replicas == UINT64_MAX ? TT_FAIL(err, TT_EINVAL, "--replicas COUNT is needed")
-                                           : open_workload(workload, &args, err);
-        r = r == TT_OK ? each(workload, &scaling, scale_one, err) : r;
+                                           : ctl_workload_open(workload, &args, err);
+        r = r == TT_OK ? ctl_workload_each(workload, &scaling, scale_one, err) : r;
     }
-    workload_free(workload);
+    ctl_workload_free(workload);
     return r;
 }
 
 /* ---- rollout status ---- */
 
 struct rollout {
-    struct workload *workload;
+    struct ctl_workload *workload;
     uint64_t deadline_ms;
     bool watch;
     bool is_failed;
@@ -291,7 +226,7 @@ static int parse_timeout(const char *text, struct rollout *rollout, struct tt_er
 
 static int run_status(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct workload *workload = TT_NEW(struct workload);
+    struct ctl_workload *workload = ctl_workload_new();
     struct rollout rollout = {.workload = workload, .watch = true};
     const char *timeout = NULL;
     const struct tt_option options[] = {
@@ -301,14 +236,13 @@ static int run_status(const struct ctl_command *self, int argc, char **argv, str
     };
     struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT + 2, argc, argv, {NULL},
                             0,    false};
-    tt_buf_init(&workload->label, CTL_PATH_SIZE_MAX);
     int r = ctl_parse(&args, err);
     if (r == TT_OK && !args.help) {
         r = parse_timeout(timeout, &rollout, err);
-        r = r == TT_OK ? open_workload(workload, &args, err) : r;
-        r = r == TT_OK ? each(workload, &rollout, follow_one, err) : r;
+        r = r == TT_OK ? ctl_workload_open(workload, &args, err) : r;
+        r = r == TT_OK ? ctl_workload_each(workload, &rollout, follow_one, err) : r;
     }
-    workload_free(workload);
+    ctl_workload_free(workload);
     return r;
 }
 
@@ -316,7 +250,7 @@ static int run_status(const struct ctl_command *self, int argc, char **argv, str
 
 static int restart_one(void *ctx, const struct ctl_target *target, struct tt_err *err)
 {
-    struct workload *workload = ctx;
+    struct ctl_workload *workload = ctx;
     char now[TT_TIME_TEXT_SIZE];
     TT_AUTO_BUF struct tt_buf path;
     TT_AUTO_BUF struct tt_buf body;
@@ -324,14 +258,14 @@ static int restart_one(void *ctx, const struct ctl_target *target, struct tt_err
         return TT_FAIL(err, TT_EINVAL, "%s: only Deployments roll out", workload->label.ptr);
     }
     (void)tt_time_format(tt_clock_wall_ms(tt_clock_real()), now);
-    target_path(workload, target, &path);
+    ctl_workload_path(workload, target, &path);
     tt_buf_init(&body, BODY_SIZE_MAX);
     tt_buf_printf(&body,
                   "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{"
                   "\"kubectl.kubernetes.io/restartedAt\":\"%s\"}}}}}",
                   now);
-    int r = patch(workload, tt_buf_view(&path), "application/merge-patch+json", tt_buf_view(&body),
-                  err);
+    int r = ctl_workload_patch(workload, tt_buf_view(&path), "application/merge-patch+json",
+                               tt_buf_view(&body), err);
     if (r == TT_OK) {
         ctl_print("%s restarted\n", workload->label.ptr);
     }
@@ -340,16 +274,15 @@ static int restart_one(void *ctx, const struct ctl_target *target, struct tt_err
 
 static int run_restart(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
 {
-    struct workload *workload = TT_NEW(struct workload);
+    struct ctl_workload *workload = ctl_workload_new();
     const struct tt_option options[] = {CTL_COMMON_OPTIONS(&workload->common)};
     struct ctl_args args = {self, options, CTL_COMMON_OPTION_COUNT, argc, argv, {NULL}, 0, false};
-    tt_buf_init(&workload->label, CTL_PATH_SIZE_MAX);
     int r = ctl_parse(&args, err);
     if (r == TT_OK && !args.help) {
-        r = open_workload(workload, &args, err);
-        r = r == TT_OK ? each(workload, workload, restart_one, err) : r;
+        r = ctl_workload_open(workload, &args, err);
+        r = r == TT_OK ? ctl_workload_each(workload, workload, restart_one, err) : r;
     }
-    workload_free(workload);
+    ctl_workload_free(workload);
     return r;
 }
 

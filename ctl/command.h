@@ -39,6 +39,7 @@ extern const struct ctl_command ctl_delete_commands[];
 extern const struct ctl_command ctl_describe_commands[];
 extern const struct ctl_command ctl_logs_commands[];
 extern const struct ctl_command ctl_rollout_commands[];
+extern const struct ctl_command ctl_revision_commands[];
 extern const struct ctl_command ctl_wait_commands[];
 extern const struct ctl_command ctl_get_commands[];
 extern const struct ctl_command ctl_identity_commands[];

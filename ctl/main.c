@@ -22,6 +22,7 @@ static const struct {
     {"Changing objects", ctl_apply_commands},
     {NULL, ctl_delete_commands},
     {NULL, ctl_rollout_commands},
+    {NULL, ctl_revision_commands},
     {"The cluster", ctl_cluster_commands},
     {NULL, ctl_member_commands},
     {NULL, ctl_backup_commands},

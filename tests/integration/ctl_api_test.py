@@ -271,6 +271,75 @@ class Rollouts(CtlTest):
         self.fails(2, "only Deployments", "rollout", "status", "pod/web-1")
 
 
+class Revisions(CtlTest):
+    """Going back, against ReplicaSets as the reconciler leaves them."""
+
+    @classmethod
+    def setUpClass(cls):
+        labels = {"app": "rev"}
+        cls.path = f"{DEPLOYMENTS}/rev"
+        template = {"metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "c", "image": "x:3"}]}}  # fmt: skip
+        make(DEPLOYMENTS, {
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "rev", "annotations": {"why": "three", "only": "now"}},
+            "spec": {"selector": {"matchLabels": labels}, "template": template},
+        })  # fmt: skip
+        uid = server.call("GET", cls.path).json["metadata"]["uid"]
+        for number, owner in ((1, uid), (2, uid), (3, uid), (9, "somebody-else")):
+            cls.make_set(number, owner, {**labels, "pod-template-hash": f"h{number}"})
+
+    @staticmethod
+    def make_set(number, uid, labels):
+        template = {"metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "c", "image": f"x:{number}"}]}}  # fmt: skip
+        owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "rev", "uid": uid,
+                 "controller": True}  # fmt: skip
+        annotations = {"deployment.kubernetes.io/revision": str(number), "why": f"was {number}",
+                       "kubernetes.io/change-cause": f"cause {number}"}  # fmt: skip
+        make("/apis/apps/v1/namespaces/default/replicasets", {
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {"name": f"rev-h{number}", "labels": labels, "annotations": annotations,
+                         "ownerReferences": [owner]},
+            "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
+        })  # fmt: skip
+
+    def deployment(self):
+        return server.call("GET", self.path).json
+
+    def test_history_lists_own_revisions(self):
+        out = self.ok("rollout", "history", "deploy/rev").splitlines()
+        self.assertEqual(out[0], "deployment.apps/rev")
+        self.assertEqual([line.split(maxsplit=1) for line in out[1:]], [
+            ["REVISION", "CHANGE-CAUSE"], ["1", "cause 1"], ["2", "cause 2"], ["3", "cause 3"],
+        ])  # fmt: skip
+        self.fails(5, "not found", "rollout", "history", "deploy/none")
+        self.fails(2, "only Deployments", "rollout", "history", "pod/web-1")
+
+    def test_undo_brings_template_and_annotations_back(self):
+        before = self.deployment()
+        applied = {"kubectl.kubernetes.io/last-applied-configuration": "{}"}
+        merge(self.path, {"metadata": {"annotations": applied}})
+        self.assertEqual(self.ok("rollout", "undo", "deploy/rev"),
+                         "deployment.apps/rev rolled back to revision 2\n")  # fmt: skip
+        after = self.deployment()
+        self.assertEqual(after["metadata"]["annotations"], {
+            **applied, "why": "was 2", "kubernetes.io/change-cause": "cause 2"})  # fmt: skip
+        self.assertEqual(after["spec"]["template"]["spec"]["containers"][0]["image"], "x:2")
+        self.assertEqual(after["spec"]["template"]["metadata"]["labels"], {"app": "rev"})
+        self.assertEqual(after["spec"]["selector"], before["spec"]["selector"])
+        self.assertIn("unchanged: it is at revision 2", self.ok("rollout", "undo", "deploy/rev"))
+        self.ok("rollout", "undo", "deploy/rev", "--to-revision=1")
+        image = ("get", "deploy/rev", "-o=jsonpath={.spec.template.spec.containers[0].image}")
+        self.assertEqual(self.ok(*image), "x:1")
+        self.fails(5, "has no revision 9 .next: tuttictl rollout history", "rollout", "undo",
+                   "deploy/rev", "--to-revision=9")  # fmt: skip
+        self.fails(5, "no revision before this one", "rollout", "undo", "deploy/web")
+        merge(self.path, {"spec": {"paused": True}})
+        self.fails(2, "is paused", "rollout", "undo", "deploy/rev")
+        merge(self.path, {"spec": {"paused": False}})
+
+
 def main():
     global SERVER
     if len(sys.argv) < 3 or sys.argv[1] != "--server":

@@ -165,6 +165,13 @@ def check_rollout(ctl, kubectl):
     assert done.returncode == 0, done.stderr
     wait_for("the old revision anew", lambda: revisions() == ["2", "3"])
     assert ctl.ok(*image) == "busybox"
+    ctl.ok("-n", "shop", "rollout", "undo", "deploy/web")
+    wait_for("the other one anew", lambda: revisions() == ["3", "4"])
+    assert ctl.ok(*image) == "busybox:2"
+    ours = ctl.ok("-n", "shop", "rollout", "history", "deploy/web").splitlines()
+    assert [line.split()[0] for line in ours[2:]] == ["3", "4"], ours
+    ctl.ok("-n", "shop", "rollout", "undo", "deploy/web", "--to-revision=3")
+    wait_for("back again", lambda: revisions() == ["4", "5"])
     ctl.ok("-n", "shop", "scale", "deploy/web", "--replicas=3", "--current-replicas=2")
     ctl.ok("-n", "shop", "scale", "deploy/web", "--replicas=2")
 
