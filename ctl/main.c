@@ -72,11 +72,10 @@ static size_t family(const char *word, FILE *out)
     size_t count = 0;
     for (size_t g = 0; g < GROUP_COUNT; g++) {
         for (const struct ctl_command *c = groups[g].commands; c->name != NULL; c++) {
-            if (strncmp(c->name, word, size) == 0 && c->name[size] == ' ') {
-                count++;
-                if (out != NULL) {
-                    (void)fprintf(out, "  %-18s %s\n", c->name, c->summary);
-                }
+            bool belongs = strncmp(c->name, word, size) == 0 && c->name[size] == ' ';
+            count += belongs;
+            if (belongs && out != NULL) {
+                (void)fprintf(out, "  %-18s %s\n", c->name, c->summary);
             }
         }
     }
