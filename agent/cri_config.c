@@ -19,7 +19,7 @@ enum {
 };
 
 #define NEW(arena, type, init)                                                                     \
-    ({                                                                                             \
+    __extension__({                                                                                \
         __typeof__(type) *new_ = take((arena), sizeof(type));                                      \
         init(new_);                                                                                \
         new_;                                                                                      \

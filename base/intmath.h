@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* No C standard has them; gcc and clang do on every 64-bit machine. */
+__extension__ typedef __int128 tt_i128;
+__extension__ typedef unsigned __int128 tt_u128;
+
 static inline bool tt_size_add(size_t a, size_t b, size_t *ret)
 {
     size_t sum;

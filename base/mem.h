@@ -51,7 +51,7 @@ void tt_try_malloc_fail_at(uint64_t nth);
 #define TT_TAKE(p) (p) /* it cannot read statement expressions in initialisers */
 #else
 #define TT_TAKE(p)                                                                                 \
-    ({                                                                                             \
+    __extension__({                                                                                \
         __typeof__(p) tt_taken_ = (p);                                                             \
         (p) = NULL;                                                                                \
         tt_taken_;                                                                                 \

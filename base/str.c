@@ -1,5 +1,6 @@
 #include "base/str.h"
 
+#include "base/intmath.h"
 #include "base/mem.h"
 
 /* Views over borrowed bytes: comparing, searching, cutting, numbers. The text codecs are in
@@ -157,7 +158,7 @@ char *tt_str_xdup(struct tt_str s)
 /* Folded multiplication: both halves of the 128-bit product carry into the result. */
 static uint64_t fold(uint64_t a, uint64_t b)
 {
-    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    __extension__ tt_u128 product = (tt_u128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 

@@ -31,8 +31,6 @@ if((CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_C_COMPILER_VERSION VERSION_LESS
   target_compile_options(tt_flags INTERFACE -Werror)
 endif()
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-  # Statement expressions (TT_TAKE) and __VA_OPT__ are part of gnu17; -Wpedantic objects to the former without __extension__.
-  target_compile_options(tt_flags INTERFACE -Wno-pedantic)
   if(TT_SANITIZE STREQUAL "")
     target_compile_options(tt_flags INTERFACE -Wstack-usage=16384)
   endif()

@@ -26,9 +26,9 @@ static size_t unit_length(struct tt_str text)
 }
 
 /* One "<number><unit>" off the front of *text, added to *total. */
-static bool parse_part(struct tt_str *text, __int128 *total)
+static bool parse_part(struct tt_str *text, tt_i128 *total)
 {
-    __int128 number = 0, divisor = 1;
+    tt_i128 number = 0, divisor = 1;
     size_t i = 0, digits = 0;
     bool dot = false;
     for (; i < text->len; i++) {
@@ -61,7 +61,7 @@ bool tt_duration_parse(struct tt_str text, int64_t *ret_ns)
     if (text.len > 0 && (negative || text.ptr[0] == '+')) {
         text = tt_str_skip(text, 1);
     }
-    __int128 total = 0;
+    tt_i128 total = 0;
     if (tt_str_eq(text, TT_STR("0"))) {
         *ret_ns = 0;
         return true;

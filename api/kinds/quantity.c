@@ -8,9 +8,9 @@
 
 #include <stdio.h>
 
-#define NANO      ((__int128)1000000000)
-#define NANO_MAX  ((__int128)1 << 96)
-#define DIGIT_CAP (((__int128)1 << 120) / 10)
+#define NANO      ((tt_i128)1000000000)
+#define NANO_MAX  ((tt_i128)1 << 96)
+#define DIGIT_CAP (((tt_i128)1 << 120) / 10)
 
 enum { EXPONENT_MAX = 30, FRACTION_MAX = 30 };
 
@@ -28,7 +28,7 @@ static const struct {
 };
 
 /* Multiplies within bounds; false on overflow. */
-static bool mul(__int128 *value, __int128 by)
+static bool mul(tt_i128 *value, tt_i128 by)
 {
     return !__builtin_mul_overflow(*value, by, value);
 }
@@ -63,7 +63,7 @@ static bool parse_suffix(struct tt_str text, enum tt_quantity_format *format, in
 }
 
 /* digits × 10^power10 × 2^power2 in nano units, rounded up when there is a rest. */
-static bool scale(__int128 digits, int power10, int power2, __int128 *ret)
+static bool scale(tt_i128 digits, int power10, int power2, tt_i128 *ret)
 {
     power10 += 9;
     for (; power2 > 0; power2--) {
@@ -87,10 +87,10 @@ static bool scale(__int128 digits, int power10, int power2, __int128 *ret)
 
 /* "12.5": all digits as one integer, how many of them are behind the point, and the length of the
  * number. False when there are no digits or too many. */
-static bool parse_digits(struct tt_str text, __int128 *ret_digits, int *ret_fraction,
+static bool parse_digits(struct tt_str text, tt_i128 *ret_digits, int *ret_fraction,
                          size_t *ret_length)
 {
-    __int128 digits = 0;
+    tt_i128 digits = 0;
     size_t i = 0, count = 0;
     int fraction = 0;
     bool dot = false;
@@ -119,7 +119,7 @@ bool tt_quantity_parse(struct tt_str text, struct tt_quantity *ret)
         text = tt_str_skip(text, 1);
     }
     enum tt_quantity_format format = TT_QUANTITY_DECIMAL;
-    __int128 digits, nano;
+    tt_i128 digits, nano;
     int fraction, power = 0;
     size_t length;
     if (!parse_digits(text, &digits, &fraction, &length) ||
@@ -134,12 +134,12 @@ bool tt_quantity_parse(struct tt_str text, struct tt_quantity *ret)
     return true;
 }
 
-static size_t put_i128(__int128 value, char *out)
+static size_t put_i128(tt_i128 value, char *out)
 {
     char digits[48];
     size_t count = 0, len = 0;
     bool negative = value < 0;
-    unsigned __int128 rest = (unsigned __int128)(negative ? -value : value);
+    tt_u128 rest = (tt_u128)(negative ? -value : value);
     do {
         digits[count++] = (char)('0' + (int)(rest % 10));
         rest /= 10;
@@ -153,23 +153,23 @@ static size_t put_i128(__int128 value, char *out)
     return len;
 }
 
-static size_t finish(__int128 value, const char *suffix, char *out)
+static size_t finish(tt_i128 value, const char *suffix, char *out)
 {
     size_t len = put_i128(value, out), size = strlen(suffix);
     memcpy(out + len, suffix, size + 1);
     return len + size;
 }
 
-static __int128 decimal_unit(int power)
+static tt_i128 decimal_unit(int power)
 {
-    __int128 unit = 1;
+    tt_i128 unit = 1;
     for (int p = -9; p < power; p++) {
         unit *= 10;
     }
     return unit;
 }
 
-static size_t format_exponent(__int128 nano, char out[TT_QUANTITY_TEXT_SIZE])
+static size_t format_exponent(tt_i128 nano, char out[TT_QUANTITY_TEXT_SIZE])
 {
     int power = -9;
     while (power < 18 && nano % 1000 == 0) {
@@ -185,7 +185,7 @@ static size_t format_exponent(__int128 nano, char out[TT_QUANTITY_TEXT_SIZE])
 
 size_t tt_quantity_format(const struct tt_quantity *quantity, char out[TT_QUANTITY_TEXT_SIZE])
 {
-    __int128 nano = quantity->nano;
+    tt_i128 nano = quantity->nano;
     if (nano == 0) {
         return finish(0, "", out);
     }
@@ -193,7 +193,7 @@ size_t tt_quantity_format(const struct tt_quantity *quantity, char out[TT_QUANTI
         return format_exponent(nano, out);
     }
     size_t count = sizeof suffixes / sizeof suffixes[0];
-    __int128 size = nano < 0 ? -nano : nano;
+    tt_i128 size = nano < 0 ? -nano : nano;
     /* Binary suffixes only from 1024 up and for whole numbers, as Kubernetes writes them. */
     bool binary = quantity->format == TT_QUANTITY_BINARY && nano % NANO == 0 && size >= 1024 * NANO;
     for (size_t i = count; i-- > 0;) {
@@ -201,8 +201,8 @@ size_t tt_quantity_format(const struct tt_quantity *quantity, char out[TT_QUANTI
         if (is_binary != binary && suffixes[i].power != 0) {
             continue;
         }
-        __int128 unit =
-            is_binary ? ((__int128)1 << suffixes[i].power) * NANO : decimal_unit(suffixes[i].power);
+        tt_i128 unit =
+            is_binary ? ((tt_i128)1 << suffixes[i].power) * NANO : decimal_unit(suffixes[i].power);
         if (nano % unit == 0) {
             return finish(nano / unit, suffixes[i].text, out);
         }
@@ -217,7 +217,7 @@ int tt_quantity_cmp(const struct tt_quantity *a, const struct tt_quantity *b)
 
 bool tt_quantity_add(struct tt_quantity *a, const struct tt_quantity *b)
 {
-    __int128 sum;
+    tt_i128 sum;
     if (__builtin_add_overflow(a->nano, b->nano, &sum) || sum > NANO_MAX || sum < -NANO_MAX) {
         return false;
     }
@@ -231,9 +231,9 @@ bool tt_quantity_sub(struct tt_quantity *a, const struct tt_quantity *b)
     return tt_quantity_add(a, &negated);
 }
 
-static bool in_units(__int128 nano, __int128 unit, int64_t *ret)
+static bool in_units(tt_i128 nano, tt_i128 unit, int64_t *ret)
 {
-    __int128 whole = nano / unit + (nano > 0 && nano % unit != 0);
+    tt_i128 whole = nano / unit + (nano > 0 && nano % unit != 0);
     if (whole > INT64_MAX || whole < INT64_MIN) {
         return false;
     }

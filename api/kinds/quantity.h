@@ -6,11 +6,12 @@
 #ifndef API_KINDS_QUANTITY_H
 #define API_KINDS_QUANTITY_H
 
+#include "base/intmath.h"
 #include "base/str.h"
 
 enum tt_quantity_format { TT_QUANTITY_DECIMAL, TT_QUANTITY_BINARY, TT_QUANTITY_EXPONENT };
 struct tt_quantity {
-    __int128 nano;                  /* value × 10^9 */
+    tt_i128 nano;                   /* value × 10^9 */
     enum tt_quantity_format format; /* how it was written: suffix family kept when formatted */
 };
 bool tt_quantity_parse(struct tt_str text, struct tt_quantity *ret);
