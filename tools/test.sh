@@ -71,6 +71,7 @@ build_preset() {
     else
         build_targets "$preset" "$@" || return 1
     fi
+    touch "$(build_dir "$preset")/tests.built"
     say "build $preset: $((SECONDS - start)) s"
 }
 
@@ -106,6 +107,28 @@ stage_simulator() {
 stage_integration() {
     need run test
     ctest_label dev '^integration$'
+}
+
+# The presets whose tests or programs a stage runs.
+stage_presets() {
+    case $1 in
+    unit) echo dev asan tsan ;;
+    simulator) echo release fuzz ;;
+    integration) echo dev release ;;
+    esac
+}
+
+# lacks_build STAGE...: whether one of them would find nothing to run, as in a fresh clone, where
+# "0 failed" would say nothing. What was built once is run as it is.
+lacks_build() {
+    local stage preset
+    for stage in "$@"; do
+        [ "$stage" != builds ] || return 1
+        for preset in $(stage_presets "$stage"); do
+            [ -f "$(build_dir "$preset")/tests.built" ] || return 0
+        done
+    done
+    return 1
 }
 
 # run_stage NAME: in a process of its own, so that the limit ends it with all it started.
@@ -147,6 +170,10 @@ dev_test() {
     for stage in "$@"; do
         stage_budget_min "$stage" >/dev/null
     done
+    if lacks_build "$@"; then
+        say "not built yet: the stage builds comes first"
+        set -- builds "$@"
+    fi
     need build lint test
     TT_TALLY=$(mktemp)
     export TT_TALLY
