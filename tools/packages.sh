@@ -21,7 +21,7 @@ packages_of() {
         echo "clang-$(clang_version) libclang-rt-$(clang_version)-dev"
         ;;
     run)
-        echo openssl curl containerd runc umoci busybox-static
+        echo openssl curl containerd runc umoci busybox-static procps
         ;;
     test)
         echo python3 procps openssl strace
