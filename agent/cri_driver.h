@@ -1,6 +1,6 @@
 /* The driver for runtimes that speak CRI: containerd, CRI-O.
  *
- * Ownership: as in runtime.h. Thread: that of the loop. */
+ * Ownership: as in runtime.h. Thread: that of the loop. Errors: as in runtime.h. */
 #ifndef AGENT_CRI_DRIVER_H
 #define AGENT_CRI_DRIVER_H
 

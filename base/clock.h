@@ -2,7 +2,8 @@
  *
  * Monotonic time drives timers and timeouts; wall time only stamps things people read (no
  * correctness depends on it). Ownership: a clock is borrowed by whoever uses it. Thread: the real
- * clock from any; a virtual one from its simulation. */
+ * clock from any; a virtual one from its simulation. Errors: none.
+ */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 

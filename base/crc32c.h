@@ -1,5 +1,5 @@
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4): SSE4.2 where the CPU has it, table otherwise, same
- * result. Thread: any. */
+ * result. Ownership: borrows the bytes. Thread: any. Errors: none. */
 #ifndef BASE_CRC32C_H
 #define BASE_CRC32C_H
 

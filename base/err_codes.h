@@ -2,7 +2,8 @@
  *
  * Columns: code name, value (negative, never reused: it crosses the peer link), HTTP status,
  * Kubernetes Status reason, 1 if the same request may succeed later without a change, exit code of
- * tuttictl. Source of the reasons: Kubernetes API conventions, "Response Status Kind". */
+ * tuttictl. Source of the reasons: Kubernetes API conventions, "Response Status Kind".
+ * Ownership: constants. Thread: any. Errors: these are they. */
 #ifndef BASE_ERR_CODES_H
 #define BASE_ERR_CODES_H
 

@@ -2,7 +2,8 @@
  * directory), make directories.
  *
  * For certificates, configuration, watermarks: blocking, so from start-up, the pool or the log
- * thread only. Ownership: buffers are the caller's. Errors: errno with the path. */
+ * thread only. Ownership: buffers are the caller's. Thread: any that may wait for a disk. Errors:
+ * errno with the path. */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 

@@ -1,4 +1,7 @@
-/* Overflow-checked arithmetic and narrowing. False means it would not fit; *ret is untouched then.
+/* Overflow-checked arithmetic and narrowing.
+ *
+ * Ownership: values only. Thread: any. Errors: false means it would not fit; *ret is untouched
+ * then.
  */
 #ifndef BASE_INTMATH_H
 #define BASE_INTMATH_H

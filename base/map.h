@@ -2,7 +2,7 @@
  *
  * Ownership: keys are copied; values are the caller's (free_value, if given, runs on remove,
  * replace and fini). Thread: one. Order of iteration is unspecified: never let it decide replicated
- * state. */
+ * state. Errors: false when it is full. */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H
 

@@ -1,7 +1,8 @@
 /* State machines: a table of legal transitions and an invariant, checked at every move.
  *
  * Each asynchronous operation embeds one struct tt_sm. An illegal move or a broken invariant is a
- * bug: it asserts. Ownership: embedded; `def` is static. Thread: that of the operation. */
+ * bug: it asserts. Ownership: embedded; `def` is static. Thread: that of the operation.
+ * Errors: none, only assertions. */
 #ifndef BASE_SM_H
 #define BASE_SM_H
 

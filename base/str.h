@@ -1,7 +1,7 @@
 /* struct tt_str: a borrowed view of bytes, the way strings travel between functions.
  *
  * Ownership: a view owns nothing; the bytes must outlive it. Not NUL-terminated unless said.
- * Thread: any. */
+ * Thread: any. Errors: false or a negative position, as each function says. */
 #ifndef BASE_STR_H
 #define BASE_STR_H
 

@@ -1,4 +1,6 @@
-/* The version of this build, as all programs print it. */
+/* The version of this build, as all programs print it.
+ *
+ * Ownership: constants. Thread: any. Errors: none. */
 #ifndef BASE_VERSION_H
 #define BASE_VERSION_H
 

@@ -1,6 +1,7 @@
 /* One YAML stream as JSON documents with lines. Part of manifest.h, which says what is accepted.
  *
- * Ownership: documents live in the arena; a stream is freed by its owner. Thread: one. */
+ * Ownership: documents live in the arena; a stream is freed by its owner. Thread: one.
+ * Errors: TT_EINVALID with the line; TT_ETOOLARGE beyond the bounds. */
 #ifndef CTL_YAML_IN_H
 #define CTL_YAML_IN_H
 

@@ -2,7 +2,7 @@
  * the simulator would notice. Without TT_SIM, that is in every production build, the switches do
  * not exist and NODE_FAULT is the constant false.
  *
- * Ownership: plain struct. Thread: set before the node starts. */
+ * Ownership: plain struct. Thread: set before the node starts. Errors: none. */
 #ifndef RAFT_NODE_FAULTS_H
 #define RAFT_NODE_FAULTS_H
 

@@ -1,14 +1,18 @@
 /* The node's state, shared by its source files (through node_parts.h); nobody else includes it.
- * What each file owns: node.c          lifecycle, inputs, the turn node_step.c     raft_step and
- * what its update demands (rules 2, 3, 4, 6, 10) node_start.c    from the disk's contents to a
- * running core (rules 3, 7) node_log.c      log requests and what their completions are worth (rule
- * 2) node_config.c   configurations in the log (rule 9) node_status.c   what others may see
+ *
+ *   node.c          lifecycle, inputs, the turn
+ *   node_step.c     raft_step and what its update demands (rules 2, 3, 4, 6, 10)
+ *   node_start.c    from the disk's contents to a running core (rules 3, 7)
+ *   node_log.c      log requests and what their completions are worth (rule 2)
+ *   node_config.c   configurations in the log (rule 9)
+ *   node_status.c   what others may see
  *   node_send.c     raft messages out, entries for followers, the outbox (rule 6)
  *   node_announce.c telling followers of a commit at once
  *   node_hasten.c   an election at once when the leader's process is gone
  *   node_recv.c     frames in (rule 1)
  *   node_apply.c    committed entries into the state machine, state hashes (rules 5, 7)
- *   node_snapshot.c taking, streaming, installing (rules 5, 7, 9)
+ *   node_snapshot.c taking and installing (rules 5, 7, 9)
+ *   node_stream.c   a snapshot on its way between two servers (rule 5)
  *   proposals.c, read_index.c, membership_op.c   what clients ask for
  *
  * Ownership, thread, errors: as node.h. */

@@ -1,7 +1,7 @@
 /* Mistakes that the simulator's own copy of the replica core makes on purpose, to prove that the
  * simulator would notice; as node_faults.h, for what surrounds the node.
  *
- * Ownership: plain struct. Thread: set before the node starts. */
+ * Ownership: plain struct. Thread: set before the node starts. Errors: none. */
 #ifndef RAFT_REPLICA_FAULTS_H
 #define RAFT_REPLICA_FAULTS_H
 

@@ -1,7 +1,8 @@
 /* What the files of the transport share: transport.c (life, messages to and from the core),
  * transport_link.c (outgoing connections), transport_inbound.c (incoming ones).
  *
- * Ownership: as noted. Thread: the net loop, except where a member says core. */
+ * Ownership: as noted. Thread: the net loop, except where a member says core. Errors:
+ * end the connection that they are of. */
 #ifndef RAFT_TRANSPORT_INTERNAL_H
 #define RAFT_TRANSPORT_INTERNAL_H
 

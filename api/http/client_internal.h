@@ -1,7 +1,8 @@
 /* What the files of the HTTP client share: client.c (pool, calls, time) and client_conn.c (one
  * connection on nghttp2).
  *
- * Ownership: the client owns its connections; calls are the user's. Thread: that of the loop. */
+ * Ownership: the client owns its connections; calls are the user's. Thread: that of the loop.
+ * Errors: end the call, or the connection with all its calls. */
 #ifndef API_HTTP_CLIENT_INTERNAL_H
 #define API_HTTP_CLIENT_INTERNAL_H
 

@@ -3,7 +3,8 @@
  * Built from the schema files (api/kinds/<kind>.json; api/kinds/README.md explains the format) or,
  * later, from CustomResourceDefinitions. Everything here is immutable once its registry snapshot is
  * published.
- * Ownership: all pointers belong to the registry snapshot (registry.h). Thread: any, read-only. */
+ * Ownership: all pointers belong to the registry snapshot (registry.h). Thread: any, read-only.
+ * Errors: none, it was checked when it was built. */
 #ifndef API_KINDS_SCHEMA_H
 #define API_KINDS_SCHEMA_H
 

@@ -1,6 +1,7 @@
 /* meta/v1 Status: how every failure, and some successes, answer.
  *
- * Ownership: appends to the caller's buffer; borrows the strings. Thread: any. */
+ * Ownership: appends to the caller's buffer; borrows the strings. Thread: any.
+ * Errors: those of the buffer. */
 #ifndef API_KINDS_STATUS_H
 #define API_KINDS_STATUS_H
 

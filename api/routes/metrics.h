@@ -1,7 +1,7 @@
 /* Counters of one worker, and their Prometheus text.
  *
  * Ownership: plain struct in the worker. Thread: the worker's; summed by a message that visits
- * every worker (metrics_route.c). */
+ * every worker (health.c). Errors: those of the buffer. */
 #ifndef API_ROUTES_METRICS_H
 #define API_ROUTES_METRICS_H
 

@@ -1,4 +1,5 @@
-/* What several container plans ask of a pod. Pure. Ownership: views borrow. Thread: the plan's. */
+/* What several container plans ask of a pod. Pure. Ownership: views borrow. Thread: the plan's.
+ * Errors: none. */
 #ifndef RECONCILER_CONTAINERS_PODS_H
 #define RECONCILER_CONTAINERS_PODS_H
 

@@ -1,7 +1,8 @@
 /* The reconcilers of the object model itself: namespace deletion, the garbage collector, and the
  * end of old Events.
  *
- * Ownership: controllers are the caller's until tt_controller_free. Thread: the engine's loop. */
+ * Ownership: controllers are the caller's until tt_controller_free. Thread: the engine's loop.
+ * Errors: told by the engine, which plans again. */
 #ifndef RECONCILER_CORE_CORE_H
 #define RECONCILER_CORE_CORE_H
 

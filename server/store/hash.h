@@ -15,7 +15,7 @@
  * a compaction 5 and the revision; for a feature level 6 and the level. The state hash folds, from
  * the chain: content, revision, compaction mark, leader time, exactly-once sequence, feature level.
  * Not against adversaries: the log they share is authenticated; it finds divergence and bit rot.
- * Thread: any. */
+ * Ownership: borrows the bytes. Thread: any. Errors: none. */
 #ifndef SERVER_STORE_HASH_H
 #define SERVER_STORE_HASH_H
 

@@ -1,7 +1,8 @@
 /* What the two ends of a snapshot stream share: the frame.
  *
  * A frame is {u32 size of the payload, u32 CRC-32C of the payload, payload}, little-endian; the
- * payload is one SnapshotRecord (proto/snapshot.proto says in which order). */
+ * payload is one SnapshotRecord (proto/snapshot.proto says in which order).
+ * Ownership: constants. Thread: any. Errors: those of reader and writer. */
 #ifndef SERVER_STORE_SNAPSHOT_H
 #define SERVER_STORE_SNAPSHOT_H
 

@@ -1,5 +1,5 @@
 /* Shared by the files of the tree (tree.c reads and inserts, tree_remove.c removes): making nodes
- * writable and finding places in them. See tree.h for ownership and threads. */
+ * writable and finding places in them. Ownership, thread, errors: as in tree.h. */
 #ifndef SERVER_STORE_TREE_NODE_H
 #define SERVER_STORE_TREE_NODE_H
 

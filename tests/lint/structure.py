@@ -18,6 +18,7 @@ PARAMETER_MAX = 6
 NESTING_MAX = 4
 COMPLEXITY_MAX = 15
 
+HEADER_WORDS = ("ownership", "thread", "errors")
 SKIPPED_DIRS = frozenset(["build", "fixtures"])
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.M)
 BANNED = frozenset(
@@ -194,8 +195,15 @@ def check_globals(tree, path, outside):
 
 
 def check_opening(tree, path, text):
-    if path.endswith(".h") and not text.startswith("/* "):
+    if not path.endswith(".h"):
+        return
+    if not text.startswith("/* "):
         tree.report(path, 1, "header-comment", "a header opens with its purpose")
+        return
+    opening = text[: text.find("*/")].lower()
+    missing = [word for word in HEADER_WORDS if not re.search(rf"\b{word}\b", opening)]
+    if missing and not path.startswith("tests/"):
+        tree.report(path, 1, "header-comment", f"a header says its {', '.join(missing)}")
 
 
 def check_c(tree, path, text):

@@ -8,6 +8,7 @@ import unittest
 
 import structure
 
+HEADER = "/* Purpose. Ownership, thread, errors: none. */\n"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -44,7 +45,7 @@ class StructureTest(unittest.TestCase):
     def test_good_code_passes(self):
         body = "".join(f"    if (a == {i}) {{\n        g();\n    }}\n" for i in range(14))
         text = '/* essay */\n#include "base/x.h"\n\nstatic const int table[] = {1, 2};\n'
-        self.write("base/x.h", "/* Purpose. */\nint f(int a, int b, int c, int d, int e, int g);\n")
+        self.write("base/x.h", HEADER + "int f(int a, int b, int c, int d, int e, int g);\n")
         self.expect("raft/x.c", text + function(body))
 
     def test_a_function_of_71_lines(self):
@@ -56,11 +57,13 @@ class StructureTest(unittest.TestCase):
         self.expect("raft/x.c", "\n" * 801, "file-size")
 
     def test_a_header_of_251_lines(self):
-        self.expect("raft/x.h", "/* Purpose. */\n" + "\n" * 249)
-        self.expect("raft/x.h", "/* Purpose. */\n" + "\n" * 250, "file-size")
+        self.expect("raft/x.h", HEADER + "\n" * 249)
+        self.expect("raft/x.h", HEADER + "\n" * 250, "file-size")
 
     def test_a_header_without_its_purpose(self):
         self.expect("raft/x.h", "int f(void);\n", "header-comment")
+        self.expect("raft/x.h", HEADER.replace("thread, ", ""), "header-comment")
+        self.expect("raft/x.h", HEADER)
 
     def test_seven_parameters(self):
         head = "int go(int a, void (*b)(int, int), int c, int d, int e, int f%s)"
@@ -117,8 +120,8 @@ class StructureTest(unittest.TestCase):
         self.expect("raft/x.c", '#include "node.h"\n', "include-root")
 
     def test_a_cycle(self):
-        self.write("raft/a.h", '/* Purpose. */\n#include "raft/b.h"\n')
-        self.expect("raft/b.h", '/* Purpose. */\n#include "raft/a.h"\n', "include-cycle")
+        self.write("raft/a.h", HEADER + '#include "raft/b.h"\n')
+        self.expect("raft/b.h", HEADER + '#include "raft/a.h"\n', "include-cycle")
 
     def test_banned_calls(self):
         for call in ("strcpy(a, b)", "sprintf(a, b)", "system(a)", "atoi(a)", "malloc(a)"):
