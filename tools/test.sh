@@ -1,7 +1,8 @@
 # ./dev test: all stages, each with its budget on two cores, and one line of sums at the end.
 #
-# A stage runs in a shell of its own under a time limit of twice its budget and appends a line
-# "passed failed skipped" per group of tests to the tally. A stage without tests counts nothing.
+# A stage runs in a shell of its own under a limit of three times its budget, which ends what hangs
+# and leaves a slow or busy machine its time. It appends a line "passed failed skipped" per group of
+# tests to the tally; a stage without tests counts nothing.
 
 TEST_STAGES=(lint builds unit simulator integration)
 
@@ -136,14 +137,14 @@ run_stage() {
     local stage=$1 start=$SECONDS budget_s status=0
     budget_s=$(($(stage_budget_min "$stage") * 60))
     say "stage $stage"
-    timeout --kill-after=20 $((2 * budget_s)) "$TT_ROOT/tools/stage.sh" "$stage" &
+    timeout --kill-after=20 $((3 * budget_s)) "$TT_ROOT/tools/stage.sh" "$stage" &
     local limiter=$!
     # timeout leads a process group of its own, which an interrupt from the terminal does not reach.
     trap 'kill -TERM "$limiter"; exit 130' INT TERM
     wait "$limiter" || status=$?
     trap - INT TERM
     if [ "$status" -ge 124 ]; then
-        say "stage $stage: stopped at $((2 * budget_s)) s"
+        say "stage $stage: stopped at $((3 * budget_s)) s"
         tally 0 1 0
     fi
     local spent=$((SECONDS - start)) note=""
