@@ -82,6 +82,20 @@ static void slow_disk(struct sim *sim, struct sim_server *server)
     server->sync_us = sim_between(sim, 1, tt_rng_chance(&sim->rng, 0.5) ? 10 : 600) * SIM_MS;
 }
 
+static void stall_over(struct sim *sim, struct sim_event *event)
+{
+    sim->servers[event->a].sync_us = 2 * SIM_MS;
+}
+
+/* What it writes now takes longer than the election of another one. */
+static void stall_disk(struct sim *sim, struct sim_server *server)
+{
+    sim->faults[SIM_SLOW_DISK]++;
+    server->sync_us = sim_between(sim, 600, 6000) * SIM_MS;
+    struct sim_event event = {.run = stall_over, .server = -1, .a = (uint64_t)server->slot};
+    sim_schedule(sim, sim_between(sim, 5, 50) * SIM_MS, event);
+}
+
 /* With writes under way that others will replace. */
 static void isolate_leader(struct sim *sim)
 {
@@ -92,7 +106,7 @@ static void isolate_leader(struct sim *sim)
     sim->faults[SIM_ISOLATE_LEADER]++;
     uint64_t for_ms = sim_between(sim, 200, 5000);
     if (tt_rng_chance(&sim->rng, 0.5)) {
-        slow_disk(sim, leader);
+        tt_rng_chance(&sim->rng, 0.5) ? slow_disk(sim, leader) : stall_disk(sim, leader);
         sim_client_burst(sim, leader);
     }
     for (size_t i = 0; i < SIM_SERVERS_MAX; i++) {

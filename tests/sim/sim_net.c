@@ -21,7 +21,9 @@ static uint64_t delay_us(struct sim *sim)
     uint64_t delay = sim_between(sim, 50, sim->delay_us);
     if (tt_rng_chance(&sim->rng, sim->delay_chance)) {
         sim->faults[SIM_FRAME_DELAYED]++;
-        delay += sim_between(sim, 1 * SIM_MS, 400 * SIM_MS);
+        /* Now and then beyond an election: who led when it left may lead again, in another term. */
+        uint64_t most_ms = tt_rng_chance(&sim->rng, 0.1) ? 4000 : 400;
+        delay += sim_between(sim, 1 * SIM_MS, most_ms * SIM_MS);
     }
     return delay;
 }
