@@ -2,7 +2,7 @@
  *
  * Happy path: the change is sent to the leader and answered when it is committed; then the members
  * are looked at again, to say what the cluster can lose now. A leader that is to be removed hands
- * over first, and its successor is asked: a server does not hear the answer to its own removal.
+ * over, and its successor is asked: a server does not hear the answer to its own removal.
  * A change whose answer is lost may have been made: the error says to look. */
 #include <stdio.h>
 #include <time.h>
@@ -147,21 +147,20 @@ static bool goes(const struct change *change, yyjson_val *status, const char *fi
 }
 
 /* Makes the change through the leader and hands over what the cluster looks like after it.
- * *ret_leads: the member that is to be removed leads; nothing was done. */
-static int attempt(struct change *change, struct census *ret, bool *ret_leads, struct tt_err *err)
+ * *ret_led: it was the leader that is to be removed; with `of_another` it was not asked. */
+static int attempt(struct change *change, bool of_another, struct census *ret, bool *ret_led,
+                   struct tt_err *err)
 {
     TT_AUTO(ctl_session) session = NULL;
     int r = ctl_leader_open(&change->common, &session, &ret->answer, err);
-    *ret_leads = false;
+    *ret_led = false;
     if (r == TT_OK) {
         yyjson_val *status = yyjson_doc_get_root(ret->answer.doc);
         struct tt_str leader = tt_json_iget_str(status, "leader");
         (void)snprintf(change->leader, sizeof change->leader, "%.*s", TT_STR_ARG(leader));
-        *ret_leads = goes(change, status, "leader", "leaderId");
-        if (*ret_leads || goes(change, status, "self", "selfId")) {
-            return *ret_leads ? TT_OK
-                              : TT_FAIL(err, TT_ENOTLEADER,
-                                        "only the server that is to be removed can be asked");
+        *ret_led = goes(change, status, "leader", "leaderId");
+        if (of_another && (*ret_led || goes(change, status, "self", "selfId"))) {
+            return TT_FAIL(err, TT_ENOTLEADER, "no other server leads");
         }
         r = make_change(session, change, err);
     }
@@ -175,42 +174,27 @@ static int attempt(struct change *change, struct census *ret, bool *ret_leads, s
     return r;
 }
 
-/* The server that was asked may not know its successor yet, or another one not who leads. */
-static int attempt_again(struct change *change, struct census *ret, bool *ret_leads,
-                         struct tt_err *err)
+/* A leader that is to be removed hands over when that is possible, and then refuses: its successor
+ * is to be asked, which not everybody may know yet. */
+static int carry_out(struct change *change, struct census *ret, struct tt_err *err)
 {
-    int r = TT_OK;
+    bool led = false;
+    int r = attempt(change, false, ret, &led, err);
+    if (!led || (r != TT_ECONFLICT && r != TT_ENOTLEADER)) {
+        return r;
+    }
     for (int i = 0; i < SETTLES_MAX; i++) {
-        tt_err_init(err);
+        struct tt_err later;
+        tt_err_init(&later);
         ctl_answer_fini(&ret->answer);
-        r = attempt(change, ret, ret_leads, err);
-        if (r != TT_ENOTLEADER && (r != TT_OK || !*ret_leads)) {
-            break;
+        int again = attempt(change, true, ret, &led, &later);
+        if (again != TT_ENOTLEADER) {
+            *err = later;
+            return again;
         }
         pause_shortly();
     }
-    return r;
-}
-
-static int carry_out(struct change *change, struct census *ret, struct tt_err *err)
-{
-    bool leads = false;
-    int r = attempt(change, ret, &leads, err);
-    if (r == TT_OK && leads) {
-        struct change transfer = *change;
-        struct census census = {.voters = 0};
-        transfer.verb = "transfer";
-        transfer.name = NULL;
-        r = attempt(&transfer, &census, &leads, err);
-        ctl_answer_fini(&census.answer);
-        leads = true;
-    }
-    if (r == TT_ENOTLEADER || (r == TT_OK && leads)) {
-        r = attempt_again(change, ret, &leads, err);
-    }
-    return r == TT_OK && leads
-               ? TT_FAIL(err, TT_EUNAVAILABLE, "%s leads again; try again", change->name)
-               : r;
+    return r; /* it leads on: why, it said itself */
 }
 
 /* ---- commands ---- */

@@ -247,6 +247,8 @@ static void begin_transfer(struct tt_node *node)
     node->change.tries = 0;
     if (to == node->config.id) {
         end_with(node, 0, "");
+    } else if (tt_membership_voter_count(&node->membership) < 2) {
+        end_with(node, TT_ECONFLICT, "it is the only voter: nobody else can lead");
     } else if (to != 0 && !tt_membership_is_voter(&node->membership, to)) {
         end_with(node, TT_ECONFLICT, "only a voter can lead");
     } else {

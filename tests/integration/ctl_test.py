@@ -386,6 +386,10 @@ def check_recover(cluster):
     alone = Ctl(cluster, [survivor])
     wait_for("a leader", lambda: alone.json("cluster", "status")["leader"] == survivor.name)
     assert len(alone.json("cluster", "status")["members"]) == 1
+    began = time.monotonic()
+    assert "the last voter" in alone.fails(6, "cluster", "remove", survivor.name)
+    assert "the only voter" in alone.fails(6, "cluster", "transfer")
+    assert time.monotonic() - began < 10
     assert alone.json("get", "cm/one", "-n", "shop")["data"]["b"] == "last"
     lost[0].start()
     lost[1].start()

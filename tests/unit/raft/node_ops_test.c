@@ -206,6 +206,22 @@ static void a_leader_hands_over_before_it_is_removed(void **state)
     cluster_free(cluster);
 }
 
+static void a_sole_voter_neither_hands_over_nor_goes(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(1, 1);
+    struct server *leader = cluster_elect(cluster);
+    struct tt_change_op op;
+    change(leader, &op, TT_CHANGE_TRANSFER, 0);
+    cluster_run(cluster, 300);
+    assert_int_equal(op.code, TT_ECONFLICT);
+    change(leader, &op, TT_CHANGE_REMOVE, leader->id);
+    cluster_run(cluster, 300);
+    assert_int_equal(op.code, TT_ECONFLICT);
+    assert_int_not_equal(leader->leading, 0);
+    cluster_free(cluster);
+}
+
 static void a_server_does_not_ask_for_its_own_removal(void **state)
 {
     (void)state;
@@ -322,6 +338,7 @@ int main(void)
         cmocka_unit_test(writes_queue_until_the_next_leader_has_stored_everything),
         cmocka_unit_test(a_transfer_to_one_that_stores_nothing_lets_writes_go_on),
         cmocka_unit_test(a_leader_hands_over_before_it_is_removed),
+        cmocka_unit_test(a_sole_voter_neither_hands_over_nor_goes),
         cmocka_unit_test(a_server_does_not_ask_for_its_own_removal),
         cmocka_unit_test(no_snapshot_is_begun_during_a_change),
         cmocka_unit_test(what_stays_behind_a_snapshot_is_bounded_in_entries_and_bytes),
