@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 
@@ -19,6 +20,10 @@ static int read_secret(const char *path, size_t size_max, struct tt_secret **ret
                        struct tt_err *err)
 {
     struct tt_buf text;
+    struct stat st;
+    if (stat(path, &st) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        return TT_FAIL(err, TT_EFORBIDDEN, "%s must be readable by its owner only", path);
+    }
     int r = tt_file_read(path, size_max, &text, err);
     if (r == TT_OK) {
         struct tt_str trimmed = tt_str_trim(tt_buf_view(&text));

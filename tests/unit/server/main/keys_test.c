@@ -1,6 +1,8 @@
 /* The root key of a server: one for the whole cluster, never a second one by accident. */
 #include "server/main/keys.h"
 
+#include <sys/stat.h>
+
 #include "tests/support/store_fixture.h"
 #include "tests/unit/server/tls/fixture.h"
 
@@ -54,6 +56,17 @@ static void the_one_server_of_a_new_cluster_makes_its_salt(void **state)
     assert_non_null(keys);
     server_keys_free(keys);
     assert_true(tt_path_exists(world->salt));
+}
+
+static void a_passphrase_that_others_can_read_is_refused(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(chmod(world->passphrase, 0640), 0);
+    assert_null(open_keys(world));
+    assert_int_equal(chmod(world->passphrase, 0400), 0);
+    struct server_keys *keys = open_keys(world);
+    assert_non_null(keys);
+    server_keys_free(keys);
 }
 
 static void one_of_several_servers_wants_the_salt_of_all(void **state)
@@ -148,6 +161,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KEYS_TEST(the_one_server_of_a_new_cluster_makes_its_salt),
+        KEYS_TEST(a_passphrase_that_others_can_read_is_refused),
         KEYS_TEST(one_of_several_servers_wants_the_salt_of_all),
         KEYS_TEST(a_lost_salt_is_not_made_anew),
         KEYS_TEST(a_server_notices_that_its_key_is_another_one),
