@@ -27,17 +27,17 @@ static const char *const own_annotations[] = {
 enum { SETS_MAX = 256, HASH_SIZE = 11 };
 
 struct plan {
-    struct tt_pass *pass;
-    struct tt_view deployment;
-    const struct tt_label_selector *selector;
+    struct tt_pass *pass;                     /* borrowed; this struct lies in its arena */
+    struct tt_view deployment;                /* what the key names; it exists */
+    const struct tt_label_selector *selector; /* of spec.selector, in the arena */
     bool adopted; /* a set was adopted in this pass: the rest waits for the commit */
     yyjson_mut_doc *template_doc;  /* the Deployment's template, mutable */
     struct tt_view sets[SETS_MAX]; /* controlled by it, oldest first */
-    size_t set_count;
-    size_t fresh;         /* index of the new set; set_count = there is none */
-    int64_t old_pods;     /* pods of old sets that still exist */
-    int64_t revision_max; /* of all sets */
-    struct rollout_limits limits;
+    size_t set_count;              /* of sets in use */
+    size_t fresh;                  /* index of the new set; set_count = there is none */
+    int64_t old_pods;              /* pods of old sets that still exist */
+    int64_t revision_max;          /* of all sets */
+    struct rollout_limits limits;  /* of the spec, resolved to pods; set by read_limits */
 };
 
 /* A set that nobody controls and that has the Deployment's pods: left behind by one before it. */
@@ -388,10 +388,10 @@ static int clean_history(struct plan *plan, struct tt_err *err)
 
 /* Sums over the sets for the status. */
 struct counts {
-    int64_t replicas;
-    int64_t updated;
-    int64_t ready;
-    int64_t available;
+    int64_t replicas;  /* pods that exist */
+    int64_t updated;   /* pods of the new set */
+    int64_t ready;     /* pods with condition Ready */
+    int64_t available; /* pods ready for minReadySeconds */
 };
 
 static struct counts count_pods(const struct plan *plan)

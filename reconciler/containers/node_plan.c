@@ -22,17 +22,17 @@ struct sighting {
     uint64_t seen_ms;  /* monotonic */
 };
 struct node_controller {
-    struct tt_controller base;
-    struct tt_map *sightings; /* node name → struct sighting, owned */
+    struct tt_controller base; /* what the engine sees; freed with it */
+    struct tt_map *sightings;  /* node name → struct sighting, owned */
 };
 
 struct plan {
-    struct tt_pass *pass;
-    struct tt_view node;
-    struct tt_str name;
-    uint64_t tainted_ms; /* wall time of the taint, from the node */
-    yyjson_val *taint;   /* the unreachable taint, NULL when there is none */
-    size_t evicted;
+    struct tt_pass *pass; /* borrowed */
+    struct tt_view node;  /* item is NULL when the node is gone: all its pods leave */
+    struct tt_str name;   /* of the node: the key, borrowed */
+    uint64_t tainted_ms;  /* wall time of the taint, from the node */
+    yyjson_val *taint;    /* the unreachable taint, NULL when there is none */
+    size_t evicted;       /* pods taken off it in this pass; at most EVICT_MAX */
 };
 
 static struct sighting *sighting_of(struct node_controller *self, struct tt_str name)

@@ -15,15 +15,15 @@ enum { CREATE_MAX = 100, DELETE_MAX = 100, PODS_MAX = 1 << 16 };
 
 /* What one pass knows. */
 struct plan {
-    struct tt_pass *pass;
-    struct tt_view set; /* the ReplicaSet */
-    const struct tt_label_selector *selector;
-    struct tt_view *pods; /* active and controlled by it; in the arena */
-    size_t pod_count;
-    size_t pod_cap;
-    int64_t ready;
-    int64_t available;
-    int64_t min_ready_seconds;
+    struct tt_pass *pass;                     /* borrowed */
+    struct tt_view set;                       /* the ReplicaSet */
+    const struct tt_label_selector *selector; /* of spec.selector, in the arena */
+    struct tt_view *pods;                     /* active and controlled by it; in the arena */
+    size_t pod_count;                         /* of pods in use: status.replicas */
+    size_t pod_cap;                           /* pods there is room for; at most PODS_MAX */
+    int64_t ready;                            /* those of pods with condition Ready */
+    int64_t available;                        /* those of pods ready for min_ready_seconds */
+    int64_t min_ready_seconds;                /* spec.minReadySeconds; 0: at once */
     bool moved; /* pods were adopted or let go in this pass: scaling waits for the commit */
 };
 

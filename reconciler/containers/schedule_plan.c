@@ -44,26 +44,26 @@ static const char *const refusal_texts[REFUSALS] = {
 };
 
 struct amounts {
-    int64_t cpu_milli;
-    int64_t memory; /* bytes */
-    int64_t pods;
+    int64_t cpu_milli; /* thousandths of a core */
+    int64_t memory;    /* bytes */
+    int64_t pods;      /* a count; 1 for a pod's own request */
 };
 struct node {
-    struct tt_view view;
-    struct amounts allocatable;
-    struct amounts used;
-    bool ready;
+    struct tt_view view;            /* as the version has it */
+    struct amounts allocatable;     /* of status.allocatable; pods has a default */
+    struct amounts used;            /* by its pods, with those bound in this pass */
+    bool ready;                     /* condition Ready is True and it is not being deleted */
     uint16_t ports[HOST_PORTS_MAX]; /* host ports taken */
-    size_t port_count;
+    size_t port_count;              /* of ports in use */
 };
 struct plan {
-    struct tt_pass *pass;
-    struct node *nodes; /* in the arena */
-    size_t node_count;
-    size_t node_cap;
+    struct tt_pass *pass;    /* borrowed */
+    struct node *nodes;      /* in the arena */
+    size_t node_count;       /* of nodes in use; sorted by name; at most NODES_MAX */
+    size_t node_cap;         /* nodes there is room for */
     struct tt_view *pending; /* pods to place, in the arena */
-    size_t pending_count;
-    size_t pending_cap;
+    size_t pending_count;    /* of pending in use */
+    size_t pending_cap;      /* pods there is room for */
 };
 
 static void *grow(struct tt_arena *arena, void *items, size_t count, size_t *cap, size_t size)

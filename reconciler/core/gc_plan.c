@@ -18,19 +18,19 @@
 enum { WRITES_MAX = 100, RECHECK_MS = 1000, REFERENCES_MAX = 32 };
 
 struct gc_controller {
-    struct tt_controller base;
-    struct owners *owners; /* owned */
+    struct tt_controller base; /* what the engine sees; freed with self */
+    struct owners *owners;     /* owned */
 };
 
 struct plan {
-    struct gc_controller *self;
-    struct tt_pass *pass;
-    struct tt_view object;
-    struct tt_str uid; /* of object, while it is looked at as an owner */
-    size_t left;       /* dependents that still hold it */
-    bool orphan;       /* else foreground */
-    int result;        /* of the first failure while walking dependents */
-    struct tt_err *err;
+    struct gc_controller *self; /* borrowed: its index */
+    struct tt_pass *pass;       /* borrowed */
+    struct tt_view object;      /* what the key names; its root is not NULL */
+    struct tt_str uid;          /* of object, while it is looked at as an owner */
+    size_t left;                /* dependents that still hold it */
+    bool orphan;                /* else foreground */
+    int result;                 /* of the first failure while walking dependents */
+    struct tt_err *err;         /* borrowed: tells of result; set while dependents are walked */
 };
 
 /* Does the owner that `reference` names exist, with that uid? `deleting` tells whether it waits for

@@ -14,15 +14,15 @@ enum { DELETE_MAX = 100, RECHECK_MS = 1000, FINALIZERS_MAX = 16, TEXT_SIZE_MAX =
 /* A finalizer and how many objects it holds. */
 struct holder {
     struct tt_str name; /* borrowed from the pass's arena */
-    size_t count;
+    size_t count;       /* objects in the namespace that name it */
 };
 struct plan {
-    struct tt_pass *pass;
-    struct tt_str name;
+    struct tt_pass *pass;                  /* borrowed */
+    struct tt_str name;                    /* of the namespace: the key, borrowed */
     size_t left;                           /* objects that are still there */
     struct tt_buf kinds;                   /* how many of which kind, as text */
     struct holder holders[FINALIZERS_MAX]; /* what is beyond is not told */
-    size_t holder_count;
+    size_t holder_count;                   /* of holders in use */
 };
 
 static void count_finalizer(struct plan *plan, struct tt_str name)

@@ -8,7 +8,7 @@ enum { OWNERS_MAX = 1 << 20, DEPENDENTS_MAX = 1 << 20 };
 
 struct owners {
     struct tt_map *by_uid; /* uid → struct tt_map of dependent keys, owned */
-    bool overflow;
+    bool overflow;         /* a reference found no room: the index is not whole; never cleared */
 };
 
 static void free_dependents(void *value)

@@ -9,10 +9,10 @@
 
 /* A condition to write into status.conditions. */
 struct tt_condition {
-    const char *type;
-    const char *status; /* "True", "False", "Unknown" */
-    const char *reason;
-    struct tt_str message;
+    const char *type;      /* CamelCase; identifies it; borrowed, as the others */
+    const char *status;    /* "True", "False", "Unknown" */
+    const char *reason;    /* CamelCase, why it has this status */
+    struct tt_str message; /* for people; may be empty */
 };
 /* Replaces or appends it; lastTransitionTime moves only when the status changes. */
 bool tt_object_set_condition(struct tt_object *object, const struct tt_condition *condition,

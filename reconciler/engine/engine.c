@@ -33,13 +33,13 @@ struct lane {
 
 /* A message that only says "leadership is now …". */
 struct lead_msg {
-    struct tt_msg msg;
+    struct tt_msg msg;        /* in the loop's mailbox; runs on_leadership, which frees it */
     struct tt_engine *engine; /* borrowed */
     uint64_t term;            /* 0 = lost */
 };
 
 struct run {
-    struct tt_propose_op op;
+    struct tt_propose_op op;  /* its commit; answered on the loop, once */
     struct tt_engine *engine; /* borrowed */
     struct lane *lane;        /* borrowed */
     char *key;                /* owned */
@@ -50,20 +50,20 @@ struct run {
 };
 
 struct tt_engine {
-    struct tt_engine_config config;
-    struct tt_loop *loop; /* owned */
-    struct lane lanes[TT_ENGINE_CONTROLLERS_MAX];
-    struct tt_recorder *recorder; /* owned */
-    struct tt_arena *scratch;     /* owned, for observe */
-    struct tt_timer timer;        /* next delayed key */
-    struct tt_store_listener store_listener;
-    struct tt_leadership_listener leadership;
-    bool leads;                      /* core thread only: publications concern us */
-    struct tt_poke published;        /* by the store, on the core thread */
-    uint64_t term;                   /* 0 = not leading */
-    struct tt_history_cursor cursor; /* what was observed */
-    bool resync_due;
-    uint64_t runs_out;
+    struct tt_engine_config config;               /* as given; never changes */
+    struct tt_loop *loop;                         /* owned */
+    struct lane lanes[TT_ENGINE_CONTROLLERS_MAX]; /* one per controller, in the config's order */
+    struct tt_recorder *recorder;                 /* owned */
+    struct tt_arena *scratch;                     /* owned, for observe */
+    struct tt_timer timer;                        /* next delayed key */
+    struct tt_store_listener store_listener;      /* the store's hook; called on the core thread */
+    struct tt_leadership_listener leadership; /* the cluster's hook; called on the core thread */
+    bool leads;                               /* core thread only: publications concern us */
+    struct tt_poke published;                 /* by the store, on the core thread */
+    uint64_t term;                            /* 0 = not leading */
+    struct tt_history_cursor cursor;          /* what was observed */
+    bool resync_due;   /* a key found no room in its queue: list everything again */
+    uint64_t runs_out; /* commits that are out; counted, nobody waits for it */
 };
 
 static void dispatch(struct tt_engine *engine);

@@ -69,7 +69,7 @@ struct tt_engine_config {
     struct tt_str actor;             /* SPIFFE identity that commits; keeps the bytes */
     const struct tt_pass_seal *seal; /* keeps; NULL: sealed objects stay opaque */
     struct tt_controller *controllers[TT_ENGINE_CONTROLLERS_MAX]; /* keeps */
-    size_t controller_count;
+    size_t controller_count; /* of controllers in use, 1 to TT_ENGINE_CONTROLLERS_MAX */
 };
 int tt_engine_new(const struct tt_engine_config *config, struct tt_engine **ret_engine,
                   struct tt_err *err) TT_MUST_USE;

@@ -21,21 +21,21 @@ struct entry {
     uint64_t due_ms;     /* while PLACE_DELAYED */
     size_t heap_slot;    /* index in heap, while PLACE_DELAYED */
     uint32_t failures;   /* in a row */
-    enum place place;
-    bool again;        /* added while active */
-    bool backing_off;  /* delayed because it failed */
-    uint64_t again_ms; /* when `again` is due; 0 = at once */
+    enum place place;    /* never idle: such entries are freed */
+    bool again;          /* added while active */
+    bool backing_off;    /* delayed because it failed */
+    uint64_t again_ms;   /* when `again` is due; 0 = at once */
 };
 
 struct tt_key_queue {
-    struct tt_key_queue_limits limits;
-    struct tt_map *entries; /* key → entry, owned here */
-    struct tt_list ready;
-    struct entry **heap; /* by due_ms; borrowed from entries; room for key_count_max */
-    size_t heap_count;
-    size_t heap_cap;
-    size_t ready_count;
-    size_t active_count;
+    struct tt_key_queue_limits limits; /* as given; never changes */
+    struct tt_map *entries;            /* key → entry, owned here */
+    struct tt_list ready;              /* of entries by link, oldest first; all PLACE_READY */
+    struct entry **heap; /* by due_ms; the array is owned, each entry borrowed from entries */
+    size_t heap_count;   /* entries in heap, all PLACE_DELAYED */
+    size_t heap_cap;     /* entries heap has room for; doubles, never shrinks */
+    size_t ready_count;  /* length of ready */
+    size_t active_count; /* entries taken and not done; they outlast a clear */
 };
 
 struct tt_key_queue *tt_key_queue_new(const struct tt_key_queue_limits *limits)

@@ -14,7 +14,7 @@ struct tt_key_queue;
 struct tt_key_queue_limits {
     size_t key_count_max;    /* known keys of all places */
     uint64_t backoff_ms_min; /* after the first failure; doubles */
-    uint64_t backoff_ms_max;
+    uint64_t backoff_ms_max; /* no wait after a failure is longer; not below backoff_ms_min */
 };
 enum tt_key_outcome {
     TT_KEY_DONE,  /* forget the failures */

@@ -34,7 +34,7 @@ struct tt_pass_seal {
     /* Seals the plain JSON value of a put in place when what lies under its key is secret. */
     int (*close)(const struct tt_pass_seal *seal, struct tt_str key, struct tt_value *value,
                  struct tt_arena *arena, struct tt_err *err) TT_MUST_USE;
-    void *ctx;
+    void *ctx; /* of whoever implements it; kept */
 };
 /* The text of a stored object: its own bytes, or opened; what was opened is overwritten with the
  * arena's reset or end. False: there is none to be had (no item, no object, no seal, or it does not
@@ -50,11 +50,11 @@ struct tt_view {
 };
 
 struct tt_pass_write {
-    enum tt_txn_op_kind kind;
-    struct tt_str key;     /* in the arena */
-    uint64_t mod_revision; /* compared; 0 = must be absent */
-    struct tt_str json;    /* stored form, in the arena; empty for deletes */
-    uint32_t splice;       /* of json */
+    enum tt_txn_op_kind kind; /* put (create or update) or delete */
+    struct tt_str key;        /* in the arena */
+    uint64_t mod_revision;    /* compared; 0 = must be absent */
+    struct tt_str json;       /* stored form, in the arena; empty for deletes */
+    uint32_t splice;          /* of json */
 };
 
 struct tt_pass {
@@ -66,14 +66,15 @@ struct tt_pass {
     uint64_t monotonic_ms;           /* the same moment, for measuring how long something lasts */
     struct tt_rng rng;               /* for names */
     uint64_t recheck_ms; /* plan again after this long; 0 = only when something changes */
+    /* the plan, in the order of commit; no key twice */
     struct tt_pass_write writes[TT_PASS_WRITES_MAX];
-    size_t write_count;
+    size_t write_count;                                                 /* of writes in use */
     struct tt_compare relied[TT_TXN_COMPARES_MAX - TT_PASS_WRITES_MAX]; /* rows only read */
-    size_t relied_count;
+    size_t relied_count;                                                /* of relied in use */
     const char *component; /* who plans, for Events; static */
     struct tt_event_note
         notes[TT_PASS_NOTES_MAX]; /* what the plan means, for people; in the arena */
-    size_t note_count;
+    size_t note_count;            /* of notes in use */
 };
 
 /* refs version and kinds. */
@@ -94,10 +95,11 @@ int tt_pass_each(struct tt_pass *pass, const struct tt_object_ref *prefix,
                  struct tt_err *err) TT_MUST_USE;
 /* The same for those only whose stored text holds `needle`: the others are not even parsed. */
 struct tt_pass_search {
-    const struct tt_object_ref *prefix;
-    struct tt_str needle;
+    const struct tt_object_ref *prefix; /* where to look; ns may be empty; borrowed */
+    struct tt_str needle;               /* borrowed; empty: every object is visited */
+    /* As of tt_pass_each. */
     int (*each)(void *ctx, const struct tt_view *view, struct tt_err *err);
-    void *ctx;
+    void *ctx; /* passed to each */
 };
 int tt_pass_search(struct tt_pass *pass, const struct tt_pass_search *search,
                    struct tt_err *err) TT_MUST_USE;

@@ -12,15 +12,16 @@
 enum { FLUSH_MS = 200, BATCH = 64, TEXT_MAX = 32 << 10 };
 
 struct tt_recorder {
-    struct tt_recorder_config config;
-    struct tt_event_book *book; /* owned */
-    struct tt_cell *stats;      /* owned; of the book, for others */
-    struct tt_timer timer;
-    struct tt_propose_op op; /* one at a time */
+    struct tt_recorder_config config; /* as given; never changes */
+    struct tt_event_book *book;       /* owned */
+    struct tt_cell *stats;            /* owned; of the book, for others */
+    struct tt_timer timer;            /* one shot: FLUSH_MS after something waits */
+    struct tt_propose_op op;          /* one at a time */
+    /* Events of the commit that is out, borrowed from the book until settled. */
     const struct tt_event *batch[BATCH];
     size_t batch_count; /* > 0: a commit is out */
-    bool is_running;
-    bool is_armed;
+    bool is_running;    /* between start and stop: the timer may be used */
+    bool is_armed;      /* timer is started and has not fired */
 };
 
 static void flush(struct tt_recorder *recorder);

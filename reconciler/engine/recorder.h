@@ -18,13 +18,13 @@
 struct tt_pass;
 struct tt_recorder;
 struct tt_recorder_config {
-    struct tt_loop *loop; /* keeps, as the others */
-    struct tt_store *store;
-    struct tt_proposer *proposer;
-    struct tt_registry *registry;
-    const struct tt_clock *clock;
-    struct tt_str actor;
-    uint64_t seed; /* of the Events' names */
+    struct tt_loop *loop;         /* keeps, as the others */
+    struct tt_store *store;       /* where namespaces and written Events are looked up */
+    struct tt_proposer *proposer; /* commits the batches */
+    struct tt_registry *registry; /* the kinds, asked anew for each batch */
+    const struct tt_clock *clock; /* of the passes that write */
+    struct tt_str actor;          /* SPIFFE identity that commits; keeps the bytes */
+    uint64_t seed;                /* of the Events' names */
 };
 struct tt_recorder *tt_recorder_new(const struct tt_recorder_config *config);
 void tt_recorder_free(struct tt_recorder *recorder);  /* after the loop ended; NULL is fine */
