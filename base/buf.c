@@ -146,8 +146,8 @@ char *tt_buf_take(struct tt_buf *buf, size_t *ret_size)
 
 /* tt_bytes: the count of references precedes what callers see. */
 struct bytes_block {
-    _Atomic size_t ref_count;
-    struct tt_bytes view;
+    _Atomic size_t ref_count; /* free at 0 */
+    struct tt_bytes view;     /* what callers hold; its ptr is in the same allocation */
 };
 
 static struct bytes_block *block_of(struct tt_bytes *bytes)

@@ -57,8 +57,8 @@ static inline void tt_buf_auto_(struct tt_buf *buf)
 /* An immutable, reference-counted run of bytes: how payloads are shared between threads without a
  * copy. */
 struct tt_bytes {
-    const uint8_t *ptr;
-    size_t size;
+    const uint8_t *ptr; /* borrowed from the run; freed with its last reference */
+    size_t size;        /* bytes at ptr */
 };
 struct tt_bytes *
 tt_bytes_new(const void *bytes,

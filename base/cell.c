@@ -6,8 +6,8 @@
 
 struct tt_cell {
     pthread_mutex_t mutex; /* guards bytes */
-    size_t size;
-    unsigned char bytes[];
+    size_t size;           /* of bytes; fixed at new */
+    unsigned char bytes[]; /* the newest value written */
 };
 
 struct tt_cell *tt_cell_new(size_t size)

@@ -34,7 +34,7 @@ const struct tt_clock *tt_clock_real(void)
 }
 
 struct civil {
-    uint64_t year;
+    uint64_t year;  /* four digits where it came from text */
     unsigned month; /* 1 to 12 */
     unsigned day;   /* 1 to 31 */
 };

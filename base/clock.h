@@ -12,7 +12,7 @@
 struct tt_clock {
     uint64_t (*monotonic_ns)(void *ctx); /* arbitrary origin, never backwards */
     uint64_t (*wall_ms)(void *ctx);      /* Unix time */
-    void *ctx;
+    void *ctx;                           /* passed to both */
 };
 const struct tt_clock *tt_clock_real(void);
 static inline uint64_t tt_clock_ns(const struct tt_clock *c)

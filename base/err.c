@@ -17,12 +17,12 @@
  * an error can be reported when memory is out. */
 
 struct err_code_info {
-    int code;
-    const char *name;
-    int http_status;
-    const char *reason;
-    bool retryable;
-    int exit_code;
+    int code;           /* TT_OK or negative; never reused */
+    const char *name;   /* "TT_E…"; static, as reason */
+    int http_status;    /* of the response */
+    const char *reason; /* of a Kubernetes Status; "" for TT_OK */
+    bool retryable;     /* the same request may succeed later, unchanged */
+    int exit_code;      /* of tuttictl */
 };
 
 static const struct err_code_info err_codes[] = {{TT_OK, "TT_OK", 200, "", false, 0},

@@ -30,9 +30,9 @@
 enum { TT_ERR_FRAME_MAX = 6, TT_ERR_MSG_SIZE = 232 };
 
 struct tt_err_frame {
-    const char *file; /* static: __FILE__ of the report */
-    int line;
-    char msg[TT_ERR_MSG_SIZE];
+    const char *file;          /* static: __FILE__ of the report */
+    int line;                  /* in file */
+    char msg[TT_ERR_MSG_SIZE]; /* NUL-terminated; cut to fit */
 };
 
 struct tt_err {

@@ -12,9 +12,9 @@
 void tt_json_quote(struct tt_buf *buf, struct tt_str s);
 
 struct tt_json_writer {
-    struct tt_buf *buf;
-    uint64_t has_item; /* bit per depth: a comma is due */
-    unsigned depth;    /* at most 63 */
+    struct tt_buf *buf; /* borrowed; what is appended to */
+    uint64_t has_item;  /* bit per depth: a comma is due */
+    unsigned depth;     /* at most 63 */
 };
 void tt_json_begin(struct tt_json_writer *w, struct tt_buf *buf);
 /* key is NULL inside arrays and at the top. */

@@ -17,8 +17,8 @@ enum { LOG_LINE_MAX = 32768, LOG_VALUE_MAX = 4096, LOG_NODE_SIZE = 64 };
 
 /* Set up once before threads start; afterwards only the level and the counter change. */
 static struct {
-    int fd;
-    char node[LOG_NODE_SIZE];
+    int fd;                   /* borrowed; never closed here */
+    char node[LOG_NODE_SIZE]; /* this server's name; "": no such key in the lines */
 } log_target = {.fd = STDERR_FILENO};
 static _Atomic int log_level = TT_LOG_INFO;
 static _Atomic uint64_t log_dropped;

@@ -23,13 +23,13 @@ enum tt_log_field_type {
     TT_LOG_FIELD_ERR
 };
 struct tt_log_field {
-    enum tt_log_field_type type;
-    const char *key;
+    enum tt_log_field_type type; /* which member of v is set */
+    const char *key;             /* NUL-terminated, borrowed; NULL only in TT_F_END */
     union {
-        struct tt_str str;
-        uint64_t u64;
-        int64_t i64;
-        bool boolean;
+        struct tt_str str;        /* a string, cut at 4096 bytes; borrowed */
+        uint64_t u64;             /* a number */
+        int64_t i64;              /* a number, may be negative */
+        bool boolean;             /* true or false */
         const struct tt_err *err; /* written as "err": "outer: inner" */
     } v;
 };

@@ -44,9 +44,9 @@ void tt_loop_mark(struct tt_loop *loop,
 /* One timer as a value. Init/stop/close on the loop; `fire` runs on the loop. Must be closed before
  * its memory goes: the callback `closed` (may be NULL) says when. */
 struct tt_timer {
-    uv_timer_t uv;
-    void (*fire)(struct tt_timer *timer);
-    void (*closed)(struct tt_timer *timer);
+    uv_timer_t uv;                          /* an open handle from init to the close callback */
+    void (*fire)(struct tt_timer *timer);   /* on the loop; may start, stop or close it */
+    void (*closed)(struct tt_timer *timer); /* set by close; on the loop, then the memory is free */
 };
 void tt_timer_init(struct tt_timer *timer, struct tt_loop *loop,
                    void (*fire)(struct tt_timer *timer));

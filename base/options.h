@@ -14,20 +14,20 @@ enum tt_option_kind { TT_OPTION_STRING, TT_OPTION_U64, TT_OPTION_FLAG, TT_OPTION
 enum { TT_OPTION_VALUES_MAX = 64 };
 struct tt_option_values {
     const char *items[TT_OPTION_VALUES_MAX]; /* in the order given */
-    size_t count;
+    size_t count;                            /* given so far; of items */
 };
 struct tt_option {
-    const char *name; /* without the dashes */
-    char letter;      /* 0: no short form */
-    enum tt_option_kind kind;
+    const char *name;         /* without the dashes */
+    char letter;              /* 0: no short form */
+    enum tt_option_kind kind; /* what target points to */
     void *target; /* const char **, uint64_t *, bool * or struct tt_option_values *: untouched
                      when not given */
     const char *metavar; /* "HOST:PORT"; NULL for flags */
     const char *help;    /* one sentence; says the default */
 };
 struct tt_option_set {
-    const struct tt_option *options;
-    size_t count;
+    const struct tt_option *options; /* borrowed while it is parsed and printed */
+    size_t count;                    /* of options */
 };
 /* words[0 … *ret_word_count) get what is no option; words has room for argc. argv[0] is the first
  * argument (not the program). */

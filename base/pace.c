@@ -15,9 +15,9 @@ enum { NS_PER_MS = 1000000, NS_PER_S = 1000000000 };
 struct tt_pace {
     pthread_mutex_t lock;     /* guards all below */
     pthread_cond_t cancelled; /* signalled by cancel; its clock is the monotonic one */
-    bool cancel;
-    unsigned share_percent;
-    uint64_t begun_ns; /* when the piece under way began */
+    bool cancel;              /* set once: no rest takes time any more */
+    unsigned share_percent;   /* of the time that is work, not rest; 1 to 100 */
+    uint64_t begun_ns;        /* when the piece under way began */
 };
 
 struct tt_pace *tt_pace_new(unsigned share_percent)

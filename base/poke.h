@@ -11,8 +11,8 @@
 #include "base/queue.h"
 
 struct tt_poke {
-    struct tt_msg msg; /* in the mailbox while posted */
-    atomic_bool posted;
+    struct tt_msg msg;                 /* in the mailbox while posted */
+    atomic_bool posted;                /* msg is in box; any thread sets it, only run's clears it */
     struct tt_mailbox *box;            /* kept */
     void (*run)(struct tt_poke *poke); /* a fire during run posts again */
 };

@@ -16,8 +16,8 @@
 
 /* Doubly linked intrusive list; an initialised head or unlinked node points at itself. */
 struct tt_list {
-    struct tt_list *next;
-    struct tt_list *prev;
+    struct tt_list *next; /* of the head: the first */
+    struct tt_list *prev; /* of the head: the last */
 };
 static inline void tt_list_init(struct tt_list *list)
 {
@@ -54,8 +54,8 @@ static inline struct tt_list *tt_list_pop_front(struct tt_list *head)
 
 /* Embed in a message. `run` is called on the consumer's thread and takes the message over. */
 struct tt_msg {
-    struct tt_msg *next;
-    void (*run)(struct tt_msg *msg);
+    struct tt_msg *next; /* whose queue it is in owns this: the mailbox from post to run */
+    void (*run)(struct tt_msg *msg); /* once, on the consumer's thread; msg is its own then */
 };
 
 struct tt_mailbox;

@@ -11,20 +11,20 @@
 
 struct tt_sm;
 struct tt_sm_state {
-    const char *name;
+    const char *name;      /* static; what tt_sm_name says */
     uint32_t next_allowed; /* bit per state that may follow */
     bool final;            /* fini is legal here */
 };
 struct tt_sm_def {
-    const char *name;
+    const char *name;                 /* of the operation; static */
     const struct tt_sm_state *states; /* indexed by the state's number, at most 32 */
-    uint32_t state_count;
+    uint32_t state_count;             /* of states; 1 to 32 */
     /* True when the operation's data agree with `state`. Mandatory. */
     bool (*invariant)(const struct tt_sm *sm, uint32_t state);
 };
 struct tt_sm {
-    const struct tt_sm_def *def;
-    uint32_t state;
+    const struct tt_sm_def *def; /* static; as given to init */
+    uint32_t state;              /* the present one, an index into def->states */
 };
 #define TT_SM_BIT(state) (UINT32_C(1) << (state))
 void tt_sm_init(struct tt_sm *sm, const struct tt_sm_def *def, uint32_t state);
