@@ -9,10 +9,10 @@
 #include "server/main/server_options.h"
 
 struct join_answer {
-    char cluster_id[40];
-    uint64_t member_id; /* of this server */
-    struct tt_member members[TT_MEMBERS_MAX];
-    size_t member_count;
+    char cluster_id[40];                      /* like a UUID; "" with member_count 0 */
+    uint64_t member_id;                       /* of this server */
+    struct tt_member members[TT_MEMBERS_MAX]; /* as that server knows them, this one among them */
+    size_t member_count;                      /* 0: nobody was asked */
 };
 /* options->join: comma list of https URLs. */
 int join_ask(const struct server_options *options, struct join_answer *ret_answer,

@@ -11,7 +11,7 @@
 enum { PASSPHRASE_SIZE_MAX = 4096, SALT_PATH_SIZE = 4200 };
 
 struct server_keys {
-    struct tt_sealer sealer;
+    struct tt_sealer sealer;       /* for api/admission */
     struct tt_pass_seal pass_seal; /* the same for reconcilers */
     struct tt_seal_ring *ring;     /* owned; NULL: no sealing */
 };

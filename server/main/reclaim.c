@@ -4,7 +4,7 @@
 #include "base/mem.h"
 
 struct reclaim_work {
-    struct tt_work work;
+    struct tt_work work;     /* in the pool; NULL done: it frees itself */
     struct tt_version *dead; /* taken */
 };
 

@@ -10,8 +10,8 @@
 #include "server/store/store.h"
 
 struct server_reclaimer {
-    struct tt_store_reclaimer base;
-    struct tt_pool *pool; /* keeps */
+    struct tt_store_reclaimer base; /* what the store holds */
+    struct tt_pool *pool;           /* keeps */
 };
 void server_reclaimer_init(struct server_reclaimer *reclaimer, struct tt_pool *pool);
 

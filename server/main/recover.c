@@ -20,16 +20,16 @@
 enum { OPTION_COUNT = 4, WORDS_MAX = 64 };
 
 struct recovery {
-    const char *data_dir;
-    const char *peer_address; /* NULL: as before */
-    bool show;
-    bool help;
-    struct tt_datadir *datadir;
-    struct tt_wal *wal;
-    struct tt_wal_recovered log; /* what is in it */
-    struct tt_datadir_identity identity;
-    struct tt_membership last; /* the configuration before */
-    uint64_t last_term;        /* of the last entry */
+    const char *data_dir;                /* of the one server that is left; from argv */
+    const char *peer_address;            /* NULL: as before */
+    bool show;                           /* only print, change nothing */
+    bool help;                           /* only print the help */
+    struct tt_datadir *datadir;          /* owned; locked while open */
+    struct tt_wal *wal;                  /* owned; its log */
+    struct tt_wal_recovered log;         /* what is in it */
+    struct tt_datadir_identity identity; /* of this server; cluster_id: the old one, then the new */
+    struct tt_membership last;           /* the configuration before */
+    uint64_t last_term;                  /* of the last entry */
 };
 
 static int parse(struct recovery *recovery, int argc, char **argv, struct tt_err *err)

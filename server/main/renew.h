@@ -12,12 +12,12 @@
 /* What a renewal rests on besides the files. */
 struct server_renew_basis {
     struct tt_tls_context *tls; /* keeps: knows who is revoked */
-    uint64_t wall_ms;
-    uint64_t revision;   /* of the store as of which it is issued; 0: none */
-    char cluster_id[40]; /* whose revision that is */
+    uint64_t wall_ms;           /* Unix time when the work was submitted */
+    uint64_t revision;          /* of the store as of which it is issued; 0: none */
+    char cluster_id[40];        /* whose revision that is */
 };
 struct server_renewal {
-    struct tt_work work;
+    struct tt_work work;                  /* on the pool while `out` */
     const struct server_options *options; /* keeps */
     struct tt_pool *pool;                 /* keeps */
     struct server_renew_basis basis;      /* of the work that is out */

@@ -26,13 +26,14 @@
 enum { OPTION_COUNT = 6, PIECE_SIZE = 256 << 10, WORDS_MAX = 64, HEADER_SIZE_MAX = 4096 };
 
 struct restore {
+    /* all from argv: the backup file; DIR; SERVER; HOST:PORT */
     const char *from, *data_dir, *name, *peer_address;
-    uint64_t member_id;
-    bool help;
-    uint64_t term;  /* of the new cluster's first snapshot */
-    char *building; /* DIR.restoring */
-    struct tt_store *store;
-    struct tt_datadir_identity identity;
+    uint64_t member_id;                  /* of the new cluster's first server; never 0 */
+    bool help;                           /* only print the help */
+    uint64_t term;                       /* of the new cluster's first snapshot */
+    char *building;                      /* DIR.restoring */
+    struct tt_store *store;              /* owned; filled from the backup */
+    struct tt_datadir_identity identity; /* of the new cluster's first server */
 };
 
 static int parse(struct restore *restore, int argc, char **argv, struct tt_err *err)

@@ -41,39 +41,40 @@ enum {
 };
 
 struct api_thread {
-    struct tt_loop *loop;
-    struct tt_api_worker *worker;
-    struct server *server;
-    struct tt_msg stop_msg;
-    struct tt_msg closed_msg;
+    struct tt_loop *loop;         /* owned */
+    struct tt_api_worker *worker; /* owned; freed when its loop has ended */
+    struct server *server;        /* contains us */
+    struct tt_msg stop_msg;       /* to the loop: drain and close */
+    struct tt_msg closed_msg;     /* to the main loop: the worker is closed */
 };
 
 struct server {
-    struct server_options options;
-    struct server_keys *keys;
+    struct server_options options; /* strings in argv */
+    struct server_keys *keys;      /* owned */
+    /* owned; one per use, as ALPN and rules differ */
     struct tt_tls_context *api_tls, *peer_server_tls, *client_tls, *agent_tls;
-    struct tt_pool *pool, *slow_pool;
-    struct server_reclaimer reclaimer;
-    struct server_renewal renewal;
-    struct tt_registry *registry;
-    struct tt_replica *replica;
-    struct tt_api *api;
-    struct api_thread threads[TT_API_WORKERS_MAX];
-    size_t thread_count;
-    size_t threads_closed;
-    struct tt_engine *engine;
-    struct tt_controller *controllers[CONTROLLERS];
-    size_t controller_count;
-    char actor[256];
-    char cluster[64];
-    char cluster_id[40];
-    struct tt_loop *loop; /* main */
-    uv_signal_t signals[3];
-    struct tt_timer tick;
+    struct tt_pool *pool, *slow_pool;  /* owned; slow_pool: one niced thread for snapshots */
+    struct server_reclaimer reclaimer; /* the store's; over pool */
+    struct server_renewal renewal;     /* of our own certificate; the main loop's */
+    struct tt_registry *registry;      /* owned; the kinds, immutable */
+    struct tt_replica *replica;        /* owned; with log, store and transport */
+    struct tt_api *api;                /* owned; shared by the workers */
+    struct api_thread threads[TT_API_WORKERS_MAX]; /* [0, thread_count) */
+    size_t thread_count;                           /* opened, the last one maybe in part */
+    size_t threads_closed;    /* main loop's; the main loop ends at thread_count */
+    struct tt_engine *engine; /* owned; runs the controllers */
+    struct tt_controller *controllers[CONTROLLERS]; /* owned; freed after the engine */
+    size_t controller_count;                        /* 0 before the engine is made */
+    char actor[256];        /* our SPIFFE URI: who writes what the server itself writes */
+    char cluster[64];       /* SPIFFE trust domain, from our certificate */
+    char cluster_id[40];    /* derived from the authority; that of a first start */
+    struct tt_loop *loop;   /* main */
+    uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP; main loop */
+    struct tt_timer tick;   /* main loop: certificates, seed, keys; every second, faster at first */
     struct tt_propose_op seed; /* the objects every cluster has */
-    bool seed_out;
-    bool keys_checked; /* against what the store holds */
-    bool stopping;
+    bool seed_out;             /* seed is proposed and not answered */
+    bool keys_checked;         /* against what the store holds */
+    bool stopping;             /* main loop: stop was asked for, the API drains */
 };
 
 static void fatal(void *ctx, const struct tt_err *err)
@@ -228,9 +229,9 @@ static void write_metrics(void *ctx, struct tt_buf *buf)
     const struct server *server = ctx;
     const struct tt_event_stats stats = tt_engine_event_stats(server->engine);
     const struct {
-        const char *name;
-        const char *help;
-        uint64_t value;
+        const char *name; /* of the counter, between tutti_events_ and _total */
+        const char *help; /* one sentence for HELP */
+        uint64_t value;   /* since the start of this server */
     } counters[] = {
         {"written", "Writes of Events by this server's reconcilers.", stats.written},
         {"dropped", "Events of this server's reconcilers that were not written.", stats.dropped},

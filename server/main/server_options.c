@@ -59,8 +59,8 @@ void server_options_help(struct tt_buf *buf)
 static int check_required(const struct server_options *o, struct tt_err *err)
 {
     const struct {
-        const char *value;
-        const char *name;
+        const char *value; /* NULL: not given */
+        const char *name;  /* of the option, without dashes */
     } required[] = {{o->name, "name"},
                     {o->data_dir, "data-dir"},
                     {o->cert, "cert"},

@@ -12,14 +12,14 @@
 
 struct tt_store {
     struct store_slot slot; /* the published version; the one member that other threads touch */
-    struct store_lineage *lineage;
+    struct store_lineage *lineage;   /* shared with the versions; freed with the last of them */
     struct store_state state;        /* working copy, ahead of the published version */
     struct store_tree_writer writer; /* the open batch */
-    struct store_once *once;
-    struct store_decoder decoder; /* of commands */
-    bool dirty;                   /* applied something since the last publish */
-    struct tt_list listeners;     /* struct tt_store_listener */
-    struct tt_store_reclaimer *reclaimer;
+    struct store_once *once;         /* owned; the index over state.onces */
+    struct store_decoder decoder;    /* of commands */
+    bool dirty;                      /* applied something since the last publish */
+    struct tt_list listeners;        /* struct tt_store_listener */
+    struct tt_store_reclaimer *reclaimer; /* kept; NULL: large versions are freed where they die */
 };
 
 /* Each takes the next revision. */

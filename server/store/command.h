@@ -20,8 +20,8 @@ enum {
 
 /* Message unpacking without malloc: the arena is reset before each. */
 struct store_decoder {
-    struct tt_arena *arena;
-    ProtobufCAllocator allocator;
+    struct tt_arena *arena;       /* owned; bounded, reset before each message */
+    ProtobufCAllocator allocator; /* of protobuf-c, out of arena; its free does nothing */
 };
 void store_decoder_init(struct store_decoder *decoder, size_t size_max);
 void store_decoder_fini(struct store_decoder *decoder);

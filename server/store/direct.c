@@ -6,17 +6,17 @@
 #include <stdio.h>
 
 struct tt_direct {
-    struct tt_proposer proposer;
-    struct tt_cluster cluster;
+    struct tt_proposer proposer;  /* what callers hold */
+    struct tt_cluster cluster;    /* what callers hold */
     struct tt_store *store;       /* kept */
     const struct tt_clock *clock; /* kept; may be NULL */
     pthread_mutex_t lock;         /* guards the store as writer and what follows */
     struct tt_list listeners;     /* struct tt_leadership_listener */
     uint64_t index;               /* applied last */
-    uint64_t term;
-    bool leading;
-    unsigned fail_count; /* proposals still to be answered fail_code */
-    int fail_code;
+    uint64_t term;                /* 1 at first; one more at each gain */
+    bool leading;                 /* else proposals and reads are answered TT_EUNAVAILABLE */
+    unsigned fail_count;          /* proposals still to be answered fail_code */
+    int fail_code;                /* negative; valid while fail_count > 0 */
 };
 
 static void run_propose(struct tt_msg *msg)

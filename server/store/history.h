@@ -18,18 +18,20 @@ struct store_change {
     const struct tt_item *prev; /* NULL: create; referenced */
 };
 struct store_chunk {
-    struct store_garbage garbage;
-    uint64_t number;  /* of its first revision: number * STORE_CHUNK_CHANGES */
-    uint32_t first;   /* changes [first, end) are set */
-    uint32_t end;     /* the writer's: readers go by their version's revision */
-    uint64_t time_ms; /* leader time of the newest change; the writer's */
-    uint64_t bytes;   /* what its changes keep alive, as compaction counts; the writer's */
+    struct store_garbage garbage; /* first; the writer retires it at compaction */
+    uint64_t number;              /* of its first revision: number * STORE_CHUNK_CHANGES */
+    uint32_t first;               /* changes [first, end) are set */
+    uint32_t end;                 /* the writer's: readers go by their version's revision */
+    uint64_t time_ms;             /* leader time of the newest change; the writer's */
+    uint64_t bytes; /* what its changes keep alive, as compaction counts; the writer's */
+    /* [i] is revision number * STORE_CHUNK_CHANGES + i */
     struct store_change changes[STORE_CHUNK_CHANGES];
 };
 struct store_directory {
-    struct store_garbage garbage;
-    uint64_t first_number; /* of chunks[0] */
-    size_t capacity;
+    struct store_garbage garbage; /* first; retired when a new directory replaces it */
+    uint64_t first_number;        /* of chunks[0] */
+    size_t capacity;              /* of chunks, fixed */
+    /* by number; NULL behind the newest, dangling where all is compacted */
     struct store_chunk *chunks[];
 };
 /* Copied into each version. */

@@ -27,9 +27,9 @@ struct store_garbage {
 };
 /* Retired things, appended and joined in O(1). */
 struct store_garbage_list {
-    struct store_garbage *first;
-    struct store_garbage *last;
-    size_t count;
+    struct store_garbage *first; /* freed or sorted out first; NULL: empty */
+    struct store_garbage *last;  /* meaningless when first is NULL */
+    size_t count;                /* in the list; many are handed to the reclaimer */
 };
 static inline void store_garbage_push(struct store_garbage_list *list, struct store_garbage *g)
 {
@@ -49,10 +49,10 @@ void store_garbage_free(struct store_garbage *garbage);
 void store_garbage_list_free(struct store_garbage_list *list);
 
 struct store_item {
-    struct store_garbage garbage;
-    atomic_uint refs;
-    uint32_t unused;     /* padding, zero */
-    uint64_t digest;     /* store_item_digest */
+    struct store_garbage garbage; /* first member */
+    atomic_uint refs;             /* of the tree, history and readers; freed at 0 */
+    uint32_t unused;              /* padding, zero */
+    uint64_t digest;              /* store_item_digest */
     struct tt_item item; /* key, key id and bytes lie behind this struct in one allocation */
 };
 static inline struct store_item *store_item_of(const struct tt_item *item)

@@ -20,31 +20,31 @@
 #include "server/store/store.h"
 
 struct store_lineage {
-    pthread_mutex_t lock;
-    struct tt_list versions;              /* oldest first; the dying stay in until they are done */
-    bool closed;                          /* no more versions will come: free with the last one */
+    pthread_mutex_t lock;    /* guards versions, closed and what versions say is under it */
+    struct tt_list versions; /* oldest first; the dying stay in until they are done */
+    bool closed;             /* no more versions will come: free with the last one */
     struct tt_store_reclaimer *reclaimer; /* NULL: everything is freed where it dies */
 };
 
 /* What commands change: the writer's working copy, and, immutable, in each version. */
 struct store_state {
-    struct store_tree rows;  /* the ordered map */
-    struct store_tree onces; /* exactly-once entries by sequence (once.h) */
-    struct store_history history;
-    uint64_t index;         /* raft index applied last */
-    uint64_t time_ms;       /* latest leader time */
-    uint64_t row_bytes;     /* of live keys and values */
-    uint64_t history_bytes; /* that only history keeps alive */
-    uint64_t once_sequence; /* last one given */
-    uint64_t chain_hash;    /* hash.h */
-    uint64_t content_hash;  /* hash.h */
-    uint32_t feature_level;
+    struct store_tree rows;       /* the ordered map */
+    struct store_tree onces;      /* exactly-once entries by sequence (once.h) */
+    struct store_history history; /* up to the newest change; its chunks are shared by versions */
+    uint64_t index;               /* raft index applied last */
+    uint64_t time_ms;             /* latest leader time */
+    uint64_t row_bytes;           /* of live keys and values */
+    uint64_t history_bytes;       /* that only history keeps alive */
+    uint64_t once_sequence;       /* last one given */
+    uint64_t chain_hash;          /* hash.h */
+    uint64_t content_hash;        /* hash.h */
+    uint32_t feature_level;       /* of commands that are understood; only rises */
 };
 
 struct tt_version {
-    atomic_int_fast64_t refs; /* the store's own counts STORE_SLOT_BIAS */
-    struct store_lineage *lineage;
-    uint64_t batch;
+    atomic_int_fast64_t refs;          /* the store's own counts STORE_SLOT_BIAS */
+    struct store_lineage *lineage;     /* kept alive by this version, too */
+    uint64_t batch;                    /* that it is the end of; rises from version to version */
     struct store_state state;          /* immutable */
     struct tt_list link;               /* lineage->versions; under its lock */
     struct store_garbage_list garbage; /* under the lock: taken out by later batches */
@@ -54,7 +54,7 @@ struct tt_version {
 /* The published version: pointer and the references given out since, in one word, so that a reader
  * takes one with a single add and the writer swaps with a single exchange. */
 struct store_slot {
-    _Atomic uint64_t word;
+    _Atomic uint64_t word; /* low 48 bits: struct tt_version *, high 16: references given out */
 };
 struct tt_version *store_slot_acquire(struct store_slot *slot);
 

@@ -19,9 +19,9 @@ struct once_actor {
     struct tt_list entries; /* oldest first */
 };
 struct once_entry {
-    struct tt_list link; /* actor->entries */
-    struct once_actor *actor;
-    struct store_item *item; /* the tree's */
+    struct tt_list link;      /* actor->entries */
+    struct once_actor *actor; /* owns the entry; freed with its last one */
+    struct store_item *item;  /* the tree's */
 };
 struct store_once {
     struct tt_map *actors; /* identity → struct once_actor */

@@ -20,11 +20,11 @@ enum {
 };
 
 struct store_once_record {
-    uint64_t sequence;
-    uint64_t time_ms;
-    uint64_t revision_first;
-    uint64_t revision_last;
-    struct tt_str actor;
+    uint64_t sequence;        /* order of application, from 1; the key in the tree */
+    uint64_t time_ms;         /* leader time when applied: what it expires by */
+    uint64_t revision_first;  /* the answer that is repeated; 0: it changed nothing */
+    uint64_t revision_last;   /* likewise */
+    struct tt_str actor;      /* identity that sent it; a view, like request_id */
     struct tt_str request_id; /* not empty */
 };
 /* Borrowed from the item. False when the item's value is not such a record. */

@@ -11,19 +11,19 @@
 #include "server/store/apply.h"
 
 struct overlay {
-    struct tt_str key;
+    struct tt_str key;          /* borrowed from the version's history */
     const struct tt_item *prev; /* NULL: absent at the scan's revision */
     uint64_t revision;          /* of the change: the first of a key counts */
 };
 struct tt_scan {
-    struct tt_version *version; /* referenced */
-    struct store_tree_cursor cursor;
-    const struct tt_item *ahead; /* the tree's next item in range, NULL at its end */
-    char *to;                    /* owned copy */
-    size_t to_size;              /* 0: no upper end */
-    struct overlay *overlays;    /* owned; by key, NULL for the version's own revision */
-    size_t overlay_count;
-    size_t overlay_next;
+    struct tt_version *version;      /* referenced */
+    struct store_tree_cursor cursor; /* in the version's tree, behind ahead */
+    const struct tt_item *ahead;     /* the tree's next item in range, NULL at its end */
+    char *to;                        /* owned copy */
+    size_t to_size;                  /* 0: no upper end */
+    struct overlay *overlays;        /* owned; by key, NULL for the version's own revision */
+    size_t overlay_count;            /* of overlays; one per key */
+    size_t overlay_next;             /* the first that was not passed yet */
 };
 
 static bool in_range(struct tt_str key, struct tt_str from, struct tt_str to)

@@ -18,20 +18,20 @@ enum phase { PHASE_HEAD, PHASE_ROWS, PHASE_CHANGES, PHASE_ONCES, PHASE_END, PHAS
 enum { DECODER_SIZE_MAX = 8 << 20 };
 
 struct tt_snapshot_reader {
-    struct tt_store *store; /* kept; its working copy is being filled */
-    enum phase phase;       /* of the newest record */
-    bool finished;          /* published: the store is the caller's again */
-    struct tt_buf partial;  /* the beginning of a frame that is not complete */
-    struct store_decoder decoder;
+    struct tt_store *store;            /* kept; its working copy is being filled */
+    enum phase phase;                  /* of the newest record */
+    bool finished;                     /* published: the store is the caller's again */
+    struct tt_buf partial;             /* the beginning of a frame that is not complete */
+    struct store_decoder decoder;      /* of one record at a time */
     const struct store_item *last_row; /* in the tree */
     uint64_t once_sequence;            /* of the newest entry */
     /* From the head, set in the state at the end: */
     uint64_t index;
-    uint64_t revision;
-    uint64_t time_ms;
-    uint64_t chain_hash;
-    uint64_t once_sequence_last;
-    uint32_t feature_level;
+    uint64_t revision;           /* of the store: the newest change's */
+    uint64_t time_ms;            /* latest leader time */
+    uint64_t chain_hash;         /* over all changes; the foot has the content hash */
+    uint64_t once_sequence_last; /* the last one given, maybe expired since */
+    uint32_t feature_level;      /* one this program knows */
 };
 
 struct tt_snapshot_reader *tt_snapshot_reader_new(struct tt_store *empty_store)

@@ -14,24 +14,25 @@
 enum phase { PHASE_HEAD, PHASE_ROWS, PHASE_CHANGES, PHASE_ONCES, PHASE_FOOT, PHASE_END };
 
 struct tt_snapshot_writer {
-    struct tt_version *version; /* referenced */
-    enum phase phase;
-    struct tt_scan *rows;      /* at the compaction mark; NULL: there are none */
-    const struct tt_item *row; /* next to send */
-    uint64_t revision;         /* of the next change to send */
-    struct store_tree_cursor onces;
-    const struct store_item *once; /* next to send */
+    struct tt_version *version;     /* referenced */
+    enum phase phase;               /* of the next record */
+    struct tt_scan *rows;           /* at the compaction mark; NULL: there are none */
+    const struct tt_item *row;      /* next to send */
+    uint64_t revision;              /* of the next change to send */
+    struct store_tree_cursor onces; /* in the tree of exactly-once entries, behind once */
+    const struct store_item *once;  /* next to send */
     /* Messages of one record. */
     Tt__Value values[STORE_RECORD_COUNT_MAX];
     union {
-        Tt__SnapshotRow rows[STORE_RECORD_COUNT_MAX];
-        Tt__SnapshotChange changes[STORE_RECORD_COUNT_MAX];
-        Tt__SnapshotOnce onces[STORE_RECORD_COUNT_MAX];
+        Tt__SnapshotRow rows[STORE_RECORD_COUNT_MAX];       /* PHASE_ROWS */
+        Tt__SnapshotChange changes[STORE_RECORD_COUNT_MAX]; /* PHASE_CHANGES */
+        Tt__SnapshotOnce onces[STORE_RECORD_COUNT_MAX];     /* PHASE_ONCES */
     } messages;
     union {
+        /* [i] at messages.rows[i]: as protobuf-c wants it */
         Tt__SnapshotRow *rows[STORE_RECORD_COUNT_MAX];
-        Tt__SnapshotChange *changes[STORE_RECORD_COUNT_MAX];
-        Tt__SnapshotOnce *onces[STORE_RECORD_COUNT_MAX];
+        Tt__SnapshotChange *changes[STORE_RECORD_COUNT_MAX]; /* likewise */
+        Tt__SnapshotOnce *onces[STORE_RECORD_COUNT_MAX];     /* likewise */
     } pointers;
 };
 

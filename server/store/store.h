@@ -15,18 +15,20 @@ struct tt_apply_result {
     int code; /* 0, TT_ECONFLICT (compare failed), TT_EEXISTS never: an exactly-once retry repeats
                  the old result */
     uint64_t revision_first; /* 0 when the command changed nothing */
-    uint64_t revision_last;
-    int32_t failed_compare; /* -1 unless TT_ECONFLICT */
+    uint64_t revision_last;  /* 0 likewise; else the store's newest now */
+    int32_t failed_compare;  /* -1 unless TT_ECONFLICT */
 };
 /* Called on the writer's thread after each publish: must only wake somebody. */
 struct tt_store_listener {
-    struct tt_list link;
+    struct tt_list link; /* the store's, while it listens */
+    /* revision: the newest that readers can see now */
     void (*published)(struct tt_store_listener *listener, uint64_t revision);
 };
 
 /* Takes dead versions that are costly to free off the thread that dropped them: hand_over must see
  * to it that tt_version_reclaim(dead) runs once, on any thread (the pool), not necessarily soon. */
 struct tt_store_reclaimer {
+    /* any thread; takes dead */
     void (*hand_over)(struct tt_store_reclaimer *reclaimer, struct tt_version *dead);
 };
 void tt_version_reclaim(struct tt_version *dead);

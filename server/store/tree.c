@@ -14,8 +14,8 @@
 
 /* What a split hands to the parent. */
 struct tree_split {
-    struct store_garbage *right; /* NULL: no split */
-    struct store_separator *separator;
+    struct store_garbage *right;       /* NULL: no split */
+    struct store_separator *separator; /* not greater than any key in right; NULL: no split */
 };
 
 void store_tree_retire(struct store_tree_writer *writer, struct store_garbage *garbage)

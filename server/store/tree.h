@@ -18,20 +18,20 @@ enum { STORE_TREE_LEAF_MAX = 64, STORE_TREE_INNER_MAX = 64, STORE_TREE_DEPTH_MAX
 
 /* Shared by all inner nodes that copy it. */
 struct store_separator {
-    struct store_garbage garbage;
-    size_t size;  /* of bytes */
+    struct store_garbage garbage; /* first; retired when no inner node of the new tree has it */
+    size_t size;                  /* of bytes */
     char bytes[]; /* greater than every key left of it, not greater than any key right of it */
 };
 struct store_leaf {
-    struct store_garbage garbage;
-    size_t count;
-    struct tree_hints hints;                       /* of the items' keys */
+    struct store_garbage garbage; /* first; its birth says if the batch may change it in place */
+    size_t count;                 /* of items; at least 1 (an empty tree has no root) */
+    struct tree_hints hints;      /* of the items' keys */
     struct store_item *items[STORE_TREE_LEAF_MAX]; /* by key, strictly rising */
 };
 struct store_inner {
-    struct store_garbage garbage;
-    size_t count;                                             /* of children; at least 2 */
-    struct tree_hints hints;                                  /* of the separators */
+    struct store_garbage garbage; /* first; its birth says if the batch may change it in place */
+    size_t count;                 /* of children; at least 2 */
+    struct tree_hints hints;      /* of the separators */
     struct store_garbage *children[STORE_TREE_INNER_MAX];     /* all leaves or all inner */
     struct store_separator *separators[STORE_TREE_INNER_MAX]; /* [i] lies before child i + 1 */
     uint32_t counts[STORE_TREE_INNER_MAX];                    /* items below child i */
@@ -64,11 +64,11 @@ void store_tree_collect(const struct store_tree *tree, struct store_garbage_list
 bool store_tree_valid(const struct store_tree *tree);
 
 struct store_tree_cursor {
-    const struct store_leaf *leaf; /* NULL at the end */
-    size_t index;                  /* in leaf */
-    size_t depth;                  /* inner nodes above */
-    const struct store_inner *inner[STORE_TREE_DEPTH_MAX];
-    size_t child[STORE_TREE_DEPTH_MAX]; /* taken at each of them */
+    const struct store_leaf *leaf;                         /* NULL at the end */
+    size_t index;                                          /* in leaf */
+    size_t depth;                                          /* inner nodes above */
+    const struct store_inner *inner[STORE_TREE_DEPTH_MAX]; /* the way from the root; [0, depth) */
+    size_t child[STORE_TREE_DEPTH_MAX];                    /* taken at each of them */
 };
 /* At the first item whose key is not smaller than `key`. The tree's nodes must stay. */
 void store_tree_seek(const struct store_tree *tree, struct tt_str key,

@@ -44,10 +44,11 @@ struct store_separator *tree_separator_new(struct store_tree_writer *writer, str
 /* Children of one or two neighbours laid out in a row, to be dealt out again. */
 enum { TREE_RUN_MAX = 2 * STORE_TREE_INNER_MAX };
 struct tree_run {
-    size_t count;
+    size_t count; /* of children */
+    /* of one or two neighbours, before they are dealt out again */
     struct store_garbage *children[TREE_RUN_MAX];
     struct store_separator *separators[TREE_RUN_MAX]; /* [i] before child i + 1 */
-    uint32_t counts[TREE_RUN_MAX];
+    uint32_t counts[TREE_RUN_MAX];                    /* items below child i */
 };
 void tree_run_add(struct tree_run *run, const struct store_inner *inner);
 void tree_run_deal(const struct tree_run *run, size_t first, size_t count,

@@ -72,13 +72,14 @@ static int pack(const Tt__Command *command, struct tt_bytes **ret_command, struc
 
 /* Message structs of one transaction, in one allocation. */
 struct txn_messages {
-    Tt__Command command;
-    Tt__Txn txn;
-    Tt__Compare compares[TT_TXN_COMPARES_MAX];
+    Tt__Command command;                       /* points to txn */
+    Tt__Txn txn;                               /* points to the two pointer arrays */
+    Tt__Compare compares[TT_TXN_COMPARES_MAX]; /* the encoded form of those of the tt_txn */
+    /* [i] at compares[i]: as protobuf-c wants it */
     Tt__Compare *compare_pointers[TT_TXN_COMPARES_MAX];
-    Tt__Op ops[TT_TXN_OPS_MAX];
-    Tt__Value values[TT_TXN_OPS_MAX];
-    Tt__Op *op_pointers[TT_TXN_OPS_MAX];
+    Tt__Op ops[TT_TXN_OPS_MAX];          /* the encoded form of those of the tt_txn */
+    Tt__Value values[TT_TXN_OPS_MAX];    /* [i] of ops[i]; unused for deletes */
+    Tt__Op *op_pointers[TT_TXN_OPS_MAX]; /* [i] at ops[i]: as protobuf-c wants it */
 };
 
 static int fill_compares(const struct tt_txn *txn, struct txn_messages *messages,

@@ -17,24 +17,24 @@ enum {
 };
 
 struct tt_compare {
-    struct tt_str key;
+    struct tt_str key;     /* any, also one that ops do not touch */
     uint64_t mod_revision; /* must be exactly this; 0 = the key must be absent */
 };
 enum tt_txn_op_kind { TT_OP_PUT = 1, TT_OP_DELETE = 2 };
 struct tt_txn_op {
-    enum tt_txn_op_kind kind;
-    struct tt_str key;
-    struct tt_value value; /* for puts */
+    enum tt_txn_op_kind kind; /* TT_OP_DELETE of an absent key does nothing */
+    struct tt_str key;        /* not empty */
+    struct tt_value value;    /* for puts */
 };
 struct tt_txn {
-    const struct tt_compare *compares;
-    size_t compare_count;
-    const struct tt_txn_op *ops;
-    size_t op_count;
-    struct tt_str actor;        /* SPIFFE identity of the caller */
-    struct tt_str impersonator; /* empty unless impersonating */
-    struct tt_str verb;         /* create, update, patch, delete, … for audit */
-    struct tt_str request_id;   /* empty: not retried exactly-once. Otherwise unique per actor. */
+    const struct tt_compare *compares; /* all must hold, else nothing is done */
+    size_t compare_count;              /* at most TT_TXN_COMPARES_MAX */
+    const struct tt_txn_op *ops; /* done in order; each that changes something takes a revision */
+    size_t op_count;             /* at most TT_TXN_OPS_MAX */
+    struct tt_str actor;         /* SPIFFE identity of the caller */
+    struct tt_str impersonator;  /* empty unless impersonating */
+    struct tt_str verb;          /* create, update, patch, delete, … for audit */
+    struct tt_str request_id;    /* empty: not retried exactly-once. Otherwise unique per actor. */
 };
 /* Ops are applied in order and each takes the next revision, but for a delete of an absent key,
  * which changes nothing and takes none (compare the key where that matters). → bytes of a Command,

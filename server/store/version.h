@@ -22,16 +22,16 @@ enum tt_codec {
     TT_CODEC_RECORD = 3, /* a protobuf record of the owner of the key prefix */
 };
 struct tt_value {
-    enum tt_codec codec;
+    enum tt_codec codec; /* what bytes are */
     uint32_t splice; /* offset in the JSON text right behind `"metadata":{`; 0 for other codecs */
     struct tt_str key_id; /* empty unless sealed */
-    struct tt_str bytes;
+    struct tt_str bytes;  /* borrowed; in an item: behind it, immutable */
 };
 
 /* One object at one revision. Reference-counted, immutable. */
 struct tt_item {
-    struct tt_str key;
-    struct tt_value value;
+    struct tt_str key;        /* not empty; of the item's own memory */
+    struct tt_value value;    /* its bytes likewise */
     uint64_t create_revision; /* revision of the put that created the key */
     uint64_t mod_revision;    /* revision of the put that wrote this value */
 };
@@ -77,7 +77,7 @@ void tt_key_prefix_end(struct tt_str prefix, struct tt_buf *ret_buf);
 
 /* History: every change after a revision, in order. What watches are made of. */
 struct tt_change {
-    uint64_t revision;
+    uint64_t revision;          /* consecutive: one more than the change before */
     const struct tt_item *item; /* the new value; NULL for a delete */
     const struct tt_item *prev; /* what was there before; NULL for a create */
 };

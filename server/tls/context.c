@@ -35,9 +35,9 @@ enum {
 };
 
 struct file_stamp {
-    struct timespec mtime;
-    off_t size;
-    ino_t inode;
+    struct timespec mtime; /* of the last write to the file */
+    off_t size;            /* bytes */
+    ino_t inode;           /* another one after a rename over it */
 };
 
 struct material {

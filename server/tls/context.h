@@ -20,11 +20,11 @@ enum tt_tls_client_auth {
 };
 struct tt_tls_config {
     const char *cert_path; /* PEM chain; all paths copied */
-    const char *key_path;
-    const char *ca_path; /* PEM, one or more CAs; NULL only with pinned_ca_sha256 */
+    const char *key_path;  /* PEM of cert_path's private key */
+    const char *ca_path;   /* PEM, one or more CAs; NULL only with pinned_ca_sha256 */
     const char *alpn; /* comma list in order of preference, e.g. "h2,http/1.1" or "tutti-raft/1" */
-    enum tt_tls_client_auth client_auth;
-    bool server; /* else a client context */
+    enum tt_tls_client_auth client_auth; /* servers: whether a client must have a certificate */
+    bool server;                         /* else a client context */
     /* Client contexts for joining: no certificate of its own (cert_path and key_path NULL); the CA,
      * which servers send in their chain, is pinned by SHA-256 of its DER (hex), or NULL. */
     const char *pinned_ca_sha256;

@@ -20,9 +20,9 @@
 enum tt_role { TT_IDENTITY_NONE, TT_IDENTITY_SERVER, TT_IDENTITY_AGENT, TT_IDENTITY_USER };
 enum { TT_GROUPS_MAX = 8, TT_GROUP_SIZE = 64 };
 struct tt_peer_identity {
-    enum tt_role role;
-    char cluster[64];
-    char name[128];
+    enum tt_role role;          /* the URI's first path segment */
+    char cluster[64];           /* the URI's trust domain */
+    char name[128];             /* the URI's last path segment: of a server, agent or user */
     char uri[256];              /* the whole SAN URI: the actor of audit and RBAC */
     char serial[64];            /* lower-case hex: what revocation names */
     uint64_t not_after_ms;      /* Unix time */

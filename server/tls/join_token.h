@@ -21,17 +21,17 @@ enum {
 };
 
 struct tt_join_token {
-    enum tt_role role;        /* server or agent */
-    char id[TT_JOIN_ID_SIZE]; /* names the stored row; not secret */
-    uint8_t secret[TT_JOIN_SECRET_SIZE];
-    char ca_sha256[TT_JOIN_HASH_SIZE]; /* tt_pki_ca_fingerprint */
+    enum tt_role role;                   /* server or agent */
+    char id[TT_JOIN_ID_SIZE];            /* names the stored row; not secret */
+    uint8_t secret[TT_JOIN_SECRET_SIZE]; /* random bytes, not text; wiped by tt_join_token_wipe */
+    char ca_sha256[TT_JOIN_HASH_SIZE];   /* tt_pki_ca_fingerprint */
 };
 struct tt_join_token_stored {
-    enum tt_role role;
-    char id[TT_JOIN_ID_SIZE];
-    char secret_hash[TT_JOIN_HASH_SIZE];
-    uint64_t expires_ms; /* Unix time */
-    char name[128];      /* the only name it may be used for; "" = any */
+    enum tt_role role;                   /* of the certificate it is good for */
+    char id[TT_JOIN_ID_SIZE];            /* of the token: names the row */
+    char secret_hash[TT_JOIN_HASH_SIZE]; /* SHA-256 of the secret, hex */
+    uint64_t expires_ms;                 /* Unix time */
+    char name[128];                      /* the only name it may be used for; "" = any */
 };
 
 int tt_join_token_new(enum tt_role role, const char *ca_sha256, struct tt_join_token *ret_token,

@@ -23,6 +23,7 @@ struct tt_tls_listener {
     uint16_t port;         /* what it is bound to */
     uint32_t handle_count; /* open handles: freed at 0 */
     bool closing;          /* close was called */
+    /* gives fd away; remote as text, borrowed */
     void (*accepted)(void *ctx, int fd, const char *remote);
     void *ctx;                        /* of accepted */
     void (*closed)(void *closed_ctx); /* may be NULL */

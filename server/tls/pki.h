@@ -48,7 +48,7 @@ int tt_pki_ca_load(const char *cert_path, const char *key_path, struct tt_pki_ca
 
 /* Who a certificate is for. All borrowed. */
 struct tt_pki_subject {
-    enum tt_role role;
+    enum tt_role role;   /* decides on key usages, hosts and groups */
     const char *name;    /* [A-Za-z0-9._-], at most 127 */
     const char *hosts;   /* comma list of DNS names and IP addresses; NULL or "" = none. Servers and
                             agents only */
@@ -57,7 +57,7 @@ struct tt_pki_subject {
     /* Where the cluster issues it: its store's revision then, and whose that is (revocation.h).
      * NULL and 0 where the authority's key is used alone. */
     const char *cluster_id;
-    uint64_t revision;
+    uint64_t revision; /* 0: none */
 };
 /* A fresh key and its certificate. */
 int tt_pki_issue(const struct tt_pki_ca *ca, const struct tt_pki_subject *subject, uint64_t wall_ms,
@@ -83,9 +83,9 @@ int tt_pki_csr_sign(const struct tt_pki_ca *ca, struct tt_str csr_pem,
 
 /* What a certificate says (of the first one in the PEM). Not verified against any CA. */
 struct tt_pki_info {
-    struct tt_peer_identity identity;
-    uint64_t not_before_ms; /* Unix time */
-    uint64_t not_after_ms;
+    struct tt_peer_identity identity; /* from its SPIFFE URI; a CA has none and is refused */
+    uint64_t not_before_ms;           /* Unix time */
+    uint64_t not_after_ms;            /* Unix time, as identity.not_after_ms */
     char hosts[1024]; /* comma list of its DNS and IP SANs: what a renewal asks for again */
 };
 int tt_pki_cert_info(struct tt_str cert_pem, struct tt_pki_info *ret_info,

@@ -55,9 +55,9 @@ struct root_key {
 };
 
 struct tt_seal_ring {
-    struct root_key keys[TT_SEAL_RING_KEYS_MAX];
-    size_t count;
-    size_t active; /* index, valid when count > 0 */
+    struct root_key keys[TT_SEAL_RING_KEYS_MAX]; /* in the order added; any of them opens */
+    size_t count;                                /* of keys */
+    size_t active;                               /* index, valid when count > 0 */
 };
 
 /* ---- root keys ----------------------------------------------------------------------------- */
@@ -223,9 +223,9 @@ struct gcm {
     const uint8_t *key;   /* TT_SEAL_KEY_SIZE */
     const uint8_t *nonce; /* NONCE_SIZE */
     struct tt_str head;   /* associated data: this, then name */
-    struct tt_str name;
-    struct tt_str in;
-    uint8_t *out; /* in.len bytes */
+    struct tt_str name;   /* of what is sealed: it cannot be moved to another name */
+    struct tt_str in;     /* plaintext to seal, ciphertext to open */
+    uint8_t *out;         /* in.len bytes */
 };
 
 static bool gcm_begin(EVP_CIPHER_CTX *ctx, const struct gcm *op, int encrypt)

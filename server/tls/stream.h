@@ -26,15 +26,15 @@ struct tt_tls_stream_events {
                    const struct tt_err *err); /* err NULL: clean close. Last call. */
 };
 struct tt_tls_stream_config {
-    struct tt_loop *loop;
+    struct tt_loop *loop;       /* keeps */
     struct tt_tls_context *tls; /* refs */
     const char *server_name;    /* clients: expected SPIFFE uri or DNS/IP of the server; NULL = any
                                    certificate of the CA; copied */
     size_t write_queue_max;     /* bytes; tt_tls_stream_write refuses beyond it */
-    uint64_t handshake_timeout_ms; /* 0 = 10 s */
-    uint32_t user_timeout_ms;      /* TCP_USER_TIMEOUT; 0 = kernel default */
-    struct tt_tls_stream_events events;
-    void *ctx;
+    uint64_t handshake_timeout_ms;      /* 0 = 10 s */
+    uint32_t user_timeout_ms;           /* TCP_USER_TIMEOUT; 0 = kernel default */
+    struct tt_tls_stream_events events; /* copied */
+    void *ctx;                          /* passed to events; keeps */
 };
 int tt_tls_stream_accept(const struct tt_tls_stream_config *config, int fd,
                          struct tt_tls_stream **ret_stream,

@@ -44,9 +44,9 @@ struct tt_tls_stream {
     bool has_peer;         /* peer is set */
     struct tt_ring ring;   /* bytes not yet given to OpenSSL */
     char *server_name;     /* owned; NULL: any server of the CA */
-    uint64_t handshake_timeout_ms;
-    uint32_t user_timeout_ms; /* 0: kernel's default */
-    struct tt_peer_identity peer;
+    uint64_t handshake_timeout_ms; /* never 0 here: the default is filled in */
+    uint32_t user_timeout_ms;      /* 0: kernel's default */
+    struct tt_peer_identity peer;  /* valid when has_peer */
     char remote[TT_REMOTE_SIZE];   /* "" before an address is known */
     uv_getaddrinfo_t resolve;      /* running in STREAM_RESOLVING */
     struct addrinfo *addresses;    /* owned by libuv's allocator; NULL for numeric hosts */
