@@ -27,7 +27,7 @@ enum tt_subject_kind {
     TT_SUBJECT_KIND_COUNT
 };
 struct tt_subject {
-    enum tt_subject_kind kind;
+    enum tt_subject_kind kind; /* from role and groups of the certificate; picks the rule */
     struct tt_str name; /* of the certificate: user, server or node name; "" when anonymous */
     struct tt_str uri;  /* the SPIFFE URI: actor of transactions; "" when anonymous */
     const struct tt_peer_identity *peer; /* NULL when anonymous */
@@ -65,13 +65,13 @@ enum tt_access {
     TT_ACCESS_ADMIN          /* tokens, members, backup, revoking */
 };
 struct tt_auth_request {
-    enum tt_access access;
-    enum tt_verb verb;
-    struct tt_str path; /* of non-resource routes, for the message */
-    struct tt_str group;
-    struct tt_str resource;
-    struct tt_str subresource;
-    struct tt_str ns;
+    enum tt_access access;       /* of the route; RESOURCE: group and the rest count */
+    enum tt_verb verb;           /* of other routes too: for the message */
+    struct tt_str path;          /* of non-resource routes, for the message */
+    struct tt_str group;         /* "" for the core group */
+    struct tt_str resource;      /* plural: "pods" */
+    struct tt_str subresource;   /* "status", "log" …; "" for the object itself */
+    struct tt_str ns;            /* "" for cluster-scoped kinds and all namespaces */
     struct tt_str name;          /* "" for collections */
     struct tt_str selector_name; /* value of fieldSelector metadata.name=, else "" */
     struct tt_str selector_node; /* value of fieldSelector spec.nodeName=, else "" */

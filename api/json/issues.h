@@ -31,8 +31,8 @@ enum tt_issue_kind {
 const char *tt_issue_reason(enum tt_issue_kind kind); /* "FieldValueRequired" … */
 
 struct tt_issue {
-    enum tt_issue_kind kind;
-    struct tt_str field;   /* "spec.template.spec.containers[0].name" */
+    enum tt_issue_kind kind; /* gives the cause's reason; the first two never become causes */
+    struct tt_str field;     /* "spec.template.spec.containers[0].name" */
     struct tt_str message; /* as Kubernetes words it: `Invalid value: "X": must be …`; for the first
                               two kinds `unknown field "spec.x"` */
 };

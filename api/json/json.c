@@ -130,8 +130,8 @@ int tt_json_read(struct tt_arena *arena, struct tt_str text, yyjson_doc **ret_do
     yyjson_read_err why;
     /* Without YYJSON_READ_INSITU yyjson copies the text and leaves ours alone. */
     union {
-        const char *in;
-        char *out;
+        const char *in; /* the caller's text, not written to */
+        char *out;      /* the same, as yyjson wants it */
     } bytes = {.in = text.ptr};
     yyjson_doc *doc = yyjson_read_opts(bytes.out, text.len, YYJSON_READ_NUMBER_AS_RAW, &alc, &why);
     if (doc == NULL) {
@@ -149,12 +149,12 @@ int tt_json_read(struct tt_arena *arena, struct tt_str text, yyjson_doc **ret_do
 
 /* State of one immutable → mutable pass. */
 struct thaw {
-    struct tt_arena *arena;
+    struct tt_arena *arena;             /* borrowed; receives all that is made here */
     yyjson_mut_doc *doc;                /* receives the values */
     enum tt_json_duplicates duplicates; /* what to do about them */
     struct tt_issues *issues;           /* NULL: refuse */
     bool check;                         /* look for duplicates at all */
-    struct tt_err *err;
+    struct tt_err *err;                 /* the caller's; may be NULL */
 };
 
 static int thaw_value(struct thaw *t, yyjson_val *val, const struct tt_field_path *path,
@@ -192,7 +192,7 @@ static int thaw_duplicate(struct thaw *t, yyjson_val *key, const struct tt_field
 struct shadowed {
     yyjson_val *few[NAIVE_MEMBERS_MAX]; /* room for small objects */
     yyjson_val **keys;                  /* few, or arena memory */
-    size_t count;
+    size_t count;                       /* of keys; 0: nothing to leave out */
 };
 
 static size_t find_same(yyjson_val *const *keys, size_t count, yyjson_val *key)

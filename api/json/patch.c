@@ -15,12 +15,12 @@ enum {
 };
 
 struct patching {
-    yyjson_mut_doc *doc;
-    yyjson_mut_val *root;
-    size_t index;  /* of the operation */
-    size_t steps;  /* spent */
-    size_t values; /* copied */
-    struct tt_err *err;
+    yyjson_mut_doc *doc;  /* borrowed; the target's: new values are made in it */
+    yyjson_mut_val *root; /* the target as changed so far; an operation may replace it */
+    size_t index;         /* of the operation */
+    size_t steps;         /* spent */
+    size_t values;        /* copied */
+    struct tt_err *err;   /* the caller's; may be NULL */
 };
 /* Where a pointer leads. */
 struct place {

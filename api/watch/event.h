@@ -19,12 +19,13 @@ struct watch_side {
     yyjson_val *root;           /* NULL when unreadable */
 };
 struct watch_context {
-    struct tt_arena *arena; /* reset for each change */
-    const struct tt_sealer *sealer;
-    const struct tt_clock *clock;
-    uint64_t revision;
-    struct watch_side now, before;
+    struct tt_arena *arena;         /* reset for each change */
+    const struct tt_sealer *sealer; /* kept; NULL: sealed objects cannot be shown */
+    const struct tt_clock *clock;   /* kept; wall time: ages in tables */
+    uint64_t revision;              /* of the change: what its events carry */
+    struct watch_side now, before;  /* its two sides; text and root are made on demand */
     const struct tt_kind *kind; /* the lines' kind; a watch of another snapshot encodes its own */
+    /* by event and form; a reference each; NULL: not made */
     struct tt_bytes *lines[WATCH_EVENT_COUNT][TT_WATCH_FORM_COUNT];
 };
 /* What a watch wants to see of a change. */
@@ -42,10 +43,10 @@ enum watch_event watch_context_event(struct watch_context *context,
 /* A reference to the line of the event, NULL when it cannot be encoded. Tables: `columns` asks for
  * their definitions (the first event of a stream). */
 struct watch_form {
-    const struct tt_kind *kind;
-    enum tt_watch_form form;
-    enum tt_table_include include;
-    bool columns;
+    const struct tt_kind *kind;    /* borrowed: of the watch's own snapshot */
+    enum tt_watch_form form;       /* what stands for the object */
+    enum tt_table_include include; /* tables: what a row has of its object */
+    bool columns;                  /* tables: with definitions of columns; the first event only */
 };
 struct tt_bytes *watch_context_line(struct watch_context *context, enum watch_event event,
                                     const struct watch_form *form);

@@ -29,25 +29,25 @@ enum watch_state { STATE_NEW, STATE_LISTING, STATE_CATCHING, STATE_LIVE, STATE_D
 
 struct bucket {
     struct tt_list watches; /* by watch.in_bucket */
-    size_t count;
-    struct tt_str scope; /* copied behind the struct: key of the map */
+    size_t count;           /* in watches, dead ones too; freed at 0 */
+    struct tt_str scope;    /* copied behind the struct: key of the map */
 };
 struct client {
     uint32_t count; /* watches open */
 };
 struct tt_watch {
-    struct tt_list in_bucket;
-    struct tt_list in_all;  /* hub->all, or hub->dead */
-    struct tt_list in_work; /* hub->work; self when not runnable */
-    struct tt_watch_hub *hub;
-    struct bucket *bucket;
-    enum watch_state state;
-    struct tt_kinds *kinds;
-    const struct tt_kind *kind;
-    struct tt_arena *arena; /* of the selectors; NULL without */
-    struct watch_filter filter;
-    struct watch_form form;
-    struct tt_watch_sink sink;
+    struct tt_list in_bucket;      /* bucket->watches */
+    struct tt_list in_all;         /* hub->all, or hub->dead */
+    struct tt_list in_work;        /* hub->work; self when not runnable */
+    struct tt_watch_hub *hub;      /* owns it */
+    struct bucket *bucket;         /* of its scope; set by join */
+    enum watch_state state;        /* NEW until run; DEAD: waits to be freed */
+    struct tt_kinds *kinds;        /* a reference; keeps kind alive */
+    const struct tt_kind *kind;    /* borrowed from kinds */
+    struct tt_arena *arena;        /* of the selectors; NULL without */
+    struct watch_filter filter;    /* parsed selectors, in arena */
+    struct watch_form form;        /* of its lines; columns until the first one */
+    struct tt_watch_sink sink;     /* the caller's; not written to when DEAD */
     char *client;                  /* key in hub->clients */
     struct tt_scan *scan;          /* listing */
     const struct tt_item *pending; /* listing: refused by the sink, borrowed from scan */
@@ -56,23 +56,24 @@ struct tt_watch {
     uint64_t blocked_ms;  /* since when the sink takes nothing; valid when blocked */
     uint64_t deadline_ms; /* 0: none */
     uint64_t bookmark_ms; /* when the next one is due */
+    /* since blocked_ms · wanted · owed when the listing ends */
     bool blocked, bookmarks, initial_end;
 };
 struct tt_watch_hub {
-    struct tt_store *store;
-    const struct tt_clock *clock;
-    struct tt_map *buckets; /* scope → struct bucket */
-    struct tt_map *clients; /* identity → struct client */
-    struct tt_list all;
-    struct tt_list work;
-    struct tt_list dead;
+    struct tt_store *store;       /* kept; catching up reads its newest version */
+    const struct tt_clock *clock; /* kept; monotonic time: stalls, bookmarks */
+    struct tt_map *buckets;       /* scope → struct bucket */
+    struct tt_map *clients;       /* identity → struct client */
+    struct tt_list all;           /* by in_all; every watch that is not dead */
+    struct tt_list work;          /* by in_work; listing or catching, not blocked */
+    struct tt_list dead;          /* by in_all; sweep frees them */
     struct watch_context shared;  /* of the change that is being published */
     struct watch_context private; /* of listing and catching watches */
     uint64_t revision;            /* live watches have seen everything up to here */
-    uint64_t events;
-    size_t count;
-    uint32_t per_client_max;
-    unsigned walking; /* > 0: lists are being walked, freeing waits */
+    uint64_t events;              /* lines that sinks took, bookmarks too; since the start */
+    size_t count;                 /* in all */
+    uint32_t per_client_max;      /* watches; never 0 */
+    unsigned walking;             /* > 0: lists are being walked, freeing waits */
 };
 
 static void free_client(void *value)

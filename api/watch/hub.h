@@ -31,7 +31,7 @@ struct tt_watch_sink {
     int (*write)(void *ctx, const struct tt_http_part *part, bool last);
     /* The watch is over and freed after this returns; not called after tt_watch_cancel. */
     void (*ended)(void *ctx);
-    void *ctx;
+    void *ctx; /* the caller's: first argument of both */
 };
 enum tt_watch_form { TT_WATCH_JSON, TT_WATCH_METADATA, TT_WATCH_TABLE, TT_WATCH_FORM_COUNT };
 enum tt_watch_start {
@@ -39,21 +39,21 @@ enum tt_watch_start {
     TT_WATCH_LIST_FIRST, /* everything in `version` as ADDED, then changes behind it */
 };
 struct tt_watch_config {
-    struct tt_kinds *kinds;       /* refs */
-    const struct tt_kind *kind;   /* of kinds */
-    struct tt_str ns;             /* "": all (or a cluster-scoped kind) */
-    struct tt_str label_selector; /* texts, checked by the caller; copied and parsed again */
-    struct tt_str field_selector;
-    enum tt_watch_form form;
+    struct tt_kinds *kinds;        /* refs */
+    const struct tt_kind *kind;    /* of kinds */
+    struct tt_str ns;              /* "": all (or a cluster-scoped kind) */
+    struct tt_str label_selector;  /* texts, checked by the caller; copied and parsed again */
+    struct tt_str field_selector;  /* the same; "" in either: everything */
+    enum tt_watch_form form;       /* what stands for the object in an event */
     enum tt_table_include include; /* tables */
-    enum tt_watch_start start;
-    uint64_t revision;          /* RESUME */
-    struct tt_version *version; /* LIST_FIRST: refs */
-    bool bookmarks;             /* one each second */
-    bool initial_end_bookmark;  /* LIST_FIRST: a bookmark annotated k8s.io/initial-events-end */
-    uint64_t deadline_ms;       /* monotonic; the watch ends cleanly then */
-    struct tt_str client;       /* identity, for the limit of watches */
-    struct tt_watch_sink sink;
+    enum tt_watch_start start;     /* which of the next two counts */
+    uint64_t revision;             /* RESUME */
+    struct tt_version *version;    /* LIST_FIRST: refs */
+    bool bookmarks;                /* one each second */
+    bool initial_end_bookmark;     /* LIST_FIRST: a bookmark annotated k8s.io/initial-events-end */
+    uint64_t deadline_ms;          /* monotonic; the watch ends cleanly then */
+    struct tt_str client;          /* identity, for the limit of watches */
+    struct tt_watch_sink sink;     /* copied; its ctx lives until the end of the watch */
 };
 
 /* watches_per_client_max 0 = 1,000. sealer may be NULL. Keeps all. */
