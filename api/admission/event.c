@@ -43,8 +43,8 @@ static int check_bonds(const struct tt_admission *admission, const struct tt_obj
                        struct tt_err *err)
 {
     static const struct {
-        const char *path;
-        const char *what;
+        const char *path; /* dotted; absent or empty */
+        const char *what; /* the refusal's words behind the node */
     } bonds[] = {
         {"metadata.finalizers", "is not allowed to modify finalizers"},
         {"metadata.ownerReferences", "is not allowed to modify owner references"},

@@ -110,8 +110,8 @@ int tt_admit_own_node_update(const struct tt_admission *admission, const struct 
                              const struct tt_object *old, struct tt_err *err)
 {
     static const struct {
-        const char *path;
-        const char *what;
+        const char *path; /* dotted; must stay equal */
+        const char *what; /* the refusal's words behind "to" */
     } fixed[] = {
         {"metadata.labels", "modify labels"},
         {"spec.taints", "modify taints"},

@@ -17,10 +17,10 @@ struct tt_admission {
     struct tt_version *version;       /* borrowed */
     struct tt_arena *arena;           /* borrowed */
     const struct tt_subject *subject; /* borrowed */
-    struct tt_auth_grant grant;
-    uint64_t now_ms; /* wall clock: deletion time stamps */
-    struct tt_compare compares[TT_ADMISSION_COMPARES_MAX];
-    size_t compare_count;
+    struct tt_auth_grant grant;       /* what the body must hold; from tt_authorise */
+    uint64_t now_ms;                  /* wall clock: deletion time stamps */
+    struct tt_compare compares[TT_ADMISSION_COMPARES_MAX]; /* rows it relied on; keys borrowed */
+    size_t compare_count;                                  /* in compares */
 };
 
 /* The Namespace of a new object exists and is not being deleted; its row becomes a compare. */
@@ -51,13 +51,13 @@ int tt_admit_own_event(const struct tt_admission *admission, const struct tt_obj
 int tt_admit_own_event_update(const struct tt_admission *admission, const struct tt_object *old,
                               struct tt_err *err) TT_MUST_USE;
 struct tt_delete_options {
-    struct tt_str uid; /* precondition; "" none */
-    uint64_t revision; /* precondition; 0 none */
-    bool has_revision;
-    bool has_grace;
-    uint64_t grace_s;
+    struct tt_str uid;       /* precondition; "" none */
+    uint64_t revision;       /* precondition; 0 none */
+    bool has_revision;       /* a revision was given */
+    bool has_grace;          /* a grace period was given */
+    uint64_t grace_s;        /* valid when has_grace; < 0 was read as 1 */
     bool orphan, foreground; /* propagation; neither: background */
-    bool dry_run;
+    bool dry_run;            /* decided, not proposed */
 };
 /* From a decoded DeleteOptions (root may be NULL: none). */
 int tt_delete_options_read(yyjson_mut_val *root, struct tt_delete_options *ret_options,

@@ -15,9 +15,10 @@ struct tt_sealer {
     int (*seal)(const struct tt_sealer *sealer, struct tt_str aad, struct tt_str plain,
                 struct tt_buf *sealed, char ret_key_id[TT_SEAL_KEY_ID_SIZE],
                 struct tt_err *err) TT_MUST_USE;
+    /* The reverse, appended to plain; TT_ECORRUPT for another aad. */
     int (*unseal)(const struct tt_sealer *sealer, struct tt_str aad, const struct tt_value *value,
                   struct tt_buf *plain, struct tt_err *err) TT_MUST_USE;
-    void *ctx;
+    void *ctx; /* the key ring, or a test's own */
 };
 
 /* The sealer over a key ring (server/tls/seal.h); keeps the ring, which must be set up by now. */

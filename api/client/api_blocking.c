@@ -6,15 +6,15 @@
 enum { MAILBOX_MAX = 16, RESULT_MAX = 256 << 20 };
 
 struct tt_api_blocking {
-    struct tt_loop *loop;
-    struct tt_api_client *client;
-    uv_async_t interrupt;
-    uv_sem_t finished;
-    struct tt_msg start_msg;
-    struct tt_api_call *call;     /* running; the loop's thread only */
+    struct tt_loop *loop;         /* owned; has the only other thread */
+    struct tt_api_client *client; /* on the loop; freed by its own closing */
+    uv_async_t interrupt;         /* on the loop; sent to from any thread */
+    uv_sem_t finished;            /* posted once for each call */
+    struct tt_msg start_msg;      /* one in flight at most */
+    struct tt_api_call *call;     /* running; NULL from done on */
     struct tt_api_result *result; /* the caller's, who waits */
     struct tt_err *err;           /* the caller's, or NULL */
-    int code;
+    int code;                     /* of the call: 0 or TT_E…; valid once finished is posted */
 };
 
 static void on_done(struct tt_api_call *call, const struct tt_err *err)

@@ -29,23 +29,23 @@ enum {
 };
 
 struct tt_api_client {
-    struct tt_loop *loop;
-    struct tt_tls_context *tls;
-    struct tt_http_client *http[TT_ENDPOINTS_MAX];
-    uint32_t endpoint_count;
-    uint32_t endpoint; /* in use: the last that answered */
-    char *user_agent;
-    uint64_t timeout_ms;
-    uint64_t backoff_ms_max;
-    struct tt_list trying;
-    struct tt_list sleeping;
-    struct tt_timer timer; /* the next sleeper */
-    uint64_t timer_ms;     /* when it fires; UINT64_MAX: not set */
-    uint32_t open_count;   /* HTTP clients and timer, not yet closed */
-    bool is_closing;
-    bool is_shutting; /* the calls are gone, the rest is being closed */
-    void (*closed)(void *ctx);
-    void *closed_ctx;
+    struct tt_loop *loop;                          /* kept */
+    struct tt_tls_context *tls;                    /* a reference */
+    struct tt_http_client *http[TT_ENDPOINTS_MAX]; /* owned; in the order of the kubeconfig */
+    uint32_t endpoint_count;                       /* in http */
+    uint32_t endpoint;                             /* in use: the last that answered */
+    char *user_agent;                              /* owned */
+    uint64_t timeout_ms;                           /* of calls that name none */
+    uint64_t backoff_ms_max;                       /* pauses double up to it */
+    struct tt_list trying;                         /* by call.link: a try is running */
+    struct tt_list sleeping;                       /* by call.link: until wake_ms */
+    struct tt_timer timer;                         /* the next sleeper */
+    uint64_t timer_ms;                             /* when it fires; UINT64_MAX: not set */
+    uint32_t open_count;                           /* HTTP clients and timer, not yet closed */
+    bool is_closing;                               /* no new calls, no more tries */
+    bool is_shutting;          /* the calls are gone, the rest is being closed */
+    void (*closed)(void *ctx); /* of close; may be NULL */
+    void *closed_ctx;          /* of closed */
 };
 
 /* ---- TLS material from memory ---- */

@@ -39,28 +39,29 @@ struct tt_api_call {
     void (*data)(struct tt_api_call *call, struct tt_str bytes);
     /* Each Warning of the server, as text for people; borrowed. NULL: they are ignored. */
     void (*warning)(struct tt_api_call *call, struct tt_str text);
+    /* err NULL: a 2xx answer. The call may be started again inside. */
     void (*done)(struct tt_api_call *call, const struct tt_err *err);
-    void *ctx;
+    void *ctx; /* the user's */
     /* Answer. */
     int status;           /* HTTP status; 0 when there was none */
     struct tt_str answer; /* body (also of errors: a Status), borrowed until done returned */
     /* The client's. */
     struct tt_http_call http;
-    struct tt_api_client *client; /* NULL when not running */
-    struct tt_list link;          /* of the client's running or sleeping calls */
-    struct tt_http_header headers[6];
-    struct tt_buf error_body; /* of a streamed call's error */
-    struct tt_err err;        /* why the last try failed */
-    struct tt_err refusal;    /* the first failure of TLS; code 0: none */
-    uint64_t deadline_ms;     /* monotonic; UINT64_MAX: none */
-    uint64_t wake_ms;         /* sleeping: when to try again */
-    uint64_t backoff_ms;      /* of the next round */
-    uint64_t retry_after_ms;  /* what the server asked for; 0: nothing */
-    uint32_t tries_in_round;  /* endpoints tried without a pause */
-    uint32_t endpoint;        /* index used by this try */
-    bool is_sleeping;
-    bool is_cancelled;
-    bool has_data; /* the user saw data: no more tries */
+    struct tt_api_client *client;     /* NULL when not running */
+    struct tt_list link;              /* of the client's running or sleeping calls */
+    struct tt_http_header headers[6]; /* of http; at most 4 are used */
+    struct tt_buf error_body;         /* of a streamed call's error */
+    struct tt_err err;                /* why the last try failed */
+    struct tt_err refusal;            /* the first failure of TLS; code 0: none */
+    uint64_t deadline_ms;             /* monotonic; UINT64_MAX: none */
+    uint64_t wake_ms;                 /* sleeping: when to try again */
+    uint64_t backoff_ms;              /* of the next round */
+    uint64_t retry_after_ms;          /* what the server asked for; 0: nothing */
+    uint32_t tries_in_round;          /* endpoints tried without a pause */
+    uint32_t endpoint;                /* index used by this try */
+    bool is_sleeping;                 /* between two tries */
+    bool is_cancelled;                /* no more tries */
+    bool has_data;                    /* the user saw data: no more tries */
 };
 
 int tt_api_client_new(const struct tt_api_client_config *config, struct tt_api_client **ret_client,
@@ -93,7 +94,7 @@ int tt_api_blocking_new(const struct tt_api_client_config *config /* loop ignore
                         struct tt_api_blocking **ret_blocking, struct tt_err *err) TT_MUST_USE;
 void tt_api_blocking_free(struct tt_api_blocking *blocking);
 struct tt_api_result {
-    int status;
+    int status;         /* HTTP; 0 when there was none */
     struct tt_buf body; /* tt_buf_fini; filled for errors too */
 };
 int tt_api_blocking_call(struct tt_api_blocking *blocking, const char *method, struct tt_str path,

@@ -26,36 +26,36 @@ enum {
 enum state { LISTING, WATCHING, PAUSED, CLOSING };
 
 struct item {
-    uint64_t generation; /* of the list that saw it, or the current one for events */
-    uint64_t resource_version;
-    uint32_t namespace_len;
-    uint32_t name_len;
-    uint32_t uid_len;
-    size_t json_len;
-    char bytes[]; /* namespace, name, uid, json, padding */
+    uint64_t generation;       /* of the list that saw it, or the current one for events */
+    uint64_t resource_version; /* of the copy; seen again: no change */
+    uint32_t namespace_len;    /* bytes; 0: cluster object */
+    uint32_t name_len;         /* bytes; never 0 */
+    uint32_t uid_len;          /* bytes; 0: had none */
+    size_t json_len;           /* bytes, without padding; 0 unless keep_json */
+    char bytes[];              /* namespace, name, uid, json, padding */
 };
 
 struct tt_informer {
-    struct tt_informer_config config;
-    char *namespace;
-    char *selectors; /* "fieldSelector=…&labelSelector=…", encoded; "" */
-    struct tt_map *items;
-    struct tt_arena *arena;
-    struct tt_api_call call;
-    struct tt_buf path;      /* of the running call */
-    struct tt_buf line;      /* the watch's unfinished line */
-    struct tt_buf page_next; /* continue token; empty: no more pages */
-    struct tt_timer timer;   /* back-off */
-    enum state state;
-    bool is_running; /* the call is */
-    bool is_expired; /* the watch said 410 */
-    bool is_broken;  /* what the watch sent is no event */
-    bool is_synced;
-    uint64_t generation;
-    uint64_t resource_version;
-    uint64_t backoff_ms;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
+    struct tt_informer_config config; /* namespace and selectors of it are not used after new */
+    char *namespace;                  /* owned; "": all */
+    char *selectors;                  /* "fieldSelector=…&labelSelector=…", encoded; "" */
+    struct tt_map *items;             /* "namespace/name" → struct item, owned */
+    struct tt_arena *arena;           /* of the page or event being read; reset for each */
+    struct tt_api_call call;          /* the page or the watch: one at a time */
+    struct tt_buf path;               /* of the running call */
+    struct tt_buf line;               /* the watch's unfinished line */
+    struct tt_buf page_next;          /* continue token; empty: no more pages */
+    struct tt_timer timer;            /* back-off */
+    enum state state;                 /* PAUSED: timer runs */
+    bool is_running;                  /* the call is */
+    bool is_expired;                  /* the watch said 410 */
+    bool is_broken;                   /* what the watch sent is no event */
+    bool is_synced;                   /* one list was complete; stays true */
+    uint64_t generation;              /* of the newest list, from 1 */
+    uint64_t resource_version;        /* to watch from; 0: list first */
+    uint64_t backoff_ms;              /* of the next pause */
+    void (*closed)(void *ctx);        /* of close; may be NULL */
+    void *closed_ctx;                 /* of closed */
 };
 
 static void start_list(struct tt_informer *informer);

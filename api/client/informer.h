@@ -13,10 +13,10 @@
 struct tt_informer;
 enum tt_informer_change { TT_INFORMER_ADDED, TT_INFORMER_MODIFIED, TT_INFORMER_DELETED };
 struct tt_informer_object {
-    struct tt_str namespace; /* empty for cluster objects */
-    struct tt_str name;
-    struct tt_str uid;
-    uint64_t resource_version;
+    struct tt_str namespace;   /* empty for cluster objects */
+    struct tt_str name;        /* never empty */
+    struct tt_str uid;         /* empty when it has none */
+    uint64_t resource_version; /* of this state; gone in a list: the last one seen */
     struct tt_str json; /* the object; followed by 64 readable bytes; empty for a deletion found by
                            listing again */
 };
@@ -26,14 +26,15 @@ struct tt_informer_config {
     struct tt_api_resource resource; /* strings are kept */
     struct tt_str namespace;         /* empty: all; copied */
     struct tt_str field_selector;    /* not encoded; copied; may be empty */
-    struct tt_str label_selector;
-    size_t object_count_max; /* 0 = 100,000; more is trouble TT_ETOOLARGE */
-    bool keep_json;          /* so that tt_informer_get has json; else only the metadata is kept */
+    struct tt_str label_selector;    /* likewise */
+    size_t object_count_max;         /* 0 = 100,000; more is trouble TT_ETOOLARGE */
+    bool keep_json; /* so that tt_informer_get has json; else only the metadata is kept */
+    /* Object borrowed until return; it may close the informer. */
     void (*changed)(void *ctx, enum tt_informer_change change,
                     const struct tt_informer_object *object);
     void (*synced)(void *ctx); /* after each complete list; may be NULL */
     void (*trouble)(void *ctx, const struct tt_err *err); /* may be NULL */
-    void *ctx;
+    void *ctx;                                            /* first argument of all three */
 };
 int tt_informer_new(const struct tt_informer_config *config, struct tt_informer **ret_informer,
                     struct tt_err *err) TT_MUST_USE; /* starts at once */

@@ -16,7 +16,7 @@
 enum { TT_ENDPOINTS_MAX = 16 };
 struct tt_endpoint {
     char host[128]; /* without brackets */
-    uint16_t port;
+    uint16_t port;  /* TCP; 443 when the URL names none */
 };
 struct tt_kubeconfig {
     char *context;                                 /* name of the chosen context */
