@@ -12,12 +12,12 @@
 /* ---- TLS ---- */
 
 struct tls_bytes {
-    struct tt_byte_stream base;
-    struct tt_tls_stream *stream;
-    struct tt_byte_stream_events events;
-    void *ctx;
-    const char *alpn;    /* static or NULL: what was asked for */
-    bool has_wrong_alpn; /* closed tells it */
+    struct tt_byte_stream base;          /* what the user holds */
+    struct tt_tls_stream *stream;        /* does the work; frees itself after closed */
+    struct tt_byte_stream_events events; /* the user's */
+    void *ctx;                           /* of events */
+    const char *alpn;                    /* static or NULL: what was asked for */
+    bool has_wrong_alpn;                 /* closed tells it */
 };
 
 static struct tls_bytes *tls_of(const struct tt_byte_stream *stream)
@@ -125,21 +125,21 @@ static int connect_tls(const struct tt_byte_stream_config *config,
 enum { READ_SIZE = 64 * 1024, CONNECT_MS = 10000 };
 
 struct unix_bytes {
-    struct tt_byte_stream base;
-    uv_pipe_t pipe;
-    uv_connect_t connect;
-    uv_write_t write;
-    struct tt_timer timer; /* connect timeout */
-    struct tt_byte_stream_events events;
-    void *ctx;
-    struct tt_buf out;  /* queued */
-    struct tt_buf busy; /* belongs to `write` */
-    struct tt_err err;  /* code 0: clean end */
-    uint32_t handles;   /* not yet closed */
-    bool is_open;
-    bool is_writing;
-    bool is_closing;
-    char read[READ_SIZE];
+    struct tt_byte_stream base;          /* what the user holds */
+    uv_pipe_t pipe;                      /* the socket; a handle */
+    uv_connect_t connect;                /* in flight until is_open */
+    uv_write_t write;                    /* in flight when is_writing */
+    struct tt_timer timer;               /* connect timeout */
+    struct tt_byte_stream_events events; /* the user's */
+    void *ctx;                           /* of events */
+    struct tt_buf out;                   /* queued */
+    struct tt_buf busy;                  /* belongs to `write` */
+    struct tt_err err;                   /* code 0: clean end */
+    uint32_t handles;                    /* not yet closed */
+    bool is_open;                        /* connected; stays true */
+    bool is_writing;                     /* busy is in a uv_write; one at a time */
+    bool is_closing;                     /* handles are closing: of the events only closed is due */
+    char read[READ_SIZE];                /* the next bytes, lent to data */
 };
 
 static struct unix_bytes *unix_of(const struct tt_byte_stream *stream)

@@ -27,20 +27,20 @@ struct tt_byte_stream_ops {
     void (*abort)(struct tt_byte_stream *stream);          /* drop, then closed */
 };
 struct tt_byte_stream {
-    const struct tt_byte_stream_ops *ops;
+    const struct tt_byte_stream_ops *ops; /* static: TLS or unix socket */
 };
 struct tt_byte_stream_config {
-    struct tt_loop *loop;       /* keeps */
-    struct tt_tls_context *tls; /* NULL: unix_path is used, in the clear */
-    const char *host;           /* TLS: numeric address or name */
-    uint16_t port;
+    struct tt_loop *loop;        /* keeps */
+    struct tt_tls_context *tls;  /* NULL: unix_path is used, in the clear */
+    const char *host;            /* TLS: numeric address or name */
+    uint16_t port;               /* TLS: of TCP */
     const char *server_name;     /* TLS: expected SPIFFE URI or name; NULL = any of the CA */
     const char *alpn;            /* TLS: the protocol that must be agreed; NULL = any */
     const char *unix_path;       /* path of a socket */
     size_t write_queue_max;      /* bytes */
     uint64_t connect_timeout_ms; /* until opened; 0 = 10 s */
-    struct tt_byte_stream_events events;
-    void *ctx;
+    struct tt_byte_stream_events events; /* copied; all four are set */
+    void *ctx;                           /* of events; kept */
 };
 /* All strings are copied or used up before it returns. */
 int tt_byte_stream_connect(const struct tt_byte_stream_config *config,

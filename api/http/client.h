@@ -20,12 +20,12 @@
 struct tt_http_client;
 struct http_client_conn;
 struct tt_http_client_config {
-    struct tt_loop *loop;       /* keeps */
-    struct tt_tls_context *tls; /* refs; NULL: unix_path, in the clear */
-    const char *host;           /* all strings copied */
-    uint16_t port;
-    const char *server_name; /* TLS: expected SPIFFE URI or name; NULL = any of the CA */
-    const char *unix_path;
+    struct tt_loop *loop;          /* keeps */
+    struct tt_tls_context *tls;    /* refs; NULL: unix_path, in the clear */
+    const char *host;              /* all strings copied */
+    uint16_t port;                 /* TLS: of TCP */
+    const char *server_name;       /* TLS: expected SPIFFE URI or name; NULL = any of the CA */
+    const char *unix_path;         /* path of a socket; NULL: TLS */
     const char *authority;         /* NULL: "host:port", for unix sockets "localhost" */
     uint32_t connections_max;      /* 0 = 1 */
     uint32_t streams_max;          /* per connection; 0 = 100; the peer's setting lowers it */
@@ -41,10 +41,10 @@ struct tt_http_call {
     const char *method;                   /* static: "GET" … */
     struct tt_str path;                   /* with the query, encoded */
     const struct tt_http_header *headers; /* without pseudo headers and content-length */
-    size_t header_count;
-    struct tt_str body;
-    uint64_t timeout_ms;      /* from start to done; 0 = none */
-    size_t response_size_max; /* of a collected body; 0 = 64 MiB */
+    size_t header_count;                  /* at most 16; more: TT_EINVAL */
+    struct tt_str body;                   /* borrowed until done; empty: none */
+    uint64_t timeout_ms;                  /* from start to done; 0 = none */
+    size_t response_size_max;             /* of a collected body; 0 = 64 MiB */
     /* Each header of the answer; `trailer` for those behind the body. May be NULL. */
     void (*header)(struct tt_http_call *call, struct tt_str name, struct tt_str value,
                    bool trailer);
@@ -52,7 +52,7 @@ struct tt_http_call {
     /* A piece of the body, borrowed; NULL: collected. The call may be cancelled inside. */
     void (*data)(struct tt_http_call *call, struct tt_str bytes);
     void (*done)(struct tt_http_call *call, const struct tt_err *err); /* err NULL: answered */
-    void *ctx;
+    void *ctx;                                                         /* the user's */
     /* Answer. */
     int status;            /* 0 until known */
     struct tt_buf answer;  /* collected body; freed by tt_http_call_fini */
@@ -63,12 +63,12 @@ struct tt_http_call {
     struct http_client_conn *conn; /* NULL while waiting and when ended */
     struct tt_err error;           /* why it ended; code 0: answered */
     uint64_t deadline_ms;          /* monotonic; UINT64_MAX: none */
-    size_t body_sent;
-    int32_t stream_id;
-    bool is_sent;      /* the request's headers left */
-    bool headers_done; /* those of the final answer */
-    bool end_seen;     /* the answer is complete */
-    bool is_ended;     /* only done is missing */
+    size_t body_sent;              /* bytes of body that nghttp2 took */
+    int32_t stream_id;             /* on conn; 0: not submitted yet */
+    bool is_sent;                  /* the request's headers left */
+    bool headers_done;             /* those of the final answer */
+    bool end_seen;                 /* the answer is complete */
+    bool is_ended;                 /* only done is missing */
 };
 
 int tt_http_client_new(const struct tt_http_client_config *config,

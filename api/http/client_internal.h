@@ -20,45 +20,45 @@ enum {
 };
 
 struct http_client_conn {
-    struct tt_list link;       /* of the client's list */
-    struct tt_list dirty_link; /* of its dirty list, else alone */
-    struct tt_http_client *client;
-    struct tt_byte_stream *stream;
-    nghttp2_session *session;
-    struct tt_list calls;
-    uint32_t call_count;
-    uint64_t heard_ms; /* when the last byte came */
-    uint64_t ping_ms;  /* when the unanswered ping left; 0: none */
-    uint64_t idle_since_ms;
-    struct tt_err error; /* why we abort it */
-    bool is_open;
-    bool is_leaving; /* takes no new calls: GOAWAY, or idle */
-    bool is_doomed;  /* abort at the next flush */
-    bool is_closing; /* the stream was told */
+    struct tt_list link;           /* of the client's list */
+    struct tt_list dirty_link;     /* of its dirty list, else alone */
+    struct tt_http_client *client; /* owns it */
+    struct tt_byte_stream *stream; /* frees itself after closed, and conn goes with it */
+    nghttp2_session *session;      /* owned */
+    struct tt_list calls;          /* by call.link: submitted, not ended */
+    uint32_t call_count;           /* in calls */
+    uint64_t heard_ms;             /* when the last byte came */
+    uint64_t ping_ms;              /* when the unanswered ping left; 0: none */
+    uint64_t idle_since_ms;        /* when the last call left; valid without calls */
+    struct tt_err error;           /* why we abort it */
+    bool is_open;                  /* connected, TLS done; stays true */
+    bool is_leaving;               /* takes no new calls: GOAWAY, or idle */
+    bool is_doomed;                /* abort at the next flush */
+    bool is_closing;               /* the stream was told */
 };
 
 struct tt_http_client {
-    struct tt_http_client_config config; /* strings below */
-    char *host;
-    char *server_name;
-    char *unix_path;
-    char *authority;
-    struct tt_list conns;
-    uint32_t conn_count;
-    struct tt_list dirty;
-    struct tt_list waiting; /* calls without a connection */
-    struct tt_list ended;   /* calls whose done is due */
-    uint32_t waiting_count;
-    size_t active;
-    nghttp2_session_callbacks *callbacks;
-    uv_prepare_t prepare;
-    uv_idle_t idle;
-    struct tt_timer timer;
-    uint64_t timer_ms; /* when it fires; UINT64_MAX: not set */
-    uint32_t handles;  /* not yet closed */
-    bool is_closing;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
+    struct tt_http_client_config config;  /* strings below */
+    char *host;                           /* owned; NULL: none was given */
+    char *server_name;                    /* owned; NULL: any of the CA */
+    char *unix_path;                      /* owned; NULL: TLS */
+    char *authority;                      /* owned; names the peer in errors too */
+    struct tt_list conns;                 /* owned; by conn.link */
+    uint32_t conn_count;                  /* in conns */
+    struct tt_list dirty;                 /* by dirty_link: flushed at the turn's end */
+    struct tt_list waiting;               /* calls without a connection */
+    struct tt_list ended;                 /* calls whose done is due */
+    uint32_t waiting_count;               /* in waiting */
+    size_t active;                        /* calls whose done has not run */
+    nghttp2_session_callbacks *callbacks; /* owned; of all sessions */
+    uv_prepare_t prepare;                 /* the turn's end: done, pump, flush */
+    uv_idle_t idle;                       /* active with work left: the loop does not block */
+    struct tt_timer timer;                /* deadlines; each second the connections */
+    uint64_t timer_ms;                    /* when it fires; UINT64_MAX: not set */
+    uint32_t handles;                     /* not yet closed */
+    bool is_closing;                      /* no new calls */
+    void (*closed)(void *ctx);            /* of close; may be NULL */
+    void *closed_ctx;                     /* of closed */
 };
 
 /* client.c */

@@ -285,8 +285,8 @@ void tt_http_respond_text(struct tt_http_exchange *ex, int status, const char *c
 static const char *status_reason(int status)
 {
     static const struct {
-        int status;
-        const char *reason;
+        int status;         /* HTTP; the first entry with it counts */
+        const char *reason; /* static */
     } reasons[] = {
 #define REASON(name, value, http, reason, retryable, exit_code) {(http), (reason)},
         TT_ERR_CODES(REASON)

@@ -14,8 +14,8 @@
 enum { PREFIX = 5, MESSAGE_MAX = 16 << 20, REQUEST_MAX = 16 << 20 };
 
 static const struct {
-    const char *name;
-    int code;
+    const char *name; /* static; as gRPC spells it */
+    int code;         /* TT_E… nearest to it */
 } statuses[] = {
     [TT_GRPC_OK] = {"OK", TT_OK},
     [TT_GRPC_CANCELLED] = {"CANCELLED", TT_ECANCELED},

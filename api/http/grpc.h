@@ -40,19 +40,19 @@ struct tt_grpc_call {
     /* Each message, borrowed until return (protobuf bytes). NULL: unary, see reply. */
     void (*message)(struct tt_grpc_call *call, struct tt_str bytes);
     void (*done)(struct tt_grpc_call *call, const struct tt_err *err); /* err NULL: status 0 */
-    void *ctx;
+    void *ctx;                                                         /* the user's */
     /* Answer. */
     int status;                   /* enum tt_grpc_status; -1 when none arrived */
     char text[TT_GRPC_TEXT_SIZE]; /* grpc-message, decoded */
     struct tt_str reply;          /* unary: the message, inside done only */
     /* The codec's. */
     struct tt_http_call http;
-    struct tt_buf request; /* 5-byte prefix and the message */
-    struct tt_buf in;      /* bytes of messages not yet whole */
-    struct tt_http_header headers[4];
-    char timeout_text[24];
-    uint64_t message_count;
-    int broken; /* a TT_E… found while decoding; 0 */
+    struct tt_buf request;            /* 5-byte prefix and the message */
+    struct tt_buf in;                 /* bytes of messages not yet whole */
+    struct tt_http_header headers[4]; /* of http; the fourth is spare */
+    char timeout_text[24];            /* of grpc-timeout: digits and "m" */
+    uint64_t message_count;           /* handed to message; 0 when unary */
+    int broken;                       /* a TT_E… found while decoding; 0 */
 };
 /* message is copied. Failure: done is not called. */
 int tt_grpc_start(struct tt_http_client *client, struct tt_grpc_call *call, struct tt_str message,

@@ -18,19 +18,19 @@
 enum { PENDING_MAX = 64 * 1024, LINE_MAX_SIZE = HTTP_HEADER_BYTES_MAX, PIECE_MAX = 16 * 1024 };
 
 struct http1 {
-    llhttp_t parser;
-    struct http_conn *conn;
+    llhttp_t parser;             /* its data is this */
+    struct http_conn *conn;      /* owns it: conn->state */
     struct tt_http_exchange *ex; /* being received or answered; NULL between requests */
     struct tt_buf url;           /* of the message being parsed */
     struct tt_buf name;          /* header in pieces */
-    struct tt_buf value;
-    struct tt_buf pending; /* received while the parser waits */
-    bool is_paused;        /* a complete message waits for its answer */
-    bool is_chunked;       /* the response */
-    bool close_after;      /* no keep-alive */
-    bool wrote_end;        /* last chunk written */
-    bool is_lingering;     /* the last answer is out: input is thrown away */
-    bool is_done;          /* the stream may be closed */
+    struct tt_buf value;         /* of that header, in pieces */
+    struct tt_buf pending;       /* received while the parser waits */
+    bool is_paused;              /* a complete message waits for its answer */
+    bool is_chunked;             /* the response */
+    bool close_after;            /* no keep-alive */
+    bool wrote_end;              /* last chunk written */
+    bool is_lingering;           /* the last answer is out: input is thrown away */
+    bool is_done;                /* the stream may be closed */
 };
 
 static struct http1 *h1_of(const struct http_conn *conn)

@@ -22,7 +22,7 @@ enum {
 };
 
 struct http2 {
-    nghttp2_session *session;
+    nghttp2_session *session;    /* owned; its user data is the connection */
     uint32_t continuation_count; /* of the header block being received */
     bool is_refused;             /* over a limit */
 };

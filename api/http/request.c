@@ -50,8 +50,8 @@ void http_request_target(struct tt_http_exchange *ex, struct tt_str target)
 enum tt_http_method http_request_method(struct tt_str text)
 {
     static const struct {
-        struct tt_str name;
-        enum tt_http_method method;
+        struct tt_str name;         /* upper case, as it comes */
+        enum tt_http_method method; /* OTHER is in no row */
     } methods[] = {{{"GET", 3}, TT_HTTP_GET},        {{"POST", 4}, TT_HTTP_POST},
                    {{"PUT", 3}, TT_HTTP_PUT},        {{"PATCH", 5}, TT_HTTP_PATCH},
                    {{"DELETE", 6}, TT_HTTP_DELETE},  {{"HEAD", 4}, TT_HTTP_HEAD},
@@ -79,8 +79,8 @@ static void header_content_length(struct tt_http_exchange *ex, struct tt_str val
 static struct tt_str *header_slot(struct tt_http_request *request, struct tt_str name)
 {
     const struct {
-        struct tt_str name;
-        struct tt_str *slot;
+        struct tt_str name;  /* lower case */
+        struct tt_str *slot; /* in request */
     } slots[] = {
         {{"accept", 6}, &request->accept},
         {{"content-type", 12}, &request->content_type},

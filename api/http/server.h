@@ -30,29 +30,30 @@ enum tt_http_method {
     TT_HTTP_OTHER
 };
 struct tt_http_request {
-    enum tt_http_method method;
-    struct tt_str path;  /* percent-encoded, without the query */
-    struct tt_str query; /* without '?' */
-    struct tt_str authority;
-    struct tt_str accept; /* the headers routes care for; empty when absent */
-    struct tt_str content_type;
-    struct tt_str user_agent;
-    struct tt_str if_none_match;
-    struct tt_str request_key; /* Tutti-Request-Id: exactly-once retries */
-    struct tt_str accept_encoding;
-    struct tt_str upgrade; /* HTTP/1.1 only */
-    struct tt_str body;    /* contiguous; NUL-padded by 64 readable bytes behind the end */
+    enum tt_http_method method;    /* OTHER: none of those above */
+    struct tt_str path;            /* percent-encoded, without the query */
+    struct tt_str query;           /* without '?' */
+    struct tt_str authority;       /* :authority, or Host; empty when absent */
+    struct tt_str accept;          /* the headers routes care for; empty when absent */
+    struct tt_str content_type;    /* as sent, with parameters */
+    struct tt_str user_agent;      /* as sent */
+    struct tt_str if_none_match;   /* as sent; compared as a whole */
+    struct tt_str request_key;     /* Tutti-Request-Id: exactly-once retries */
+    struct tt_str accept_encoding; /* as sent */
+    struct tt_str upgrade;         /* HTTP/1.1 only */
+    struct tt_str body;            /* contiguous; NUL-padded by 64 readable bytes behind the end */
 };
 struct tt_http_header {
-    struct tt_str name; /* lower case */
-    struct tt_str value;
+    struct tt_str name;  /* lower case */
+    struct tt_str value; /* without line breaks */
 };
 struct tt_http_handler {
+    /* Whole and within the limits: answer now or later. */
     void (*request)(void *ctx, struct tt_http_exchange *ex);
     /* The peer went away or reset the stream before the response ended: drop every reference to ex.
      * Not called after the end. */
     void (*cancelled)(void *ctx, struct tt_http_exchange *ex);
-    void *ctx;
+    void *ctx; /* first argument of both, and of on_drain */
 };
 struct tt_http_limits {
     uint32_t connections_max;            /* of this server; 0 = default for each */
@@ -66,15 +67,16 @@ struct tt_http_limits {
      * until it reads. */
     size_t response_bytes_per_client_max;
     uint32_t resets_per_second_max; /* HTTP/2 rapid reset budget per connection */
+    /* without a request, 0 = 300 s · of handshake or a request that stands still, 0 = 10 s */
     uint64_t idle_timeout_ms, header_timeout_ms;
 };
 struct tt_http_server_config {
-    struct tt_loop *loop;       /* keeps */
-    struct tt_tls_context *tls; /* keeps */
-    const char *host;           /* numeric address to bind */
-    uint16_t port;              /* 0 = any free one */
-    struct tt_http_limits limits;
-    struct tt_http_handler handler;
+    struct tt_loop *loop;           /* keeps */
+    struct tt_tls_context *tls;     /* keeps */
+    const char *host;               /* numeric address to bind */
+    uint16_t port;                  /* 0 = any free one */
+    struct tt_http_limits limits;   /* copied */
+    struct tt_http_handler handler; /* copied; both functions are set */
 };
 /* Call on the loop's thread or before it starts. */
 int tt_http_server_new(const struct tt_http_server_config *config,
@@ -92,7 +94,7 @@ struct tt_http_server_stats {
     uint64_t cancelled;        /* the peer went before the answer ended */
     uint64_t connections_cut;  /* for a flood, a stall or a limit */
     uint64_t connections_seen; /* accepted */
-    uint32_t connections_open;
+    uint32_t connections_open; /* now, not since the start */
 };
 void tt_http_server_get_stats(const struct tt_http_server *server,
                               struct tt_http_server_stats *ret_stats);
@@ -115,7 +117,7 @@ struct tt_http_server *tt_http_exchange_server(const struct tt_http_exchange *ex
  * returns (owner NULL: copied) or kept alive through owner/release (no copy: stored objects are
  * sent as they are). Ends the exchange. */
 struct tt_http_part {
-    struct tt_str bytes;
+    struct tt_str bytes;                /* may be empty */
     const void *owner;                  /* NULL: copy now */
     void (*release)(const void *owner); /* called once when the bytes are no longer needed */
 };

@@ -34,11 +34,11 @@ struct http_conn;
 
 /* What one client (an identity, or an address before it is known) uses now. */
 struct http_account {
-    uint32_t refs; /* connections that point here; freed at 0 */
-    uint32_t requests;
-    size_t body_bytes;
-    size_t out_bytes; /* of answers, queued */
-    char key[272];
+    uint32_t refs;     /* connections that point here; freed at 0 */
+    uint32_t requests; /* with the handler or being answered */
+    size_t body_bytes; /* of requests, received and not yet answered */
+    size_t out_bytes;  /* of answers, queued */
+    char key[272];     /* "id:" and URI or "ip:" and address: key in accounts */
 };
 
 /* A run of bytes to send. */
@@ -56,41 +56,42 @@ enum http_exchange_state {
 };
 
 struct tt_http_exchange {
-    struct tt_list link; /* of the connection's list, or the server's pool */
-    struct tt_http_server *server;
-    struct http_conn *conn;
-    struct http_account *account; /* counted there as a request; NULL when not */
-    struct tt_http_request request;
-    struct tt_arena *arena;
-    enum http_exchange_state state;
-    int32_t stream_id;     /* HTTP/2 */
-    int reject_status;     /* an answer decided before the request was complete; 0: none */
-    bool request_complete; /* the whole request was received */
-    bool is_deferred;      /* HTTP/2: nghttp2 waits for more data */
-    bool expect_continue;
-    uint32_t header_count;
-    size_t header_bytes;
-    uint64_t content_length; /* UINT64_MAX: not told */
-    char *body;              /* body_cap + HTTP_BODY_PADDING bytes */
-    size_t body_len;
-    size_t body_cap;
-    struct http_out_part inline_parts[HTTP_INLINE_PARTS];
-    struct http_out_part *parts; /* ring; inline_parts until it grows */
-    uint32_t parts_cap;
-    uint32_t parts_head;
-    uint32_t parts_count;
-    size_t out_bytes; /* sum of the parts */
-    char *copy;       /* copied parts of a whole response */
-    size_t copy_cap;
-    void (*on_drain)(void *ctx, struct tt_http_exchange *ex);
-    bool wants_drain; /* a write was refused */
-    void *user;
-    uint64_t start_ms;
+    struct tt_list link;            /* of the connection's list, or the server's pool */
+    struct tt_http_server *server;  /* set once; owns it */
+    struct http_conn *conn;         /* NULL in the pool */
+    struct http_account *account;   /* counted there as a request; NULL when not */
+    struct tt_http_request request; /* texts in arena, body in body */
+    struct tt_arena *arena;         /* owned; reset with each use */
+    enum http_exchange_state state; /* set when taken from the pool */
+    int32_t stream_id;              /* HTTP/2 */
+    int reject_status;              /* an answer decided before the request was complete; 0: none */
+    bool request_complete;          /* the whole request was received */
+    bool is_deferred;               /* HTTP/2: nghttp2 waits for more data */
+    bool expect_continue;           /* HTTP/1.1: send 100 before the body */
+    uint32_t header_count;          /* so far, the target too */
+    size_t header_bytes;            /* so far, 32 more for each */
+    uint64_t content_length;        /* UINT64_MAX: not told */
+    char *body;                     /* body_cap + HTTP_BODY_PADDING bytes */
+    size_t body_len;                /* bytes in it; counted in the account until answered */
+    size_t body_cap;                /* 0: body is NULL */
+    struct http_out_part inline_parts[HTTP_INLINE_PARTS]; /* room for a common response */
+    struct http_out_part *parts;                          /* ring; inline_parts until it grows */
+    uint32_t parts_cap;                                   /* slots of the ring */
+    uint32_t parts_head;                                  /* slot of the front part */
+    uint32_t parts_count;                                 /* queued, from parts_head on */
+    size_t out_bytes;                                     /* sum of the parts */
+    char *copy;                                           /* copied parts of a whole response */
+    size_t copy_cap;                                      /* bytes; 0: copy is NULL */
+    void (*on_drain)(void *ctx, struct tt_http_exchange *ex); /* of stream_begin; may be NULL */
+    bool wants_drain;                                         /* a write was refused */
+    void *user;                                               /* the handler's; NULL until set */
+    uint64_t start_ms;    /* monotonic; taken for this request */
     uint64_t progress_ms; /* last time bytes moved in either direction */
 };
 
 /* The two protocols. */
 struct http_protocol {
+    /* Once, after the handshake: makes conn->state. */
     int (*open)(struct http_conn *conn, struct tt_err *err);
     void (*close)(struct http_conn *conn);                       /* free the protocol's state */
     int (*receive)(struct http_conn *conn, struct tt_str bytes); /* negative: cut */
@@ -99,6 +100,7 @@ struct http_protocol {
     void (*respond)(struct tt_http_exchange *ex, int status, const struct tt_http_header *headers,
                     size_t header_count);        /* body: the exchange's parts */
     void (*resume)(struct tt_http_exchange *ex); /* parts were added, or the end */
+    /* The answer stays incomplete, and the peer can tell. */
     void (*abort)(struct tt_http_exchange *ex);
     void (*cut_request)(struct tt_http_exchange *ex); /* answered, but still being sent */
     void (*drain)(struct http_conn *conn);  /* no new requests; close when the last is answered */
@@ -109,51 +111,51 @@ extern const struct http_protocol http1_protocol;
 extern const struct http_protocol http2_protocol;
 
 struct http_conn {
-    struct tt_list link;       /* of the server's list */
-    struct tt_list dirty_link; /* of the server's dirty list, else alone */
-    struct tt_http_server *server;
-    struct tt_tls_stream *stream;
+    struct tt_list link;                  /* of the server's list */
+    struct tt_list dirty_link;            /* of the server's dirty list, else alone */
+    struct tt_http_server *server;        /* owns it */
+    struct tt_tls_stream *stream;         /* frees itself after closed; conn goes with it */
     const struct http_protocol *protocol; /* NULL until the handshake is done */
     void *state;                          /* the protocol's */
-    struct http_account *account;
-    struct tt_list exchanges;
-    uint32_t exchange_count;
-    bool is_doomed;   /* abort at the next flush */
-    bool is_draining; /* no new requests */
-    bool is_closing;  /* the stream was told to close */
-    uint64_t idle_since_ms;
+    struct http_account *account;         /* a reference: of the address, then of the identity */
+    struct tt_list exchanges;             /* owned; by ex.link */
+    uint32_t exchange_count;              /* in exchanges */
+    bool is_doomed;                       /* abort at the next flush */
+    bool is_draining;                     /* no new requests */
+    bool is_closing;                      /* the stream was told to close */
+    uint64_t idle_since_ms;   /* when opened or the last exchange ended; valid without any */
     uint64_t linger_until_ms; /* 0: not lingering */
     uint64_t budget_ms;       /* start of the running second of the two counts */
-    uint32_t budget_resets;
-    uint32_t budget_frames;
+    uint32_t budget_resets;   /* RST_STREAM in that second */
+    uint32_t budget_frames;   /* control frames in that second */
 };
 
 struct tt_http_server {
-    struct tt_loop *loop;
-    struct tt_tls_context *tls;
-    struct tt_http_limits limits;
-    struct tt_http_handler handler;
+    struct tt_loop *loop;             /* kept */
+    struct tt_tls_context *tls;       /* kept */
+    struct tt_http_limits limits;     /* defaults filled in */
+    struct tt_http_handler handler;   /* copied */
     struct tt_tls_listener *listener; /* NULL when closed */
-    uint16_t port;
-    struct tt_list conns;
-    uint32_t conn_count;
-    struct tt_list dirty;
-    struct tt_list pool; /* free exchanges */
-    uint32_t pool_count;
-    uint32_t pool_low; /* fewest in the pool since the last sweep: these were not needed */
-    struct tt_map *accounts;
-    struct tt_buf scratch; /* HTTP/1.1 response heads */
-    struct tt_http_server_stats stats;
-    void *h2_callbacks; /* nghttp2_session_callbacks */
-    void *h2_options;   /* nghttp2_option */
-    uv_prepare_t prepare;
-    uv_idle_t idle;
-    struct tt_timer sweep;
-    uint32_t handles; /* not yet closed */
-    bool is_stopping;
-    uint64_t drain_until_ms;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
+    uint16_t port;                    /* the one bound */
+    struct tt_list conns;             /* owned; by conn.link */
+    uint32_t conn_count;              /* in conns */
+    struct tt_list dirty;             /* by dirty_link: flushed at the turn's end */
+    struct tt_list pool;              /* free exchanges */
+    uint32_t pool_count;              /* in pool */
+    uint32_t pool_low;       /* fewest in the pool since the last sweep: these were not needed */
+    struct tt_map *accounts; /* by account.key; the last unref frees one */
+    struct tt_buf scratch;   /* HTTP/1.1 response heads */
+    struct tt_http_server_stats stats; /* but connections_open: that is conn_count */
+    void *h2_callbacks;                /* nghttp2_session_callbacks */
+    void *h2_options;                  /* nghttp2_option */
+    uv_prepare_t prepare;              /* the turn's end: flushes the dirty */
+    uv_idle_t idle;                    /* active with a dirty one: the loop does not block */
+    struct tt_timer sweep;             /* each HTTP_SWEEP_MS: stalls, idle ones, pool */
+    uint32_t handles;                  /* not yet closed */
+    bool is_stopping;                  /* no new connections, no new requests */
+    uint64_t drain_until_ms;           /* stopping: what is left then is cut */
+    void (*closed)(void *ctx);         /* of stop; may be NULL */
+    void *closed_ctx;                  /* of closed */
 };
 
 /* conn.c */

@@ -19,7 +19,7 @@ struct tt_query_param {
 };
 struct tt_query {
     struct tt_query_param param[TT_QUERY_PARAMS_MAX]; /* in the order given, duplicates kept */
-    uint32_t count;
+    uint32_t count;                                   /* in param; 0 for an empty query */
 };
 struct tt_uri_path {
     struct tt_str segment[TT_PATH_SEGMENTS_MAX]; /* decoded; never empty, "." or ".." */
