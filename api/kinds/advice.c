@@ -9,7 +9,7 @@
 struct advice {
     const char *field; /* dotted */
     const char *value; /* NULL: whatever it says */
-    const char *text;
+    const char *text;  /* what is said behind the path; static */
 };
 static const struct advice of_pods[] = {
     {"affinity", NULL, NO_EFFECT},
@@ -59,8 +59,8 @@ static const struct advice of_sources[] = {
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
 struct advising {
-    struct tt_issues *issues;
-    struct tt_arena *arena;
+    struct tt_issues *issues; /* borrowed; receives the findings */
+    struct tt_arena *arena;   /* the object's; paths are written in it */
 };
 
 static bool says_something(yyjson_mut_val *val, const char *value)

@@ -7,8 +7,8 @@
 enum { PATCHED_VALUES_MAX = 400000 };
 
 static const struct {
-    const char *content_type;
-    enum tt_patch_type type;
+    const char *content_type; /* without parameters; compared without case */
+    enum tt_patch_type type;  /* STRATEGIC only where the kind allows it */
 } types[] = {
     {"application/json-patch+json", TT_PATCH_JSON},
     {"application/merge-patch+json", TT_PATCH_MERGE_JSON},

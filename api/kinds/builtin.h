@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 struct kinds_builtin {
-    const char *file; /* "pod.json" */
-    const unsigned char *bytes;
-    size_t size; /* of bytes */
+    const char *file;           /* "pod.json" */
+    const unsigned char *bytes; /* JSON as in the file; not NUL-terminated */
+    size_t size;                /* of bytes */
 };
 extern const struct kinds_builtin kinds_builtin[];
 extern const size_t kinds_builtin_count;

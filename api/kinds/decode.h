@@ -9,10 +9,10 @@
 #include "api/kinds/schema.h"
 
 struct decode {
-    yyjson_mut_doc *doc;
-    struct tt_arena *arena;
+    yyjson_mut_doc *doc;      /* of the tree; new values are made in it */
+    struct tt_arena *arena;   /* the document's; paths of messages */
     struct tt_issues *issues; /* receives unknown fields; NULL: they are dropped silently */
-    struct tt_err *err;
+    struct tt_err *err;       /* borrowed */
 };
 /* Unknown and null members are removed, quantities and times normalised. */
 int kinds_decode(struct decode *ctx, const struct tt_type *type, yyjson_mut_val *val) TT_MUST_USE;

@@ -25,7 +25,7 @@ enum tt_propagation {
 struct tt_deletion_options {
     uint64_t now_ms;       /* wall clock */
     int64_t grace_seconds; /* < 0: the object's default (a Pod's terminationGracePeriodSeconds) */
-    enum tt_propagation propagation;
+    enum tt_propagation propagation; /* which of the finalizers above is set */
 };
 enum tt_deletion {
     TT_DELETION_REMOVE,    /* take the key out of the store */

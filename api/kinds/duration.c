@@ -9,8 +9,8 @@
 enum { MINUTE_S = 60, HOUR_S = 3600, DAY_S = 86400, YEAR_S = 365 * DAY_S };
 
 static const struct {
-    const char *text;
-    int64_t ns;
+    const char *text; /* all that stands behind the number */
+    int64_t ns;       /* of one unit */
 } units[] = {
     {"ns", 1},         {"us", 1000},          {"\xc2\xb5s", 1000},     {"ms", 1000000},
     {"s", 1000000000}, {"m", 60 * SECOND_NS}, {"h", 3600 * SECOND_NS},

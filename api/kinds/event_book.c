@@ -26,33 +26,33 @@ enum {
 };
 
 struct entry {
-    struct tt_event event;
-    struct tt_list age;  /* in book->by_age */
-    struct tt_list wait; /* in book->waiting, or by itself */
-    bool is_waiting;
-    bool is_taken;
-    bool is_noted; /* while it was taken */
-    unsigned tries;
-    size_t key_size;
-    char key[]; /* the event's parts lie in it */
+    struct tt_event event; /* given out by take */
+    struct tt_list age;    /* in book->by_age */
+    struct tt_list wait;   /* in book->waiting, or by itself */
+    bool is_waiting;       /* in book->waiting; never while taken */
+    bool is_taken;         /* by the recorder, until it is settled */
+    bool is_noted;         /* while it was taken */
+    unsigned tries;        /* LATER and GONE in a row; < TRIES_MAX between calls */
+    size_t key_size;       /* bytes of key without its NUL */
+    char key[];            /* NUL-terminated; the event's parts lie in it */
 };
 struct allowance {
-    struct tt_list age; /* in book->objects_by_age */
-    uint64_t refilled_ms;
-    unsigned left;
-    size_t key_size;
-    char key[];
+    struct tt_list age;   /* in book->objects_by_age */
+    uint64_t refilled_ms; /* wall clock: whole refills are counted up to here */
+    unsigned left;        /* writes; <= BURST */
+    size_t key_size;      /* bytes of key without its NUL */
+    char key[];           /* the object: that part of an entry's key */
 };
 struct tt_event_book {
-    char *host;
-    uint64_t seed;
-    struct tt_map *events;  /* key → entry, owned */
-    struct tt_map *objects; /* key → allowance, owned */
-    struct tt_list by_age;
-    struct tt_list waiting;
-    struct tt_list objects_by_age;
-    size_t waiting_count;
-    struct tt_event_stats stats;
+    char *host;                    /* owned; "" when it does not matter */
+    uint64_t seed;                 /* mixed into the names of Events */
+    struct tt_map *events;         /* key → entry, owned */
+    struct tt_map *objects;        /* key → allowance, owned */
+    struct tt_list by_age;         /* entries, the one noted longest ago first */
+    struct tt_list waiting;        /* entries, the one to take next first */
+    struct tt_list objects_by_age; /* allowances, the one asked longest ago first */
+    size_t waiting_count;          /* of waiting */
+    struct tt_event_stats stats;   /* since new */
 };
 
 static uint64_t hash_add(uint64_t hash, const void *bytes, size_t size)

@@ -3,13 +3,13 @@
 #include "api/kinds/selector.h"
 
 struct field_term {
-    struct tt_str path, value;
-    const char *dotted; /* path, NUL-terminated */
-    bool equal;
+    struct tt_str path, value; /* in the arena; value: without its escapes */
+    const char *dotted;        /* path, NUL-terminated */
+    bool equal;                /* = or ==; false: != */
 };
 struct tt_field_selector {
-    struct field_term *items;
-    size_t count;
+    struct field_term *items; /* in the arena; all must hold */
+    size_t count;             /* of items; 0: matches everything */
 };
 
 static const struct tt_field_selector everything = {0};

@@ -242,8 +242,8 @@ static const char *format_header_name(struct tt_str text)
 }
 
 static const struct {
-    const char *name;
-    const char *(*check)(struct tt_str text);
+    const char *name;                         /* as schemas say it */
+    const char *(*check)(struct tt_str text); /* NULL: fine; else what is wrong */
 } formats[] = {
     {"dns1123Label", format_dns1123_label},
     {"dns1123Subdomain", format_dns1123_subdomain},

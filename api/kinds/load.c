@@ -19,18 +19,18 @@
 enum { SCRATCH_SIZE_MAX = 16 << 20, INLINE_DEPTH_MAX = 16 };
 
 struct loader {
-    struct kinds_unit *unit;
-    const struct kinds_unit *base;
-    struct tt_arena *scratch; /* the parsed files */
-    const char *file;         /* being loaded */
-    struct tt_str type_name;  /* being loaded */
-    unsigned depth;           /* of inline objects */
-    struct tt_err *err;
+    struct kinds_unit *unit;       /* being built */
+    const struct kinds_unit *base; /* borrowed; asked for types second; NULL: none */
+    struct tt_arena *scratch;      /* the parsed files */
+    const char *file;              /* being loaded */
+    struct tt_str type_name;       /* being loaded */
+    unsigned depth;                /* of inline objects */
+    struct tt_err *err;            /* borrowed */
 };
 
 static const struct {
-    const char *name;
-    struct tt_type type;
+    const char *name;    /* as schemas say it */
+    struct tt_type type; /* the one that all fields of it share */
 } scalars[] = {
     {"string", {.kind = TT_TYPE_STRING}},
     {"int32", {.kind = TT_TYPE_INT32}},
@@ -46,7 +46,7 @@ static const struct {
     {"any", {.kind = TT_TYPE_ANY}},
 };
 static const struct {
-    struct tt_str prefix, full;
+    struct tt_str prefix, full; /* how type names are cut short, and their package */
 } packages[] = {
     {{"core.", 5}, {"io.k8s.api.core.v1.", 19}},
     {{"meta.", 5}, {"io.k8s.apimachinery.pkg.apis.meta.v1.", 37}},

@@ -16,15 +16,15 @@ enum {
 
 struct kinds_unit {
     uint32_t refs;          /* under the registry's lock */
-    struct tt_arena *arena; /* everything below */
-    struct tt_type **types; /* named types, sorted by name once loaded */
-    size_t type_count;
-    struct tt_kind **kinds;
-    size_t kind_count;
+    struct tt_arena *arena; /* owned; the types and kinds themselves */
+    struct tt_type **types; /* owned array of the named ones, sorted by name once loaded */
+    size_t type_count;      /* of types */
+    struct tt_kind **kinds; /* owned array, in the order of the files; kinds: in the arena */
+    size_t kind_count;      /* of kinds */
 };
 struct kinds_source {
-    const char *file; /* for messages */
-    struct tt_str json;
+    const char *file;   /* for messages */
+    struct tt_str json; /* borrowed while loading */
 };
 /* base may be NULL. The unit starts with one reference. */
 int kinds_unit_load(const struct kinds_source *sources, size_t count, const struct kinds_unit *base,

@@ -19,8 +19,8 @@ static const char *const server_fields[] = {"uid", "creationTimestamp", "deletio
 bool tt_field_validation_parse(struct tt_str text, enum tt_field_validation *ret)
 {
     static const struct {
-        const char *name;
-        enum tt_field_validation value;
+        const char *name;               /* of ?fieldValidation=; "" is the default */
+        enum tt_field_validation value; /* what it asks for */
     } names[] = {{"", TT_FIELDS_WARN},
                  {"Warn", TT_FIELDS_WARN},
                  {"Strict", TT_FIELDS_STRICT},

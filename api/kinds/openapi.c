@@ -13,9 +13,9 @@ enum { TYPES_MAX = 4096, TEXT_MAX = 1024 };
 
 /* Types found so far, in order of discovery. */
 struct reached {
-    const struct tt_type **types;
-    size_t count;
-    size_t capacity;
+    const struct tt_type **types; /* owned; named objects, each once; types borrowed */
+    size_t count;                 /* of types; <= TYPES_MAX */
+    size_t capacity;              /* elements there is room for */
 };
 
 static const char ref_prefix[] = "#/components/schemas/";
@@ -78,8 +78,8 @@ static void open_object(struct tt_json_writer *w, struct tt_str text, const char
 static void write_scalar(struct tt_json_writer *w, enum tt_type_kind kind)
 {
     static const struct {
-        enum tt_type_kind kind;
-        const char *type, *format;
+        enum tt_type_kind kind;    /* a scalar; ANY has no row */
+        const char *type, *format; /* OpenAPI's; format NULL: none */
     } scalars[] = {
         {TT_TYPE_STRING, "string", NULL},
         {TT_TYPE_INT32, "integer", "int32"},
@@ -308,10 +308,10 @@ static void write_body(struct tt_json_writer *w, const struct tt_kind *kind, boo
 
 /* One operation; `action` is Kubernetes' verb. */
 struct operation {
-    const char *method, *action;
-    bool writes; /* takes fieldValidation and dryRun */
-    bool body;
-    bool list; /* answers a list */
+    const char *method, *action; /* method: lower case, a key of the path item */
+    bool writes;                 /* takes fieldValidation and dryRun */
+    bool body;                   /* takes one: an object, or a patch when so is method */
+    bool list;                   /* answers a list */
 };
 
 static void write_operation(struct tt_json_writer *w, const struct tt_kind *kind,

@@ -20,20 +20,20 @@ enum {
 enum wire { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 struct reader {
-    struct tt_str rest;
+    struct tt_str rest; /* not read yet; borrows from the message */
 };
 /* One field of a message. */
 struct item {
-    uint64_t number;
-    enum wire wire;
+    uint64_t number;     /* the field's; > 0 */
+    enum wire wire;      /* says which of the next two is set */
     uint64_t value;      /* varint, fixed */
     struct tt_str bytes; /* WIRE_BYTES */
 };
 struct conversion {
-    yyjson_mut_doc *doc;
-    struct tt_arena *arena;
-    size_t fields; /* so far */
-    struct tt_err *err;
+    yyjson_mut_doc *doc;    /* the result, in the arena */
+    struct tt_arena *arena; /* of this conversion alone */
+    size_t fields;          /* so far */
+    struct tt_err *err;     /* borrowed */
 };
 
 static int convert_message(struct conversion *c, const struct tt_type *type, uint32_t inlined,

@@ -15,9 +15,9 @@
 enum { EXPONENT_MAX = 30, FRACTION_MAX = 30 };
 
 static const struct {
-    char text[3];
-    enum tt_quantity_format format;
-    int power; /* of 10, or of 2 for the binary family */
+    char text[3];                   /* NUL-terminated; "" for plain numbers */
+    enum tt_quantity_format format; /* the family it is written back in */
+    int power;                      /* of 10, or of 2 for the binary family */
 } suffixes[] = {
     {"n", TT_QUANTITY_DECIMAL, -9}, {"u", TT_QUANTITY_DECIMAL, -6}, {"m", TT_QUANTITY_DECIMAL, -3},
     {"", TT_QUANTITY_DECIMAL, 0},   {"k", TT_QUANTITY_DECIMAL, 3},  {"M", TT_QUANTITY_DECIMAL, 6},

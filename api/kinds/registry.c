@@ -18,21 +18,21 @@ enum { BUILTIN_FILES_MAX = 64 };
 
 /* One kind and where it comes from. */
 struct entry {
-    const struct tt_kind *kind;
-    struct kinds_unit *unit; /* counted once per entry and once more for unit 0 */
+    const struct tt_kind *kind; /* in the unit's arena */
+    struct kinds_unit *unit;    /* counted once per entry and once more for unit 0 */
 };
 struct tt_kinds {
     struct tt_registry *registry; /* whose lock guards refs */
-    uint32_t refs;
-    uint64_t generation;
-    size_t count;
-    struct kinds_unit *builtin; /* holds one reference */
-    struct entry entries[];     /* by group, version, plural */
+    uint32_t refs;                /* of readers, and one while it is current */
+    uint64_t generation;          /* from 1, one more with each that is published */
+    size_t count;                 /* of entries */
+    struct kinds_unit *builtin;   /* holds one reference */
+    struct entry entries[];       /* by group, version, plural */
 };
 struct tt_registry {
-    pthread_mutex_t lock; /* current, and all reference counts */
-    uint32_t refs;        /* the owner and each snapshot */
-    struct tt_kinds *current;
+    pthread_mutex_t lock;     /* current, and all reference counts */
+    uint32_t refs;            /* the owner and each snapshot */
+    struct tt_kinds *current; /* one reference; NULL only while it is freed */
 };
 
 static int cmp_kind(const struct tt_kind *a, const struct tt_kind *b)

@@ -10,18 +10,19 @@
 #include "api/kinds/schema.h"
 
 struct rule_default {
-    yyjson_mut_doc *doc;
+    yyjson_mut_doc *doc;  /* of root; defaults are made in it */
     yyjson_mut_val *root; /* the whole object */
 };
 struct rule_check {
-    struct tt_issues *causes;
-    struct tt_arena *arena;
-    yyjson_mut_val *root; /* the whole object */
+    struct tt_issues *causes; /* borrowed; receives the findings */
+    struct tt_arena *arena;   /* paths and shown values */
+    yyjson_mut_val *root;     /* the whole object */
 };
 struct tt_rule {
-    const char *name;
+    const char *name; /* static; as the `rules` of a type say it */
     /* Runs after the type's field defaults, before those of its members. */
     bool (*fill)(struct rule_default *ctx, yyjson_mut_val *val);
+    /* Of one value of the type, at path, after its fields' own checks. */
     void (*check)(struct rule_check *ctx, yyjson_mut_val *val, const struct tt_field_path *path);
     /* Of a whole object against what is stored; root types only. */
     void (*check_update)(struct rule_check *ctx, yyjson_mut_val *val, yyjson_mut_val *old);

@@ -107,7 +107,7 @@ static bool secret_fill(struct rule_default *ctx, yyjson_mut_val *val)
 }
 
 static const struct {
-    const char *type, *key;
+    const char *type, *key; /* Secrets of this type need this member of data */
 } secret_keys[] = {
     {"kubernetes.io/tls", "tls.crt"},
     {"kubernetes.io/tls", "tls.key"},

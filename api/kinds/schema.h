@@ -40,8 +40,8 @@ enum tt_list_type { TT_LIST_ATOMIC = 0, TT_LIST_SET, TT_LIST_MAP };
 struct tt_rule;
 struct tt_type;
 struct tt_field {
-    struct tt_str name;
-    const struct tt_type *type;
+    struct tt_str name;             /* the JSON member */
+    const struct tt_type *type;     /* never NULL; the unit's, its base's or a static scalar */
     struct tt_str doc;              /* own words; may be empty */
     yyjson_val *default_value;      /* NULL: none */
     const struct tt_str *enums;     /* allowed values; NULL: any */
@@ -51,22 +51,24 @@ struct tt_field {
     int64_t min, max;               /* of whole numbers; checked when has_min / has_max */
     uint32_t proto;                 /* protobuf field number; 0: not in the wire format */
     uint32_t proto_inline;          /* number of the embedded message it sits in; 0: none */
-    uint16_t enum_count, list_key_count;
-    uint8_t patch_strategy; /* enum tt_patch_strategy flags */
-    uint8_t list_type;      /* enum tt_list_type */
+    uint16_t enum_count, list_key_count; /* of enums and list_keys */
+    uint8_t patch_strategy;              /* enum tt_patch_strategy flags */
+    uint8_t list_type;                   /* enum tt_list_type */
+    /* nullable: null is kept, else it reads as absent. atomic_map: server-side apply takes it as
+     * one value. */
     uint8_t required : 1, immutable : 1, has_min : 1, has_max : 1, nullable : 1, atomic_map : 1;
     uint8_t pointer : 1; /* zero ("", 0, false) is a value of its own; otherwise it means unset */
 };
 struct tt_type {
-    enum tt_type_kind kind;
-    uint32_t field_count;
-    struct tt_str name; /* objects: "io.k8s.api.core.v1.PodSpec"; empty otherwise */
-    struct tt_str doc;
+    enum tt_type_kind kind;        /* says which members below count */
+    uint32_t field_count;          /* of fields; 0 unless an object */
+    struct tt_str name;            /* objects: "io.k8s.api.core.v1.PodSpec"; empty otherwise */
+    struct tt_str doc;             /* own words; may be empty */
     const struct tt_type *item;    /* lists and maps */
     const struct tt_field *fields; /* objects: in schema order */
     const uint16_t *slots;         /* objects: hash → field index + 1; slot_mask + 1 entries */
-    uint32_t slot_mask;
-    uint32_t rule_count;
+    uint32_t slot_mask;            /* a power of two less one; at most half of the slots are used */
+    uint32_t rule_count;           /* of rules */
     const struct tt_rule *const *rules; /* semantic defaulters and checks (rules.h) */
     bool has_defaults;  /* something at or below this type has a default or a rule */
     bool keeps_unknown; /* unknown fields are kept and never reported */
@@ -75,31 +77,33 @@ struct tt_type {
 /* A printer column. */
 struct tt_column {
     struct tt_str name, type, format, doc; /* type: string, integer, date, boolean, number */
-    struct tt_str value; /* a template: ".status.phase", "{.a}/{.b}", or "#name" for a rendering in
-                            table_cells.c */
+    struct tt_str value; /* ".status.phase", or "#name" for a rendering in table_cells.c */
     int32_t priority;    /* > 0: only with -o wide */
 };
 struct tt_subresource {
-    struct tt_str name; /* "status", "scale", "log", … */
-    struct tt_str kind; /* kind of its body when it differs: "Scale" */
-    struct tt_str group, version;
-    struct tt_str verbs; /* "get,patch,update" */
+    struct tt_str name;           /* "status", "scale", "log", … */
+    struct tt_str kind;           /* kind of its body when it differs: "Scale" */
+    struct tt_str group, version; /* of that kind; version empty: the parent's own */
+    struct tt_str verbs;          /* "get,patch,update" */
 };
 
 struct tt_kind {
+    /* group: "" for core; list_kind: "PodList"; plural: as in paths; singular: may be "". */
     struct tt_str group, version, kind, list_kind, plural, singular;
     struct tt_str api_version; /* "v1", "apps/v1" */
-    struct tt_str doc;
-    struct tt_str verbs; /* comma-separated, alphabetical */
+    struct tt_str doc;         /* own words; may be empty */
+    struct tt_str verbs;       /* comma-separated, alphabetical */
+    /* Lists, NULL when empty. The last two are dotted paths; an update may not change the last. */
     const struct tt_str *short_names, *categories, *field_selectors, *immutable_paths;
-    const struct tt_column *columns; /* NAME first; empty: NAME and AGE */
-    const struct tt_subresource *subresources;
-    const struct tt_type *type; /* of the whole object */
+    const struct tt_column *columns;           /* NAME first; empty: NAME and AGE */
+    const struct tt_subresource *subresources; /* subresource_count of them */
+    const struct tt_type *type;                /* of the whole object */
+    /* Of the arrays above. */
     uint16_t short_name_count, category_count, field_selector_count, immutable_count, column_count,
         subresource_count;
-    bool namespaced;
-    bool has_status; /* status is a subresource: main writes keep it, status writes only it */
-    bool has_scale;
+    bool namespaced;     /* else cluster-scoped */
+    bool has_status;     /* status is a subresource: main writes keep it, status writes only it */
+    bool has_scale;      /* scale is a subresource */
     bool has_generation; /* metadata.generation follows changes of spec */
     bool has_strategic;  /* strategic merge patch allowed (false for custom resources) */
     uint16_t name_rule;  /* enum tt_name_rule */

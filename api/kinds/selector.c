@@ -10,22 +10,22 @@
 enum op { OP_IN, OP_NOT_IN, OP_EXISTS, OP_NOT_EXISTS };
 
 struct requirement {
-    struct tt_str key;
-    enum op op;
+    struct tt_str key;           /* lies in the arena, or in the value it was made from */
+    enum op op;                  /* = and == are IN of one value, != NOT_IN */
     const struct tt_str *values; /* OP_IN and OP_NOT_IN: at least one */
-    size_t value_count;
+    size_t value_count;          /* of values; 0 for EXISTS and NOT_EXISTS */
 };
 struct tt_label_selector {
-    struct requirement *items;
-    size_t count;
-    bool nothing; /* made from a null selector: matches no object */
+    struct requirement *items; /* in the arena; all must hold */
+    size_t count;              /* of items; 0: matches everything unless nothing is set */
+    bool nothing;              /* made from a null selector: matches no object */
 };
 struct parser {
-    struct tt_arena *arena;
-    struct tt_str text; /* what is left */
-    struct tt_label_selector *out;
-    struct tt_str *values; /* scratch for one requirement */
-    struct tt_err *err;
+    struct tt_arena *arena;        /* borrowed; the selector's */
+    struct tt_str text;            /* what is left */
+    struct tt_label_selector *out; /* being built; room for TT_SELECTOR_TERMS_MAX */
+    struct tt_str *values;         /* scratch for one requirement */
+    struct tt_err *err;            /* borrowed */
 };
 
 static int no_memory(struct tt_err *err)
@@ -196,8 +196,8 @@ int tt_label_selector_parse(struct tt_arena *arena, struct tt_str text,
 static int from_expression(struct parser *p, yyjson_mut_val *item)
 {
     static const struct {
-        const char *name;
-        enum op op;
+        const char *name; /* of matchExpressions */
+        enum op op;       /* what it is here */
     } ops[] = {
         {"In", OP_IN},
         {"NotIn", OP_NOT_IN},

@@ -19,9 +19,9 @@ enum { PAIRS_MAX = 4 << 20, DIRECTIVE_MAX = 256 };
 #define DELETE_PREFIX TT_STR("$deleteFromPrimitiveList/")
 
 struct merge {
-    yyjson_mut_doc *doc;
-    size_t pairs; /* comparisons so far */
-    struct tt_err *err;
+    yyjson_mut_doc *doc; /* of target and patch; new values are made in it */
+    size_t pairs;        /* comparisons so far */
+    struct tt_err *err;  /* borrowed */
 };
 
 static int merge_object(struct merge *m, const struct tt_type *type, yyjson_mut_val *target,
@@ -175,9 +175,9 @@ static ptrdiff_t position(yyjson_mut_val *list, struct tt_str key, yyjson_mut_va
 
 /* One element while ordering. */
 struct placed {
-    yyjson_mut_val *val;
-    ptrdiff_t wanted; /* in $setElementOrder; -1: not named there */
-    ptrdiff_t was;    /* before the patch; -1: new */
+    yyjson_mut_val *val; /* borrowed from the list */
+    ptrdiff_t wanted;    /* in $setElementOrder; -1: not named there */
+    ptrdiff_t was;       /* before the patch; -1: new */
 };
 
 /* Unnamed elements that stood before `was`, or all that are left when `was` is PTRDIFF_MAX. */

@@ -14,7 +14,7 @@ enum tt_table_include { TT_INCLUDE_METADATA, TT_INCLUDE_NONE, TT_INCLUDE_OBJECT 
 bool tt_table_include_parse(struct tt_str text, enum tt_table_include *ret); /* "" = Metadata */
 
 struct tt_table_list_meta {
-    uint64_t revision;
+    uint64_t revision;            /* shown as resourceVersion */
     struct tt_str continue_token; /* empty: none */
     uint64_t remaining;           /* 0: not told */
 };
@@ -22,16 +22,16 @@ void tt_table_begin(struct tt_buf *buf, const struct tt_kind *kind,
                     const struct tt_table_list_meta *meta, bool with_columns);
 /* first: no comma before it. stored/splice/revision: as in the store. now_ms for AGE. */
 struct tt_table_row {
-    struct tt_str stored;
-    uint32_t splice;
-    uint64_t revision;
-    bool first;
+    struct tt_str stored; /* JSON without resourceVersion; borrowed */
+    uint32_t splice;      /* offset in stored where that goes */
+    uint64_t revision;    /* what goes there */
+    bool first;           /* of the rows: no comma before it */
 };
 /* What all rows of one table share. */
 struct tt_table_style {
-    const struct tt_kind *kind;
-    enum tt_table_include include;
-    uint64_t now_ms; /* for ages */
+    const struct tt_kind *kind;    /* borrowed; its columns */
+    enum tt_table_include include; /* what stands behind the cells */
+    uint64_t now_ms;               /* for ages */
 };
 int tt_table_row(struct tt_buf *buf, struct tt_arena *arena, const struct tt_table_style *style,
                  const struct tt_table_row *row, struct tt_err *err) TT_MUST_USE;

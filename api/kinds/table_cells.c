@@ -441,8 +441,8 @@ static void event_count(struct cell *cell)
 }
 
 static const struct {
-    const char *name;
-    void (*render)(struct cell *cell);
+    const char *name;                  /* as the `value` of a column says it */
+    void (*render)(struct cell *cell); /* appends the text; nothing: an empty cell */
 } renderings[] = {
     {"#age", age},
     {"#dataCount", data_count},

@@ -10,7 +10,7 @@
 struct cell {
     struct tt_buf *buf; /* receives the text */
     yyjson_val *root;   /* the object */
-    uint64_t now_ms;
+    uint64_t now_ms;    /* wall clock, for ages */
 };
 /* False when there is no rendering of that name. */
 bool table_cell_render(struct cell *cell, struct tt_str name);

@@ -15,8 +15,8 @@ static void validate_value(struct rule_check *ctx, const struct tt_type *type, y
                            const struct tt_field_path *path);
 
 static const struct {
-    const struct tt_rule *rules;
-    const size_t *count;
+    const struct tt_rule *rules; /* one of the tables of rules.h */
+    const size_t *count;         /* of rules; that file knows it */
 } rule_sets[] = {
     {kinds_rules_core, &kinds_rules_core_count},
     {kinds_rules_pod, &kinds_rules_pod_count},
