@@ -19,10 +19,10 @@ enum {
 };
 
 struct ctl_stream_check {
-    struct tt_buf pending; /* the beginning of a frame */
-    struct ctl_stream_facts facts;
-    bool has_head;
-    bool has_foot;
+    struct tt_buf pending;         /* the beginning of a frame */
+    struct ctl_stream_facts facts; /* of what was fed; size counts whole frames only */
+    bool has_head;                 /* the first record was taken */
+    bool has_foot;                 /* the last record was taken: nothing may follow */
 };
 
 struct ctl_stream_check *ctl_stream_check_new(void)
@@ -128,9 +128,9 @@ void ctl_stream_check_facts(const struct ctl_stream_check *check, struct ctl_str
 /* ---- files ---- */
 
 struct reader {
-    FILE *file;
-    EVP_MD_CTX *hash;
-    uint64_t left; /* bytes before the trailer */
+    FILE *file;       /* owned; read up to the trailer, hashed, then the trailer */
+    EVP_MD_CTX *hash; /* owned; SHA-256 of all that was read before the trailer */
+    uint64_t left;    /* bytes before the trailer */
 };
 
 static int read_hashed(struct reader *reader, char *out, size_t size, size_t *ret_size,

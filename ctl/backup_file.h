@@ -26,9 +26,9 @@ int ctl_stream_check_feed(struct ctl_stream_check *check, struct tt_str bytes,
 /* The stream ended: was it complete? */
 int ctl_stream_check_end(const struct ctl_stream_check *check, struct tt_err *err) TT_MUST_USE;
 struct ctl_stream_facts {
-    uint64_t revision;
-    uint64_t row_count;
-    uint64_t size; /* bytes of the stream */
+    uint64_t revision;  /* of the snapshot, from its head; 0 before that */
+    uint64_t row_count; /* as its foot says; 0 before that */
+    uint64_t size;      /* bytes of the stream */
 };
 void ctl_stream_check_facts(const struct ctl_stream_check *check, struct ctl_stream_facts *ret);
 

@@ -25,36 +25,36 @@ enum {
 enum dry_run { DRY_NONE, DRY_CLIENT, DRY_SERVER };
 
 struct apply {
-    struct ctl_common common;
-    struct tt_option_values files;
-    const char *dry_text;
-    const char *validate_text;
-    const char *output_text;
-    const char *labels; /* of what may be pruned */
-    bool wants_prune;
-    bool recursive;
-    enum dry_run dry;
-    const char *validation; /* Strict, Warn or Ignore */
-    enum ctl_format format;
-    struct ctl_session *session;
-    struct ctl_resources *resources;
-    struct ctl_prune *prune; /* NULL: nothing is pruned */
-    struct tt_kinds *kinds;
-    struct tt_arena *arena;   /* of the object at hand */
-    struct ctl_answer answer; /* the last one */
-    yyjson_mut_doc *results;  /* for -o json and yaml: a List */
-    yyjson_mut_val *items;
+    struct ctl_common common;        /* options of the connection */
+    struct tt_option_values files;   /* -f: paths and "-"; at least one */
+    const char *dry_text;            /* --dry-run as given; NULL: none */
+    const char *validate_text;       /* --validate as given; NULL: strict */
+    const char *output_text;         /* -o as given; NULL: lines */
+    const char *labels;              /* of what may be pruned */
+    bool wants_prune;                /* --prune; goes with labels only */
+    bool recursive;                  /* -R: directories below too */
+    enum dry_run dry;                /* of dry_text */
+    const char *validation;          /* Strict, Warn or Ignore */
+    enum ctl_format format;          /* of output_text */
+    struct ctl_session *session;     /* owned; NULL until the manifests are read */
+    struct ctl_resources *resources; /* owned; NULL likewise */
+    struct ctl_prune *prune;         /* NULL: nothing is pruned */
+    struct tt_kinds *kinds;          /* referenced; tells how lists are merged */
+    struct tt_arena *arena;          /* of the object at hand */
+    struct ctl_answer answer;        /* the last one */
+    yyjson_mut_doc *results;         /* for -o json and yaml: a List */
+    yyjson_mut_val *items;           /* the List's array, in results */
 };
 
 /* One object on its way. */
 struct subject {
-    const struct ctl_object *object;
-    const struct ctl_resource *resource;
-    struct tt_str ns, name;
-    struct tt_buf label;      /* "deployment.apps/hello" */
-    yyjson_mut_doc *next_doc; /* copy of the object, with the annotation */
-    yyjson_mut_val *next;
-    const char *verdict; /* "created", "configured", "unchanged" */
+    const struct ctl_object *object;     /* borrowed from the manifest */
+    const struct ctl_resource *resource; /* its type; NULL before prepare */
+    struct tt_str ns, name;              /* borrowed; ns is "" for what has none */
+    struct tt_buf label;                 /* "deployment.apps/hello" */
+    yyjson_mut_doc *next_doc;            /* copy of the object, with the annotation */
+    yyjson_mut_val *next;                /* root of next_doc; NULL before prepare */
+    const char *verdict;                 /* "created", "configured", "unchanged" */
 };
 
 /* ---- requests ---- */

@@ -21,14 +21,14 @@
 enum { HASH_SIZE = 32, PATH_SIZE = 4096, EXEC_ARGS_MAX = 260, PROGRESS_MS = 1000 };
 
 struct backup {
-    const char *path;
-    char *part; /* "PATH.part" */
-    int fd;
-    EVP_MD_CTX *hash;
-    struct ctl_stream_check *check;
-    uint64_t told_ms;  /* when progress was shown last */
-    struct tt_err err; /* of a write or check, on the client's thread */
-    char hex[2 * HASH_SIZE + 1];
+    const char *path;               /* FILE as given; there only at the end */
+    char *part;                     /* "PATH.part" */
+    int fd;                         /* of part, owned; -1: not open */
+    EVP_MD_CTX *hash;               /* owned; SHA-256 of all but the trailer */
+    struct ctl_stream_check *check; /* owned; of the server's stream */
+    uint64_t told_ms;               /* when progress was shown last */
+    struct tt_err err;              /* of a write or check, on the client's thread */
+    char hex[2 * HASH_SIZE + 1];    /* the hash as text; "" before the trailer */
 };
 
 static int write_all(struct backup *backup, struct tt_str bytes, struct tt_err *err)

@@ -16,32 +16,32 @@ enum { PAGE_SIZE = 500, WAIT_S_DEFAULT = 300, DOOMED_MAX = 100000 };
 
 /* One object that was asked to go. */
 struct doomed {
-    const struct ctl_resource *resource;
-    char *ns;
-    char *name;
-    char *uid; /* NULL until the answer told it */
+    const struct ctl_resource *resource; /* its type; borrowed from resources */
+    char *ns;                            /* owned; without meaning for types that have none */
+    char *name;                          /* owned */
+    char *uid;                           /* NULL until the answer told it */
 };
 struct removal {
-    struct ctl_common common;
-    struct ctl_selection selection;
-    struct tt_option_values files;
-    const char *cascade;
-    const char *dry_text;
-    const char *output_text;
-    uint64_t grace_s; /* UINT64_MAX: the object's own */
-    uint64_t timeout_s;
-    bool recursive;
-    bool all;
-    bool wait;
-    bool ignore_not_found;
-    bool dry;
-    bool by_name;       /* -o name */
-    const char *policy; /* Background, Foreground, Orphan */
-    struct ctl_session *session;
-    struct ctl_resources *resources;
-    struct ctl_targets targets;
-    struct doomed *doomed;
-    size_t count;
+    struct ctl_common common;        /* options of the connection */
+    struct ctl_selection selection;  /* -l, --field-selector and -A */
+    struct tt_option_values files;   /* -f: paths and "-"; none when words are given */
+    const char *cascade;             /* --cascade: background, foreground or orphan */
+    const char *dry_text;            /* --dry-run: "server"; NULL: not given */
+    const char *output_text;         /* -o as given; NULL: lines */
+    uint64_t grace_s;                /* UINT64_MAX: the object's own */
+    uint64_t timeout_s;              /* of the waiting, for all together */
+    bool recursive;                  /* -R: directories below too */
+    bool all;                        /* a type alone means all of it in the namespace */
+    bool wait;                       /* until they are gone; not with dry */
+    bool ignore_not_found;           /* what is not there is no failure */
+    bool dry;                        /* the server checks and keeps them */
+    bool by_name;                    /* -o name */
+    const char *policy;              /* Background, Foreground, Orphan */
+    struct ctl_session *session;     /* owned; NULL before it is open */
+    struct ctl_resources *resources; /* owned; NULL likewise */
+    struct ctl_targets targets;      /* what the words name; empty with files */
+    struct doomed *doomed;           /* owned; in the order of removal */
+    size_t count;                    /* of doomed */
 };
 
 static void add_doomed(struct removal *removal, const struct ctl_resource *resource,

@@ -12,11 +12,11 @@ enum { TEXT_SIZE_MAX = 64 << 20, LABEL_COLUMN = 14 };
 
 /* What the two have in common. */
 struct look {
-    struct ctl_common common;
-    struct ctl_selection selection;
-    struct ctl_session *session;
-    struct ctl_resources *resources;
-    struct ctl_targets targets;
+    struct ctl_common common;        /* options of the connection */
+    struct ctl_selection selection;  /* -l (describe only) and -A */
+    struct ctl_session *session;     /* owned; NULL before look_open */
+    struct ctl_resources *resources; /* owned; NULL without words */
+    struct ctl_targets targets;      /* what the words name; may be empty */
 };
 
 static void look_fini(struct look *look)

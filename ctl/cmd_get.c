@@ -15,24 +15,24 @@ enum { PAGE_SIZE = 500, TEMPLATE_SIZE_MAX = 256 << 20 };
 #define JSONPATH "jsonpath="
 
 struct get {
-    struct ctl_common common;
-    struct ctl_selection selection;
-    const char *output_text;
-    const char *template; /* of -o jsonpath=…; NULL: none */
-    bool watch;
-    bool show_labels;
-    bool no_headers;
-    bool ignore_not_found;
-    enum ctl_format format;
-    struct ctl_session *session;
-    struct ctl_resources *resources;
-    struct ctl_targets targets;
-    yyjson_mut_doc *objects; /* for -o json, yaml: what was found */
-    yyjson_mut_val *items;
-    bool is_list;                /* the output is a List even of one */
-    struct ctl_printer *printer; /* of the resource at hand */
-    struct tt_buf version;       /* of the last list: where a watch begins */
-    size_t found;
+    struct ctl_common common;        /* options of the connection */
+    struct ctl_selection selection;  /* -l, --field-selector and -A */
+    const char *output_text;         /* -o as given; NULL: a table */
+    const char *template;            /* of -o jsonpath=…; NULL: none */
+    bool watch;                      /* -w; then there is one target */
+    bool show_labels;                /* tables: a last column for them */
+    bool no_headers;                 /* tables: rows only */
+    bool ignore_not_found;           /* what is not there is no failure */
+    enum ctl_format format;          /* of output_text; JSON with a template */
+    struct ctl_session *session;     /* owned; NULL before it is open */
+    struct ctl_resources *resources; /* owned; NULL likewise */
+    struct ctl_targets targets;      /* what the words name */
+    yyjson_mut_doc *objects;         /* for -o json, yaml: what was found */
+    yyjson_mut_val *items;           /* the List's array, in objects */
+    bool is_list;                    /* the output is a List even of one */
+    struct ctl_printer *printer;     /* of the resource at hand */
+    struct tt_buf version;           /* of the last list: where a watch begins */
+    size_t found;                    /* objects, and rows of tables that are shown */
 };
 
 static bool is_value_format(const struct get *get)

@@ -89,9 +89,9 @@ static int run_token(const struct ctl_command *self, int argc, char **argv, stru
 /* ---- renew ---- */
 
 struct renewal {
-    struct ctl_common common;
-    const char *cert, *key; /* files, both replaced */
-    struct tt_buf csr_pem, key_pem;
+    struct ctl_common common;       /* options of the connection */
+    const char *cert, *key;         /* files, both replaced */
+    struct tt_buf csr_pem, key_pem; /* of the new pair; key_pem is wiped in the end */
 };
 
 static int ask_certificate(struct renewal *renewal, const struct tt_pki_info *info,

@@ -22,10 +22,11 @@
 enum { BODY_SIZE_MAX = 128 << 10, KEY_MODE = 0600, CERT_MODE = 0644, PATH_SIZE = 4096 };
 
 struct joining {
+    /* Options: token_file "-" is standard input; hosts NULL: none; out: a directory. */
     const char *server, *token_file, *name, *hosts, *out;
-    struct tt_buf token_text;
-    struct tt_join_token token;
-    struct tt_buf csr_pem, key_pem;
+    struct tt_buf token_text;       /* the file as it is; wiped in the end */
+    struct tt_join_token token;     /* token_text parsed; wiped in the end */
+    struct tt_buf csr_pem, key_pem; /* of the new pair; key_pem is wiped in the end */
 };
 
 static int read_token(struct joining *joining, struct tt_err *err)

@@ -16,11 +16,11 @@
 enum { FILE_MODE = 0600, CONFIG_SIZE_MAX = 1 << 20 };
 
 struct kubeconfig {
-    struct tt_option_values servers;
-    const char *ca, *cert, *key; /* files */
-    const char *namespace;
-    const char *out; /* NULL: standard output */
-    bool embed;
+    struct tt_option_values servers; /* one https URL each, once normalised; at least one */
+    const char *ca, *cert, *key;     /* files */
+    const char *namespace;           /* of the context; "default" unless given */
+    const char *out;                 /* NULL: standard output */
+    bool embed;                      /* contents of the files instead of their paths */
 };
 
 /* A credential: `field: path`, or `field-data: base64` of the file. */

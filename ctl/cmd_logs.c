@@ -12,12 +12,12 @@ enum { FOLLOWED_MAX = 20, TAIL_SELECTED = 10, QUERY_SIZE_MAX = 4096 };
 #define NS_PER_S 1000000000
 
 struct logs {
-    struct ctl_common common;
-    struct ctl_log_wish wish;
-    const char *since, *since_time;
-    uint64_t tail;         /* lines; UINT64_MAX: all */
-    uint64_t followed_max; /* streams at once */
-    bool follow, previous, timestamps, prefix;
+    struct ctl_common common;                  /* options of the connection */
+    struct ctl_log_wish wish;                  /* whose logs; its query is made of the rest */
+    const char *since, *since_time;            /* "5m", RFC 3339; one at most; NULL: not given */
+    uint64_t tail;                             /* lines; UINT64_MAX: all */
+    uint64_t followed_max;                     /* streams at once */
+    bool follow, previous, timestamps, prefix; /* flags; all but prefix go into the query */
 };
 
 static int write_since(const struct logs *logs, struct tt_buf *query, struct tt_err *err)

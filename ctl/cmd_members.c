@@ -22,12 +22,12 @@ enum {
 };
 
 struct change {
-    struct ctl_common common;
+    struct ctl_common common; /* options of the connection */
     const char *verb;         /* of the path: "members", "promote" … */
     const char *name;         /* of the member; NULL: none */
     const char *peer_address; /* add */
-    uint64_t wait_s;
-    char leader[128]; /* before the change */
+    uint64_t wait_s;          /* for the change, at the server; a few more to ask it */
+    char leader[128];         /* before the change */
 };
 
 static void write_body(const struct change *change, struct tt_buf *buf)
@@ -72,9 +72,9 @@ static int make_change(struct ctl_session *session, const struct change *change,
 
 struct census {
     struct ctl_answer answer; /* holds the texts */
-    size_t voters;
-    struct tt_str leader;
-    yyjson_val *member; /* the one that was changed; NULL: gone */
+    size_t voters;            /* members that vote */
+    struct tt_str leader;     /* its name, in answer; empty: none is known */
+    yyjson_val *member;       /* the one that was changed; NULL: gone */
 };
 
 static int take_census(struct ctl_session *session, const char *name, struct census *ret,
@@ -201,10 +201,11 @@ static int carry_out(struct change *change, struct census *ret, struct tt_err *e
 
 /* What the commands differ in. */
 struct recipe {
-    const char *verb; /* of the path */
-    enum { NAME_NONE, NAME_MAY, NAME_MUST } name;
-    bool needs_address;
-    uint64_t wait_s; /* 0: WAIT_S_DEFAULT */
+    const char *verb;                             /* of the path */
+    enum { NAME_NONE, NAME_MAY, NAME_MUST } name; /* is a word NAME or ID allowed, needed */
+    bool needs_address;                           /* --peer-address: needed, else unknown */
+    uint64_t wait_s;                              /* 0: WAIT_S_DEFAULT */
+    /* Tells what was done; the census was taken after the change. */
     void (*report)(const struct change *change, const struct census *census);
 };
 

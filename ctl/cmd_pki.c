@@ -23,10 +23,10 @@ enum {
 };
 
 struct paths {
-    char ca_cert[PATH_SIZE];
-    char ca_key[PATH_SIZE];
-    char seal_key[PATH_SIZE];
-    char seal_salt[PATH_SIZE];
+    char ca_cert[PATH_SIZE];   /* DIR/ca.crt */
+    char ca_key[PATH_SIZE];    /* DIR/ca.key */
+    char seal_key[PATH_SIZE];  /* DIR/seal.key */
+    char seal_salt[PATH_SIZE]; /* DIR/seal.salt, the longest of them */
 };
 
 static int fill_paths(const char *dir, struct paths *paths, struct tt_err *err)
@@ -117,13 +117,13 @@ static bool parse_role(const char *text, enum tt_role *ret_role)
 
 /* What `pki issue` was told. */
 struct issue {
-    const char *dir;
-    const char *out; /* NULL: the PKI directory */
-    const char *hosts;
-    const char *groups;
-    uint64_t hours;
-    enum tt_role role;
-    const char *name;
+    const char *dir;    /* the PKI directory, with the authority */
+    const char *out;    /* NULL: the PKI directory */
+    const char *hosts;  /* with commas; NULL: none (users) */
+    const char *groups; /* of a user, with commas; NULL: none */
+    uint64_t hours;     /* of validity, 1 to HOURS_MAX; UINT64_MAX: not given */
+    enum tt_role role;  /* server, agent or user */
+    const char *name;   /* in the identity, and of its files */
 };
 
 static int issue(const struct issue *issue, struct tt_err *err)

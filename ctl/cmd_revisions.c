@@ -32,19 +32,19 @@ static const char *const own_annotations[] = {
 };
 
 struct revision {
-    int64_t number;
+    int64_t number;  /* of the set's annotation */
     yyjson_val *set; /* borrowed from the answer */
 };
 /* A Deployment and its revisions, oldest first. */
 struct history {
-    struct ctl_answer deployment;
-    struct ctl_answer sets;
-    struct revision items[REVISIONS_MAX];
-    size_t count;
+    struct ctl_answer deployment;         /* owned; the object itself */
+    struct ctl_answer sets;               /* owned; ReplicaSets with its labels, others' too */
+    struct revision items[REVISIONS_MAX]; /* sets that it owns, by number */
+    size_t count;                         /* of items in use */
 };
 struct revisions {
-    struct ctl_workload *workload;
-    uint64_t wanted; /* 0: the one before the newest */
+    struct ctl_workload *workload; /* owned; freed by run */
+    uint64_t wanted;               /* 0: the one before the newest */
 };
 
 static void history_free(struct history *history)

@@ -17,9 +17,9 @@ enum { TIMEOUT_S_DEFAULT = 600, BODY_SIZE_MAX = 1024, STEP_SIZE = 256 };
 /* ---- scale ---- */
 
 struct scaling {
-    struct ctl_workload *workload;
-    uint64_t replicas;
-    uint64_t current; /* must be so now; UINT64_MAX: whatever it is */
+    struct ctl_workload *workload; /* borrowed */
+    uint64_t replicas;             /* wanted; UINT64_MAX: not given */
+    uint64_t current;              /* must be so now; UINT64_MAX: whatever it is */
 };
 
 /* Only types that can be scaled have the subresource: the server's 404 would not say which of the
@@ -116,12 +116,12 @@ static int run_scale(const struct ctl_command *self, int argc, char **argv, stru
 /* ---- rollout status ---- */
 
 struct rollout {
-    struct ctl_workload *workload;
-    uint64_t deadline_ms;
-    bool watch;
-    bool is_failed;
-    bool is_gone;
-    char step[STEP_SIZE]; /* what is told, and was told last */
+    struct ctl_workload *workload; /* borrowed */
+    uint64_t deadline_ms;          /* monotonic; one for all that are named */
+    bool watch;                    /* until it is done; false: one look */
+    bool is_failed;                /* it has not progressed in time, says its condition */
+    bool is_gone;                  /* the last look found no object */
+    char step[STEP_SIZE];          /* what is told, and was told last */
 };
 
 static void tell(struct rollout *rollout, const char *step)

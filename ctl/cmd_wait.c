@@ -17,21 +17,21 @@ enum { SLICE_MS = 2000, TIMEOUT_S_DEFAULT = 30, SEEN_SIZE = 128 };
 enum goal { GOAL_DELETE, GOAL_CREATE, GOAL_CONDITION, GOAL_JSONPATH };
 
 struct waiting {
-    struct ctl_common common;
-    struct ctl_selection selection;
-    const char *goal_text;
-    const char *timeout_text;
-    bool all;
-    enum goal goal;
-    struct tt_str subject; /* condition's type or path */
-    struct tt_str value;   /* wanted; a path without one: any */
-    bool has_value;
-    struct ctl_session *session;
-    struct ctl_resources *resources;
-    struct ctl_targets targets;
-    uint64_t deadline_ms;
-    bool was_there;       /* the object at hand */
-    char seen[SEEN_SIZE]; /* its present state, for people */
+    struct ctl_common common;        /* options of the connection */
+    struct ctl_selection selection;  /* -l only */
+    const char *goal_text;           /* --for as given */
+    const char *timeout_text;        /* --timeout as given; NULL: 30 s */
+    bool all;                        /* a type alone means all of it */
+    enum goal goal;                  /* of goal_text, as the next three */
+    struct tt_str subject;           /* condition's type or path */
+    struct tt_str value;             /* wanted; a path without one: any */
+    bool has_value;                  /* "=VALUE" or "=STATUS" was given */
+    struct ctl_session *session;     /* owned; NULL before it is open */
+    struct ctl_resources *resources; /* owned; NULL likewise */
+    struct ctl_targets targets;      /* what the words name */
+    uint64_t deadline_ms;            /* monotonic; one for all objects */
+    bool was_there;                  /* the object at hand */
+    char seen[SEEN_SIZE];            /* its present state, for people */
 };
 
 static void see(struct waiting *waiting, struct tt_str text)

@@ -15,19 +15,20 @@ struct ctl_command {
     const char *usage;   /* what follows the name: "-f FILE [OPTIONS]" */
     const char *summary; /* one line */
     const char *help;    /* a paragraph and examples; NULL: none */
+    /* Parses what follows the name and does it; its error is told by main. */
     int (*run)(const struct ctl_command *self, int argc, char **argv, struct tt_err *err);
 };
 /* A command line on its way through a command. */
 struct ctl_args {
-    const struct ctl_command *command;
-    const struct tt_option *options; /* of the command, without --help */
-    size_t option_count;             /* at most 31 */
-    int argc;                        /* of what follows the name */
-    char **argv;
+    const struct ctl_command *command; /* borrowed; for its help */
+    const struct tt_option *options;   /* of the command, without --help */
+    size_t option_count;               /* at most 31 */
+    int argc;                          /* of what follows the name */
+    char **argv;                       /* what follows the name; borrowed */
     /* Result: */
     const char *words[CTL_WORDS_MAX]; /* what is no option */
-    size_t word_count;
-    bool help; /* --help was given and printed: there is nothing to do */
+    size_t word_count;                /* of words in use */
+    bool help;                        /* --help was given and printed: there is nothing to do */
 };
 int ctl_parse(struct ctl_args *args, struct tt_err *err) TT_MUST_USE;
 void ctl_print(const char *fmt, ...) TT_PRINTF(1, 2); /* to standard output */

@@ -10,8 +10,8 @@
 #include "ctl/table.h"
 
 struct item {
-    uint64_t at_ms;
-    yyjson_val *event;
+    uint64_t at_ms;    /* wall clock; 0: unknown */
+    yyjson_val *event; /* borrowed from the answer */
 };
 
 void ctl_age(struct tt_str time, struct tt_buf *buf)

@@ -8,8 +8,8 @@ enum { STEPS_MAX = 64, RANGES_MAX = 8, VALUES_MAX = 1000000 };
 
 struct step {
     struct tt_str name; /* a member; empty: an index */
-    uint64_t index;
-    bool is_all; /* every element or member; templates only */
+    uint64_t index;     /* from 0, while name is empty and is_all false */
+    bool is_all;        /* every element or member; templates only */
 };
 
 static bool cut_brackets(struct tt_str *path, struct step *ret)
@@ -83,8 +83,8 @@ int ctl_jsonpath(yyjson_val *root, struct tt_str path, yyjson_val **ret, struct 
 
 /* The values of a path, in order. */
 struct values {
-    yyjson_val **items;
-    size_t count;
+    yyjson_val **items; /* the array is owned, what it holds borrowed from the document */
+    size_t count;       /* of items; there is room for the next power of two */
 };
 
 static int bad_template(struct tt_str tag, struct tt_err *err)

@@ -9,8 +9,8 @@
 enum { QUICK_S = 2 };
 
 struct best {
-    struct ctl_session *session;
-    struct ctl_answer status;
+    struct ctl_session *session; /* owned; to the best server so far */
+    struct ctl_answer status;    /* owned; what that server said of the cluster */
 };
 
 static struct tt_str leader_address(yyjson_val *root)

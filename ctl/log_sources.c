@@ -13,9 +13,9 @@ enum { SELECTOR_SIZE_MAX = 8192 };
 #define DEFAULT_CONTAINER "kubectl.kubernetes.io/default-container"
 
 struct search {
-    struct ctl_session *session;
-    const struct ctl_log_wish *wish;
-    struct ctl_log_sources *sources;
+    struct ctl_session *session;     /* borrowed */
+    const struct ctl_log_wish *wish; /* borrowed; all that is asked for */
+    struct ctl_log_sources *sources; /* borrowed; filled */
 };
 
 /* ---- containers of a pod ---- */

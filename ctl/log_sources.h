@@ -15,9 +15,9 @@ struct ctl_log_wish {
     const char *word;      /* POD or TYPE/NAME; NULL with labels */
     const char *labels;    /* a label selector; NULL with word */
     const char *container; /* NULL: the default one, or all */
-    bool all_containers;
-    bool all_pods;       /* of a workload; else the first that runs */
-    struct tt_str query; /* "follow=true&…": of every request */
+    bool all_containers;   /* of each pod, init containers too; container is NULL */
+    bool all_pods;         /* of a workload; else the first that runs */
+    struct tt_str query;   /* "follow=true&…": of every request */
 };
 /* One container. */
 struct ctl_log_source {
@@ -26,8 +26,8 @@ struct ctl_log_source {
     char *label;  /* "pod/web-1, container app": for errors */
 };
 struct ctl_log_sources {
-    struct ctl_log_source *items;
-    size_t count;
+    struct ctl_log_source *items; /* owned, with their texts */
+    size_t count;                 /* of items; at most CTL_LOG_SOURCES_MAX */
 };
 int ctl_log_sources_find(struct ctl_session *session, const struct ctl_log_wish *wish,
                          struct ctl_log_sources *ret, struct tt_err *err) TT_MUST_USE;

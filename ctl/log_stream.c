@@ -13,21 +13,21 @@
 enum { MAILBOX_MAX = 16, LINE_SIZE_MAX = 1 << 20 };
 
 struct stream {
-    struct tt_api_call call;
-    struct showing *showing;
-    const struct ctl_log_source *source;
-    struct tt_buf line; /* the beginning of one */
+    struct tt_api_call call;             /* its request; ctx is the stream */
+    struct showing *showing;             /* borrowed; NULL before start_one */
+    const struct ctl_log_source *source; /* borrowed; NULL likewise */
+    struct tt_buf line;                  /* the beginning of one */
 };
 struct showing {
-    const struct ctl_log_show *show;
-    struct tt_loop *loop;
-    struct tt_api_client *client;
-    struct stream *streams; /* one per source */
-    size_t next;            /* to start */
-    size_t running;
-    size_t failed;
-    bool is_over; /* standard output is gone */
-    struct tt_err err;
+    const struct ctl_log_show *show; /* borrowed */
+    struct tt_loop *loop;            /* owned; runs on the caller's thread */
+    struct tt_api_client *client;    /* closed when the loop stops */
+    struct stream *streams;          /* one per source */
+    size_t next;                     /* to start */
+    size_t running;                  /* started and not done; at most at_once */
+    size_t failed;                   /* streams that could not start or ended badly */
+    bool is_over;                    /* standard output is gone */
+    struct tt_err err;               /* of the first that failed; code TT_OK: none */
 };
 
 static void start_some(struct showing *showing);

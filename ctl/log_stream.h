@@ -9,11 +9,11 @@
 #include "ctl/log_sources.h"
 
 struct ctl_log_show {
-    const struct tt_kubeconfig *kubeconfig;
-    const struct ctl_log_sources *sources;
-    size_t at_once;      /* streams that run together; 1: in order */
-    uint64_t timeout_ms; /* of one stream; UINT64_MAX: none */
-    bool prefix;         /* each line says where it comes from */
+    const struct tt_kubeconfig *kubeconfig; /* borrowed: which cluster, who asks */
+    const struct ctl_log_sources *sources;  /* borrowed; one stream each */
+    size_t at_once;                         /* streams that run together; 1: in order */
+    uint64_t timeout_ms;                    /* of one stream; UINT64_MAX: none */
+    bool prefix;                            /* each line says where it comes from */
 };
 int ctl_log_show(const struct ctl_log_show *show, struct tt_err *err) TT_MUST_USE;
 

@@ -12,8 +12,8 @@
 
 /* In the order of the help. */
 static const struct {
-    const char *title; /* NULL: goes on with the group above */
-    const struct ctl_command *commands;
+    const char *title;                  /* NULL: goes on with the group above */
+    const struct ctl_command *commands; /* a file's table, ended by a NULL name */
 } groups[] = {
     {"Looking at objects", ctl_get_commands},
     {NULL, ctl_describe_commands},

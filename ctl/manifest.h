@@ -29,13 +29,13 @@ struct ctl_object {
     yyjson_mut_doc *doc;    /* in the manifest's arena */
     yyjson_mut_val *root;   /* an object with apiVersion, kind and metadata */
     struct ctl_mark *marks; /* of the whole document, in its order */
-    size_t mark_count;
+    size_t mark_count;      /* of marks; 0 when read from JSON */
 };
 struct ctl_manifest {
-    struct tt_arena *arena;
+    struct tt_arena *arena;   /* owned; documents, marks and names of files */
     struct ctl_object *items; /* in the order read; Namespaces first */
-    size_t count;
-    size_t capacity; /* of items */
+    size_t count;             /* of items */
+    size_t capacity;          /* of items */
 };
 void ctl_manifest_init(struct ctl_manifest *manifest);
 void ctl_manifest_fini(struct ctl_manifest *manifest);

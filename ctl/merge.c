@@ -261,8 +261,8 @@ static void write_text(struct tt_buf *buf, struct tt_str s)
 }
 
 struct member {
-    struct tt_str name;
-    yyjson_mut_val *val;
+    struct tt_str name;  /* the key; borrowed */
+    yyjson_mut_val *val; /* borrowed */
 };
 
 static int by_name(const void *a, const void *b)

@@ -11,8 +11,8 @@ enum { VALUE_SIZE_MAX = 1 << 30 };
 int ctl_format_parse(const char *text, enum ctl_format *ret, struct tt_err *err)
 {
     static const struct {
-        const char *name;
-        enum ctl_format format;
+        const char *name;       /* what -o calls it */
+        enum ctl_format format; /* what that means */
     } formats[] = {{"wide", CTL_FORMAT_WIDE},
                    {"json", CTL_FORMAT_JSON},
                    {"yaml", CTL_FORMAT_YAML},

@@ -8,12 +8,12 @@
 enum { TEXT_SIZE_MAX = 1 << 30, SOURCE_COLUMNS_MAX = CTL_TABLE_COLUMNS_MAX - 2 };
 
 struct ctl_printer {
-    struct ctl_printer_config config;
+    struct ctl_printer_config config;   /* as given; never changes */
     struct ctl_table *table;            /* NULL before the header */
     size_t columns[SOURCE_COLUMNS_MAX]; /* of the Table, which are shown */
-    size_t column_count;
-    size_t name_column; /* of the Table */
-    size_t row_count;
+    size_t column_count;                /* of columns in use */
+    size_t name_column;                 /* of the Table */
+    size_t row_count;                   /* since the start, without the header */
 };
 
 struct ctl_printer *ctl_printer_new(const struct ctl_printer_config *config)

@@ -12,10 +12,10 @@
 #define CTL_ACCEPT_TABLE "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 struct ctl_printer_config {
-    bool wide;           /* columns of lower priority too */
-    bool with_namespace; /* a first column */
-    bool with_labels;    /* a last column */
-    bool no_headers;
+    bool wide;                         /* columns of lower priority too */
+    bool with_namespace;               /* a first column */
+    bool with_labels;                  /* a last column */
+    bool no_headers;                   /* rows only */
     const struct ctl_resource *prefix; /* names as TYPE/NAME; NULL: plain */
 };
 struct ctl_printer;

@@ -23,19 +23,19 @@ enum {
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
 
 struct doomed {
-    const struct ctl_resource *resource;
-    const char *ns; /* all three in the arena */
-    const char *name;
-    const char *uid;
+    const struct ctl_resource *resource; /* its type; borrowed */
+    const char *ns;                      /* all three in the arena */
+    const char *name;                    /* for the path of the request */
+    const char *uid;                     /* the precondition of its removal */
 };
 struct ctl_prune {
-    struct tt_arena *arena;
-    const char *labels;
-    const struct tt_label_selector *selector;
-    struct tt_map *kept;       /* "group/plural/ns/name" */
-    struct tt_map *namespaces; /* those of the manifests */
-    struct doomed *doomed;
-    size_t count;
+    struct tt_arena *arena; /* owned; holds the selector, and the texts of doomed */
+    const char *labels;     /* the selector as text; kept */
+    const struct tt_label_selector *selector; /* labels parsed; never empty */
+    struct tt_map *kept;                      /* "group/plural/ns/name" */
+    struct tt_map *namespaces;                /* those of the manifests */
+    struct doomed *doomed;                    /* owned; filled before the first is removed */
+    size_t count;                             /* of doomed; at most DOOMED_MAX */
 };
 
 int ctl_prune_new(const char *labels, struct ctl_prune **ret, struct tt_err *err)

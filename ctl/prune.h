@@ -24,13 +24,13 @@ int ctl_prune_keep(struct ctl_prune *prune, const struct ctl_resource *resource,
                    struct tt_str name, struct tt_err *err) TT_MUST_USE;
 
 struct ctl_prune_run {
-    struct ctl_session *session;
-    const struct ctl_resources *resources;
-    bool look;        /* nothing is asked to go */
-    bool server_only; /* the server is asked, and keeps it */
+    struct ctl_session *session;           /* borrowed */
+    const struct ctl_resources *resources; /* borrowed; types in namespaces are looked through */
+    bool look;                             /* nothing is asked to go */
+    bool server_only;                      /* the server is asked, and keeps it */
     /* Called for each object that went. */
     void (*gone)(void *ctx, struct tt_str label);
-    void *ctx;
+    void *ctx; /* of gone */
 };
 /* Removes what is left; stops at the first failure. */
 int ctl_prune_run(struct ctl_prune *prune, const struct ctl_prune_run *run,

@@ -10,8 +10,8 @@ enum { RESOURCES_MAX = 4096, NAME_SIZE_MAX = 128, DISTANCE_MAX = 2 };
 
 struct ctl_resources {
     struct ctl_answer answers[2]; /* hold the strings */
-    struct ctl_resource *items;
-    size_t count;
+    struct ctl_resource *items;   /* owned; room for RESOURCES_MAX */
+    size_t count;                 /* of items in use; further ones are dropped */
 };
 
 static struct tt_str str_of(yyjson_val *obj, const char *name)

@@ -10,12 +10,12 @@
 
 enum { CTL_SHORT_NAMES_MAX = 8 };
 struct ctl_resource {
-    struct tt_str group, version; /* "" and "v1" for the core group */
-    struct tt_str plural, singular, kind;
-    struct tt_str short_names[CTL_SHORT_NAMES_MAX];
-    size_t short_name_count;
-    bool namespaced;
-    bool in_all; /* category "all" */
+    struct tt_str group, version;                   /* "" and "v1" for the core group */
+    struct tt_str plural, singular, kind;           /* "pods", "pod" (may be empty), "Pod" */
+    struct tt_str short_names[CTL_SHORT_NAMES_MAX]; /* "po"; further ones are dropped */
+    size_t short_name_count;                        /* of short_names in use */
+    bool namespaced;                                /* else cluster-scoped */
+    bool in_all;                                    /* category "all" */
 };
 
 struct ctl_resources;

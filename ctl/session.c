@@ -10,9 +10,9 @@
 enum { TIMEOUT_MS_DEFAULT = 30000 };
 
 struct ctl_session {
-    struct tt_kubeconfig *kubeconfig;
-    struct tt_api_blocking *client;
-    char *namespace;
+    struct tt_kubeconfig *kubeconfig; /* owned; NULL until loaded */
+    struct tt_api_blocking *client;   /* owned; NULL until connected */
+    char *namespace;                  /* owned; of the option, else of the context */
 };
 
 static int connect_with(struct ctl_session *session, const struct ctl_common *common,
@@ -102,10 +102,10 @@ void ctl_answer_fini(struct ctl_answer *answer)
 
 /* A call with the caller's consumer of pieces. */
 struct stream_call {
-    struct tt_api_call call;
-    bool (*data)(void *ctx, struct tt_str bytes);
-    void *ctx;
-    bool is_enough; /* data said so: the cancellation is no error */
+    struct tt_api_call call;                      /* what the client runs; its data is on_data */
+    bool (*data)(void *ctx, struct tt_str bytes); /* the request's; NULL: collected */
+    void *ctx;                                    /* of data */
+    bool is_enough;                               /* data said so: the cancellation is no error */
 };
 
 static void on_data(struct tt_api_call *call, struct tt_str bytes)

@@ -7,9 +7,10 @@ enum { TEXT_SIZE_MAX = 1 << 30, GAP = 3 };
 struct ctl_table {
     struct tt_buf text;  /* cells without separators */
     struct tt_buf sizes; /* uint32_t each */
-    size_t column_count;
-    size_t cell_count;
-    size_t dropped; /* cells beyond the maximum */
+    size_t column_count; /* 1 to CTL_TABLE_COLUMNS_MAX */
+    size_t cell_count;   /* since the last write */
+    size_t dropped;      /* cells beyond the maximum */
+    /* Code points of the widest cell of each column, of written rows too. */
     size_t width[CTL_TABLE_COLUMNS_MAX];
 };
 

@@ -11,17 +11,17 @@
 enum { CTL_TARGETS_MAX = 512, CTL_PATH_SIZE_MAX = 16384 };
 
 struct ctl_target {
-    const struct ctl_resource *resource;
-    struct tt_str name; /* "": all that the selection allows */
+    const struct ctl_resource *resource; /* its type; borrowed from the set */
+    struct tt_str name;                  /* "": all that the selection allows */
 };
 struct ctl_selection {
-    const char *labels; /* NULL: any */
-    const char *fields; /* NULL: any */
-    bool all_namespaces;
+    const char *labels;  /* NULL: any */
+    const char *fields;  /* NULL: any */
+    bool all_namespaces; /* else that of the session */
 };
 struct ctl_targets {
-    struct ctl_target items[CTL_TARGETS_MAX];
-    size_t count;
+    struct ctl_target items[CTL_TARGETS_MAX]; /* in the order of the words */
+    size_t count;                             /* of items in use */
 };
 int ctl_targets_parse(const struct ctl_resources *resources, const char *const *words,
                       size_t word_count, struct ctl_targets *ret, struct tt_err *err) TT_MUST_USE;

@@ -12,9 +12,9 @@
 enum { LINE_SIZE_MAX = 8 << 20, PAUSE_MS = 500 };
 
 struct watcher {
-    const struct ctl_watch *watch;
-    struct tt_buf pending; /* the beginning of a line */
-    struct tt_err err;     /* an ERROR event, or a line that is none */
+    const struct ctl_watch *watch; /* borrowed */
+    struct tt_buf pending;         /* the beginning of a line */
+    struct tt_err err;             /* an ERROR event, or a line that is none */
 };
 
 /* False: enough. */
@@ -95,8 +95,8 @@ int ctl_watch(struct ctl_session *session, const struct ctl_watch *watch, struct
 /* ---- following ---- */
 
 struct follower {
-    const struct ctl_follow *follow;
-    bool satisfied;
+    const struct ctl_follow *follow; /* borrowed */
+    bool satisfied;                  /* what check said of the newest state */
 };
 
 static bool on_event(void *ctx, const struct ctl_event *event)

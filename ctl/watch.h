@@ -10,17 +10,18 @@
 
 struct ctl_event {
     struct tt_str type; /* ADDED, MODIFIED, DELETED, BOOKMARK */
-    yyjson_val *object;
+    yyjson_val *object; /* in the form asked for; DELETED: its last state */
 };
 /* path: of the collection, with a query that ends in '?' or '&'. Watches after resource_version
  * until `each` returns false or the server ends the watch. timeout_ms 0: none. */
 struct ctl_watch {
-    struct tt_str path;
-    struct tt_str resource_version;
-    const char *accept; /* NULL: application/json */
-    uint64_t timeout_ms;
+    struct tt_str path;             /* borrowed, as the texts below */
+    struct tt_str resource_version; /* what is newer is told */
+    const char *accept;             /* NULL: application/json */
+    uint64_t timeout_ms;            /* of the whole watch */
+    /* On the client's thread; false: enough. */
     bool (*each)(void *ctx, const struct ctl_event *event);
-    void *ctx;
+    void *ctx; /* of each */
 };
 int ctl_watch(struct ctl_session *session, const struct ctl_watch *watch,
               struct tt_err *err) TT_MUST_USE;
@@ -31,8 +32,8 @@ typedef bool (*ctl_check)(void *ctx, yyjson_val *object);
 struct ctl_follow {
     struct tt_str ns;     /* "" for what has none */
     uint64_t deadline_ms; /* monotonic */
-    ctl_check check;
-    void *ctx; /* of check */
+    ctl_check check;      /* of the object as found, then of each change */
+    void *ctx;            /* of check */
 };
 /* Follows one named object until check says so or the deadline. */
 int ctl_follow(struct ctl_session *session, const struct ctl_target *target,

@@ -8,11 +8,11 @@
 #include "ctl/targets.h"
 
 struct ctl_workload {
-    struct ctl_common common;
-    struct ctl_session *session;
-    struct ctl_resources *resources;
-    struct ctl_targets targets;
-    struct tt_buf label; /* "deployment.apps/web": of the one at hand */
+    struct ctl_common common;        /* options, filled before it is opened */
+    struct ctl_session *session;     /* owned; NULL before it is open */
+    struct ctl_resources *resources; /* owned; NULL likewise */
+    struct ctl_targets targets;      /* what the words name */
+    struct tt_buf label;             /* "deployment.apps/web": of the one at hand */
 };
 struct ctl_workload *ctl_workload_new(void);
 void ctl_workload_free(struct ctl_workload *workload);

@@ -11,15 +11,15 @@
 enum { MARKS_FIRST = 64, NUMBER_SIZE_MAX = 400, ODD_NUMBER_SIZE = 64, KEY_SIZE_MAX = 4096 };
 
 struct ctl_yaml {
-    struct tt_arena *arena;
-    struct fy_diag *diag;
-    struct fy_parser *parser;
-    yyjson_mut_doc *doc;    /* the one under construction */
-    struct ctl_mark *marks; /* grows in the arena */
-    size_t mark_count;
-    size_t mark_capacity;
-    size_t value_count; /* of this document */
-    unsigned line;      /* of what is being copied */
+    struct tt_arena *arena;   /* kept; holds the documents and their marks */
+    struct fy_diag *diag;     /* owned; collects the errors of syntax */
+    struct fy_parser *parser; /* owned; reads the caller's text, which stays */
+    yyjson_mut_doc *doc;      /* the one under construction */
+    struct ctl_mark *marks;   /* grows in the arena */
+    size_t mark_count;        /* of marks in use, of this document */
+    size_t mark_capacity;     /* marks there is room for */
+    size_t value_count;       /* of this document */
+    unsigned line;            /* of what is being copied */
 };
 
 struct ctl_yaml *ctl_yaml_new(struct tt_arena *arena, struct tt_str text)
