@@ -28,22 +28,22 @@
 enum { MAILBOX_MAX = 256, CONNECTIONS_MAX = 4, TICK_MS = 1000, SIGNALS = 3 };
 
 struct agent {
-    struct agent_options options;
-    struct tt_tls_context *client_tls;
-    struct tt_tls_context *server_tls;
-    struct tt_loop *loop;
-    struct tt_api_client *client;
-    struct rt_driver *driver;
-    struct refs *refs;
-    struct events *events;
-    struct sync *sync;
-    struct node *node;
-    struct log_server *logs;
-    struct tt_informer *pods;
-    struct identity identity; /* as long as the client */
-    uv_signal_t signals[SIGNALS];
-    struct tt_timer tick;
-    struct tt_err failure; /* of the start on the loop */
+    struct agent_options options;      /* as told; the parts keep its strings */
+    struct tt_tls_context *client_tls; /* owned reference; for calls to the servers */
+    struct tt_tls_context *server_tls; /* owned reference; for the log server; same files */
+    struct tt_loop *loop;              /* owned; run by the main thread */
+    struct tt_api_client *client;      /* owned; NULL: not open, as all parts below */
+    struct rt_driver *driver;          /* of the CRI runtime; its close ends the steps of sync */
+    struct refs *refs;                 /* ConfigMaps, Secrets of pods; closes after the driver */
+    struct events *events;             /* recorder; closes after the driver */
+    struct sync *sync;                 /* closes after the node, together with the driver */
+    struct node *node;                 /* closes after the log server */
+    struct log_server *logs;           /* closes after the pods' informer */
+    struct tt_informer *pods;          /* informer of the pods bound here; the first to close */
+    struct identity identity;          /* as long as the client */
+    uv_signal_t signals[SIGNALS];      /* SIGTERM, SIGINT, SIGHUP; open while the loop runs */
+    struct tt_timer tick;              /* every TICK_MS: certificates are renewed and reloaded */
+    struct tt_err failure;             /* of the start on the loop */
 };
 
 /* ---- identity ---- */

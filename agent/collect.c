@@ -8,11 +8,11 @@
 enum { FILE_MODE = 0644 };
 
 struct collector {
-    const struct env_context *context;
-    struct tt_arena *arena;
-    struct project_file *files; /* PROJECT_FILES_MAX */
-    size_t count;
-    unsigned mode; /* of files that name none */
+    const struct env_context *context; /* borrowed; the pod and its sources */
+    struct tt_arena *arena;            /* the caller's; of paths and bytes */
+    struct project_file *files;        /* PROJECT_FILES_MAX */
+    size_t count;                      /* filled of files */
+    unsigned mode;                     /* of files that name none */
 };
 
 static int add_file(struct collector *collector, struct tt_str path, struct tt_str bytes,

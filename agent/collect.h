@@ -10,8 +10,8 @@
 #include "agent/project.h"
 
 struct collected {
-    struct project_file *files;
-    size_t count;
+    struct project_file *files; /* in the caller's arena; paths not yet checked */
+    size_t count;               /* at most PROJECT_FILES_MAX */
 };
 /* The part of a volume whose content is projected; NULL: another type. */
 yyjson_val *collect_part(yyjson_val *volume);

@@ -15,12 +15,13 @@
 #define CRI_IMAGES  "/runtime.v1.ImageService/"
 
 struct cri_call {
-    struct tt_grpc_call grpc;
-    const ProtobufCMessageDescriptor *reply_type;
-    struct tt_arena *arena;  /* of the reply; owned */
-    ProtobufCMessage *reply; /* NULL when it failed */
+    struct tt_grpc_call grpc; /* filled in by start; its status is for done to read */
+    const ProtobufCMessageDescriptor *reply_type; /* set by the caller: what the answer must be */
+    struct tt_arena *arena;                       /* of the reply; owned */
+    ProtobufCMessage *reply;                      /* NULL when it failed */
+    /* Once; err NULL: reply is there. */
     void (*done)(struct cri_call *call, const struct tt_err *err);
-    void *ctx;
+    void *ctx; /* the caller's, for done */
 };
 /* Failure: done is not called. timeout_ms 0: none. */
 int cri_call_start(struct tt_http_client *client, struct cri_call *call, const char *path,

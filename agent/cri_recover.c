@@ -19,35 +19,35 @@ enum {
 };
 
 struct detail {
-    int32_t state; /* the status was asked in */
-    uint64_t round;
-    bool valid; /* the fields below were told */
-    int64_t started_ms;
-    int64_t finished_ms;
-    int32_t exit_code;
-    char *reason;
-    char *message;
-    char *image_ref;
-    char *ip;
+    int32_t state;       /* the status was asked in */
+    uint64_t round;      /* of the recover that saw it last */
+    bool valid;          /* the fields below were told */
+    int64_t started_ms;  /* Unix time; 0: not started, or a sandbox */
+    int64_t finished_ms; /* Unix time; 0: not ended, or a sandbox */
+    int32_t exit_code;   /* of an ended container */
+    char *reason;        /* owned, at most TEXT_MAX; NULL of a sandbox */
+    char *message;       /* owned, at most TEXT_MAX; NULL of a sandbox */
+    char *image_ref;     /* owned, at most TEXT_MAX; NULL of a sandbox */
+    char *ip;            /* owned; NULL of a container or without a network */
 };
 struct recover;
 struct status_call {
-    struct cri_call cri;
-    struct recover *recover;
-    const char *id;
-    struct detail *detail;
+    struct cri_call cri;     /* ContainerStatus or PodSandboxStatus */
+    struct recover *recover; /* whose slot this is */
+    const char *id;          /* borrowed from the lists' replies */
+    struct detail *detail;   /* where the answer goes; of driver->details */
 };
 struct recover {
-    struct cri_driver *driver;
-    struct rt_call *call;
-    struct cri_call sandboxes;
-    struct cri_call containers;
-    struct status_call status[PARALLEL_MAX];
-    bool busy[PARALLEL_MAX];
-    size_t next_sandbox; /* not yet looked at */
-    size_t next_container;
-    uint64_t round;
-    struct tt_err err; /* the first failure */
+    struct cri_driver *driver;               /* borrowed; keeps the details between rounds */
+    struct rt_call *call;                    /* the caller's; RT_RECOVER */
+    struct cri_call sandboxes;               /* ListPodSandbox; its reply lives until the end */
+    struct cri_call containers;              /* ListContainers; likewise */
+    struct status_call status[PARALLEL_MAX]; /* slots: the calls for details */
+    bool busy[PARALLEL_MAX];                 /* whether the call in that slot runs */
+    size_t next_sandbox;                     /* not yet looked at */
+    size_t next_container;                   /* likewise; after all sandboxes */
+    uint64_t round;                          /* number of this run: marks the details it saw */
+    struct tt_err err;                       /* the first failure */
 };
 
 static void fill(struct recover *recover);

@@ -7,10 +7,10 @@
 enum { ENV_MAX = 4096, VALUE_MAX = 1 << 20 };
 
 struct resolver {
-    const struct env_context *context;
-    struct tt_arena *arena;
-    struct rt_env *env; /* ENV_MAX */
-    size_t count;
+    const struct env_context *context; /* borrowed; the pod and its sources */
+    struct tt_arena *arena;            /* the caller's; of names and values */
+    struct rt_env *env;                /* ENV_MAX */
+    size_t count;                      /* filled of env */
 };
 
 static int full(struct tt_err *err)

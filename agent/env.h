@@ -10,11 +10,11 @@
 #include "agent/runtime.h"
 
 struct env_context {
-    const struct pod *pod;
-    struct ref_source refs;
-    const char *node_name;
-    const char *host_ip;
-    const char *pod_ip; /* "" while unknown */
+    const struct pod *pod;  /* borrowed; its fields, and its namespace for refs */
+    struct ref_source refs; /* where ConfigMaps and Secrets are looked up */
+    const char *node_name;  /* spec.nodeName; borrowed */
+    const char *host_ip;    /* status.hostIP, podIP in the host's network; borrowed */
+    const char *pod_ip;     /* "" while unknown */
 };
 /* Fills env, command and args of config (config->index says which container). */
 int env_resolve(const struct env_context *context, struct tt_arena *arena,

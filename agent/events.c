@@ -15,20 +15,20 @@ enum { FLUSH_MS = 100, RETRY_MS = 2000, REQUESTS_MAX = 4, TEXT_MAX = 16 << 10 };
 #define COMPONENT "tutti-agent"
 
 struct events {
-    struct events_config config;
-    struct tt_event_book *book; /* owned */
-    struct tt_timer timer;
-    size_t requests; /* running */
-    bool is_armed;
-    bool is_closing;
-    bool timer_closed;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
+    struct events_config config; /* copied; what it points to is kept */
+    struct tt_event_book *book;  /* owned */
+    struct tt_timer timer;       /* of the next flush, or of a retry */
+    size_t requests;             /* running */
+    bool is_armed;               /* the timer is set */
+    bool is_closing;             /* nothing is noted or begun any more */
+    bool timer_closed;           /* its close callback ran */
+    void (*closed)(void *ctx);   /* of close; called when nothing runs any more */
+    void *closed_ctx;            /* passed to closed */
 };
 struct writing {
-    struct events *events;
+    struct events *events;        /* kept: freed after its last request */
     const struct tt_event *event; /* taken from the book */
-    bool is_patch;
+    bool is_patch;                /* it was written before: only count and time go */
 };
 
 static void free_when_done(struct events *events)

@@ -14,11 +14,11 @@
 
 struct events;
 struct events_config {
-    struct tt_loop *loop;
-    struct tt_api_client *client;
-    const struct tt_clock *clock;
-    const char *node_name;
-    uint64_t seed; /* of the Events' names */
+    struct tt_loop *loop;         /* keeps */
+    struct tt_api_client *client; /* keeps */
+    const struct tt_clock *clock; /* keeps; wall time of the notes */
+    const char *node_name;        /* keeps; the Events' source, and object of node Events */
+    uint64_t seed;                /* of the Events' names */
 };
 struct events *events_new(const struct events_config *config);
 /* Frees itself when the running requests have ended (the client's close ends them). */
@@ -28,7 +28,7 @@ enum events_type { EVENTS_NORMAL, EVENTS_WARNING };
 /* A pod, or one of its containers (index < container_count). */
 struct events_about {
     const struct pod *pod; /* borrowed; NULL: nothing is told */
-    size_t index;
+    size_t index;          /* of the container; SIZE_MAX: the pod as a whole */
 };
 /* events may be NULL: nobody listens (tests). */
 void events_pod(struct events *events, struct events_about about, enum events_type type,

@@ -12,22 +12,22 @@
 #include "base/loop.h"
 
 struct files_job {
-    char pod[64]; /* uid: whose files these are */
-    int (*work)(struct files_job *job, struct tt_err *err);
+    char pod[64];                                                  /* uid: whose files these are */
+    int (*work)(struct files_job *job, struct tt_err *err);        /* on a pool thread */
     void (*done)(struct files_job *job, const struct tt_err *err); /* NULL: it worked */
-    void *ctx;
+    void *ctx;                                                     /* the submitter's */
     /* While it runs. */
     struct tt_list link;
-    struct files *files;
-    uv_work_t uv;
-    int result;
-    struct tt_err err;
+    struct files *files; /* whose lists it is in */
+    uv_work_t uv;        /* request of libuv's pool */
+    int result;          /* what work returned; written on the pool thread */
+    struct tt_err err;   /* why work failed; written on the pool thread */
 };
 struct files {
-    struct tt_loop *loop; /* keeps */
-    struct tt_list waiting;
-    struct tt_list running;
-    unsigned running_count;
+    struct tt_loop *loop;   /* keeps */
+    struct tt_list waiting; /* jobs by link, in the order they came */
+    struct tt_list running; /* jobs by link, at most one of each pod */
+    unsigned running_count; /* of running; at most RUNNING_MAX */
 };
 void files_init(struct files *files, struct tt_loop *loop);
 void files_run(struct files *files, struct files_job *job);

@@ -14,13 +14,13 @@
 int identity_join(const struct agent_options *options, struct tt_err *err) TT_MUST_USE;
 
 struct identity {
-    const struct agent_options *options;
-    struct tt_api_client *client;
-    struct tt_buf key;    /* of the running request; wiped */
-    uint64_t renew_at_ms; /* Unix time; 0: not known */
-    uint64_t next_try_ms; /* monotonic */
-    uint64_t retry_ms;    /* between two tries */
-    bool is_renewing;
+    const struct agent_options *options; /* kept; paths of the files */
+    struct tt_api_client *client;        /* kept; carries the request */
+    struct tt_buf key;                   /* of the running request; wiped */
+    uint64_t renew_at_ms;                /* Unix time; 0: not known */
+    uint64_t next_try_ms;                /* monotonic */
+    uint64_t retry_ms;                   /* between two tries */
+    bool is_renewing;                    /* a request is under way: at most one */
 };
 void identity_init(struct identity *identity, const struct agent_options *options,
                    struct tt_api_client *client);

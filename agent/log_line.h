@@ -9,9 +9,9 @@
 
 struct log_line {
     struct tt_str time; /* RFC 3339 with nanoseconds */
-    bool is_stderr;
-    bool is_full; /* F */
-    struct tt_str text;
+    bool is_stderr;     /* else stdout */
+    bool is_full;       /* F */
+    struct tt_str text; /* what the container wrote, without a newline */
 };
 /* record: without its newline. */
 bool log_line_parse(struct tt_str record, struct log_line *ret_line);

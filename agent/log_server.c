@@ -30,32 +30,32 @@ enum {
 };
 
 struct log_server {
-    struct log_server_config config;
-    struct tt_http_server *http;
-    struct tt_list streams;
-    size_t stream_count;
-    struct tt_timer timer; /* looks for more of what is followed */
-    int logs_fd;           /* ROOT/logs; -1 until it exists */
-    bool timer_closed;
-    bool http_closed;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
+    struct log_server_config config; /* copied; what it points to is kept */
+    struct tt_http_server *http;     /* owned; listener and connections */
+    struct tt_list streams;          /* struct stream by link, being answered */
+    size_t stream_count;             /* at most STREAMS_MAX */
+    struct tt_timer timer;           /* looks for more of what is followed */
+    int logs_fd;                     /* ROOT/logs; -1 until it exists */
+    bool timer_closed;               /* its close callback ran */
+    bool http_closed;                /* it has stopped: no exchange is left */
+    void (*closed)(void *ctx);       /* of close; called when timer and http are closed */
+    void *closed_ctx;                /* passed to closed */
 };
 struct stream {
-    struct tt_list link; /* in server->streams */
-    struct log_server *server;
-    struct tt_http_exchange *ex;
+    struct tt_list link;         /* in server->streams */
+    struct log_server *server;   /* kept: it ends its streams before it goes */
+    struct tt_http_exchange *ex; /* being answered; its user pointer is this stream */
     struct sync_log_query query; /* in the exchange's arena */
-    struct sync_log log;
-    char path[320]; /* below ROOT/logs */
-    struct log_filter filter;
-    struct tt_buf in;    /* read, not yet filtered */
-    struct tt_buf out;   /* filtered, not yet taken */
-    uint64_t tail_lines; /* UINT64_MAX: all */
-    int fd;
-    bool follow;
-    bool previous;
-    bool is_blocked;  /* the connection is full */
+    struct sync_log log;         /* as found when asked: directory, attempt */
+    char path[320];              /* below ROOT/logs */
+    struct log_filter filter;    /* the reader's wishes and how far it is */
+    struct tt_buf in;            /* read, not yet filtered */
+    struct tt_buf out;           /* filtered, not yet taken */
+    uint64_t tail_lines;         /* UINT64_MAX: all */
+    int fd;                      /* the log that is read; -1: none is open */
+    bool follow;                 /* asked: more is awaited at the end */
+    bool previous;               /* asked: the instance before the newest */
+    bool is_blocked;             /* the connection is full */
     bool is_rotating; /* its file has another name now, and was read to its end once since then */
 };
 

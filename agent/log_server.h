@@ -11,13 +11,13 @@
 
 struct log_server;
 struct log_server_config {
-    struct tt_loop *loop;       /* keeps */
-    struct tt_tls_context *tls; /* keeps; a server context */
-    struct sync *sync;          /* keeps */
-    const struct tt_clock *clock;
-    const char *root; /* kept; below it: logs/ */
-    const char *host;
-    uint16_t port;
+    struct tt_loop *loop;         /* keeps */
+    struct tt_tls_context *tls;   /* keeps; a server context */
+    struct sync *sync;            /* keeps */
+    const struct tt_clock *clock; /* keeps; wall time for sinceSeconds */
+    const char *root;             /* kept; below it: logs/ */
+    const char *host;             /* keeps; address to listen on */
+    uint16_t port;                /* TCP, to listen on */
 };
 int log_server_new(const struct log_server_config *config, struct log_server **ret_server,
                    struct tt_err *err) TT_MUST_USE;

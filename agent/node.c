@@ -31,29 +31,29 @@ enum {
 #define AGENT_VERSION   "v0.1.0"
 
 struct node {
-    struct node_config config;
-    struct utsname machine;
-    char os_image[128];
-    char machine_id[64];
-    char boot_id[64];
-    char uid[64]; /* of the object; "" while unknown */
-    char runtime_version[96];
-    char runtime_reason[256];
-    bool runtime_ready;
-    bool is_present;  /* the object is there */
-    bool is_creating; /* POST runs */
-    bool is_writing;  /* status PATCH runs */
-    bool is_renewing; /* lease call runs */
-    bool is_stale;    /* the stored status is not what it should be */
-    bool is_closing;
-    uint64_t ready_since_ms; /* wall time of the last change of Ready */
-    uint64_t written_ms;     /* monotonic, of the last status written */
-    uint64_t renewed_ms;     /* monotonic, of the last try */
-    struct tt_informer *watch;
-    struct tt_timer tick;
-    int open; /* timer and watch that are still closing */
-    void (*closed)(void *ctx);
-    void *closed_ctx;
+    struct node_config config; /* copied; what it points to is kept */
+    struct utsname machine;    /* uname: kernel release, architecture */
+    char os_image[128];        /* PRETTY_NAME of os-release; "" unknown */
+    char machine_id[64];       /* of /etc/machine-id; "" unknown */
+    char boot_id[64];          /* of the running kernel; "" unknown */
+    char uid[64];              /* of the object; "" while unknown */
+    char runtime_version[96];  /* "containerd://1.6.20"; "" while unknown */
+    char runtime_reason[256];  /* why it is not ready; "" when it is */
+    bool runtime_ready;        /* what the condition Ready says; false at first */
+    bool is_present;           /* the object is there */
+    bool is_creating;          /* POST runs */
+    bool is_writing;           /* status PATCH runs */
+    bool is_renewing;          /* lease call runs */
+    bool is_stale;             /* the stored status is not what it should be */
+    bool is_closing;           /* frees itself when nothing runs any more */
+    uint64_t ready_since_ms;   /* wall time of the last change of Ready */
+    uint64_t written_ms;       /* monotonic, of the last status written */
+    uint64_t renewed_ms;       /* monotonic, of the last try */
+    struct tt_informer *watch; /* owned; of the own object; NULL: it failed */
+    struct tt_timer tick;      /* every TICK_MS: does what is due */
+    int open;                  /* timer and watch that are still closing */
+    void (*closed)(void *ctx); /* of close; called when nothing runs any more */
+    void *closed_ctx;          /* passed to closed */
 };
 
 void node_read_limits(struct sync_limits *ret_limits)

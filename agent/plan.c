@@ -169,10 +169,10 @@ enum plan_end plan_end_of(const struct pod *pod, const struct rt_pod *seen)
 }
 
 struct step {
-    const struct plan_input *input;
-    struct plan *plan;
+    const struct plan_input *input;   /* borrowed; of this pod */
+    struct plan *plan;                /* where actions go */
     const struct rt_sandbox *sandbox; /* the ready one */
-    size_t index;
+    size_t index;                     /* of the container that is planned */
 };
 
 static void start(const struct step *step, const struct rt_container *newest)

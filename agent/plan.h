@@ -31,33 +31,33 @@ enum plan_verb {
 const char *plan_verb_name(enum plan_verb verb);
 
 struct plan_action {
-    enum plan_verb verb;
-    const char *id;
-    size_t index; /* of the container; SIZE_MAX: none or not in the spec */
-    uint32_t attempt;
+    enum plan_verb verb; /* says which of the others count */
+    const char *id;      /* borrowed from the snapshot; NULL: none */
+    size_t index;        /* of the container; SIZE_MAX: none or not in the spec */
+    uint32_t attempt;    /* of what is made or removed */
     uint64_t backoff_ms; /* what the next restart will wait */
-    uint64_t grace_s;
+    uint64_t grace_s;    /* PLAN_STOP: from SIGTERM to SIGKILL */
 };
 /* Remembered about one container. */
 struct plan_record {
     bool busy;             /* a step of it is running or not yet visible */
     uint64_t retry_ms;     /* wall time: it could not be started, not before this; 0: no matter */
-    const char *unhealthy; /* id of the instance whose liveness check failed; NULL: none */
+    const char *unhealthy; /* instance whose liveness or start-up check failed; NULL: none */
     uint64_t unhealthy_grace_s; /* to stop it with */
 };
 struct plan_input {
-    const struct pod *pod; /* NULL: nobody wants it */
-    struct rt_pod seen;
+    const struct pod *pod;             /* NULL: nobody wants it */
+    struct rt_pod seen;                /* what the runtime has of it */
     const struct plan_record *records; /* one per container of the pod */
     bool sandbox_busy;                 /* a step of the whole pod is running: nothing else starts */
     uint64_t sandbox_retry_ms;         /* as retry_ms */
     bool refused;                      /* the node has no room for it: it failed */
-    bool has_files;
-    uint64_t now_ms; /* wall */
+    bool has_files;                    /* it may have directories: they go at the end */
+    uint64_t now_ms;                   /* wall */
 };
 struct plan {
-    struct plan_action actions[PLAN_ACTIONS_MAX];
-    size_t count;
+    struct plan_action actions[PLAN_ACTIONS_MAX]; /* to begin now, if their slots are free */
+    size_t count;                                 /* what does not fit is planned next time */
     uint64_t wake_ms; /* wall time to plan again, 0: only when something changes */
 };
 void plan_pod(const struct plan_input *input, struct plan *ret_plan);

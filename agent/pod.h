@@ -12,35 +12,35 @@ enum { POD_CONTAINERS_MAX = 64 };
 enum pod_restart { POD_RESTART_ALWAYS, POD_RESTART_ON_FAILURE, POD_RESTART_NEVER };
 
 struct pod_container {
-    const char *name;
-    const char *image;
-    yyjson_val *spec; /* the whole entry */
-    bool is_init;
+    const char *name;  /* unique in the pod */
+    const char *image; /* as in the spec; "" when absent */
+    yyjson_val *spec;  /* the whole entry */
+    bool is_init;      /* runs to its end before the others start */
 };
 struct pod_resources {
-    int64_t cpu_milli;
-    int64_t memory; /* bytes */
+    int64_t cpu_milli; /* thousandths of a core */
+    int64_t memory;    /* bytes */
 };
 struct pod {
-    uint32_t refs;
-    struct tt_arena *arena;
-    struct tt_str json; /* as received */
-    yyjson_val *root;
-    yyjson_val *spec;   /* never NULL */
-    yyjson_val *status; /* may be NULL */
-    const char *uid;
-    const char *namespace;
-    const char *name;
-    enum pod_restart restart;
-    uint64_t grace_s; /* spec.terminationGracePeriodSeconds */
-    bool is_deleting;
-    uint64_t deletion_grace_s; /* metadata.deletionGracePeriodSeconds */
-    uint64_t deletion_ms;      /* metadata.deletionTimestamp: when its grace is over */
-    bool host_network;
+    uint32_t refs;                    /* freed at 0 */
+    struct tt_arena *arena;           /* owned; holds json and all that is parsed */
+    struct tt_str json;               /* as received */
+    yyjson_val *root;                 /* the whole object; never NULL */
+    yyjson_val *spec;                 /* never NULL */
+    yyjson_val *status;               /* may be NULL */
+    const char *uid;                  /* metadata.uid; never "" */
+    const char *namespace;            /* metadata.namespace; never "" */
+    const char *name;                 /* metadata.name; never "" */
+    enum pod_restart restart;         /* spec.restartPolicy; ALWAYS when absent */
+    uint64_t grace_s;                 /* spec.terminationGracePeriodSeconds */
+    bool is_deleting;                 /* it has a metadata.deletionTimestamp */
+    uint64_t deletion_grace_s;        /* metadata.deletionGracePeriodSeconds */
+    uint64_t deletion_ms;             /* metadata.deletionTimestamp: when its grace is over */
+    bool host_network;                /* spec.hostNetwork: it has the node's addresses */
     bool is_finished;                 /* status.phase was Succeeded or Failed when it came */
     struct pod_container *containers; /* the init containers first, in their order */
-    size_t container_count;
-    size_t init_count;
+    size_t container_count;           /* with the init ones; 1 to POD_CONTAINERS_MAX */
+    size_t init_count;                /* of them, at the front */
 };
 
 int pod_new(struct tt_str json, struct pod **ret_pod, struct tt_err *err) TT_MUST_USE;

@@ -10,9 +10,9 @@
 
 enum { PROJECT_FILES_MAX = 1024 };
 struct project_file {
-    const char *path; /* below the volume; "a/b" */
-    struct tt_str bytes;
-    unsigned mode;
+    const char *path;    /* below the volume; "a/b" */
+    struct tt_str bytes; /* content; borrowed */
+    unsigned mode;       /* permission bits, whatever the umask */
 };
 /* Makes `directory` hold exactly these files; does nothing when it does already. */
 int project_commit(const char *directory, const struct project_file *files, size_t count,

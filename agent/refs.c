@@ -9,25 +9,25 @@
 enum { ARENA_CHUNK = 8 << 10, ARENA_MAX = 32 << 20, KEY_MAX = 600 };
 
 struct refs {
-    struct tt_loop *loop;
-    struct tt_api_client *client;
-    struct tt_map *entries; /* struct entry, owned by itself */
-    void (*changed)(void *ctx);
-    void *ctx;
-    uint64_t round;
-    size_t open; /* entries that still live, also swept ones */
-    bool closing;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
+    struct tt_loop *loop;         /* kept */
+    struct tt_api_client *client; /* kept; of the watches */
+    struct tt_map *entries;       /* struct entry, owned by itself */
+    void (*changed)(void *ctx);   /* tells: an object was heard of, changed or went */
+    void *ctx;                    /* of changed */
+    uint64_t round;               /* of the newest begin; an older entry is swept */
+    size_t open;                  /* entries that still live, also swept ones */
+    bool closing;                 /* frees itself when open is 0 */
+    void (*closed)(void *ctx);    /* of close; called after the last entry is gone */
+    void *closed_ctx;             /* passed to closed */
 };
 struct entry {
-    struct refs *refs;
-    struct tt_informer *informer;
-    struct tt_arena *arena; /* of the object; NULL: absent */
-    yyjson_val *object;
-    uint64_t round; /* that wanted it last */
-    bool is_synced;
-    bool is_swept;
+    struct refs *refs;            /* kept: freed after its last entry */
+    struct tt_informer *informer; /* owned; watches this one object */
+    struct tt_arena *arena;       /* of the object; NULL: absent */
+    yyjson_val *object;           /* root, in the arena; NULL: absent */
+    uint64_t round;               /* that wanted it last */
+    bool is_synced;               /* its first list came: before it, nothing is known */
+    bool is_swept;                /* no longer in the map: its informer is closing */
 };
 
 struct refs *refs_new(struct tt_loop *loop, struct tt_api_client *client,
@@ -133,8 +133,8 @@ static int entry_new(struct refs *refs, bool is_secret, struct tt_str ns, struct
 }
 
 struct want {
-    struct refs *refs;
-    const struct pod *pod;
+    struct refs *refs;     /* borrowed; where entries are marked */
+    const struct pod *pod; /* borrowed; whose references are marked */
 };
 
 static void want_one(void *ctx, bool is_secret, struct tt_str name)
@@ -231,8 +231,8 @@ struct ref_source refs_source(struct refs *refs)
 /* ---- what a pod names ---- */
 
 struct finder {
-    void (*found)(void *ctx, bool is_secret, struct tt_str name);
-    void *ctx;
+    void (*found)(void *ctx, bool is_secret, struct tt_str name); /* once per reference */
+    void *ctx;                                                    /* of found */
 };
 
 static void find(const struct finder *finder, yyjson_val *object, const char *path, bool is_secret)

@@ -18,9 +18,10 @@ enum ref_state {
 };
 /* How others look objects up (tests have their own). */
 struct ref_source {
+    /* ret_object: set for REF_PRESENT only */
     enum ref_state (*get)(void *ctx, bool is_secret, struct tt_str ns, struct tt_str name,
                           yyjson_val **ret_object);
-    void *ctx;
+    void *ctx; /* of get */
 };
 
 struct refs;

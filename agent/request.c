@@ -11,11 +11,12 @@ const struct tt_api_resource request_secrets = {"", "v1", "secrets"};
 const struct tt_api_resource request_events = {"", "v1", "events"};
 
 struct running {
-    struct tt_api_call call;
-    struct tt_buf path;
-    struct tt_buf body;
+    struct tt_api_call call; /* its path and body are views of the buffers */
+    struct tt_buf path;      /* owned; at most PATH_MAX_SIZE */
+    struct tt_buf body;      /* owned; at most BODY_MAX */
+    /* The caller's; all is freed after it. */
     void (*done)(void *ctx, int status, struct tt_str answer, const struct tt_err *err);
-    void *ctx;
+    void *ctx; /* of done */
 };
 
 static void running_free(struct running *running)

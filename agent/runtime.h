@@ -19,29 +19,29 @@ struct pod;
 
 /* One container to create, resolved to the last value. All borrowed until done. */
 struct rt_mount {
-    const char *host_path;
-    const char *container_path;
-    bool read_only;
+    const char *host_path;      /* absolute; a directory or file of the node */
+    const char *container_path; /* absolute; where the container sees it */
+    bool read_only;             /* the container cannot write there */
 };
 struct rt_env {
-    const char *name;
-    const char *value;
+    const char *name;  /* unique in its list */
+    const char *value; /* expanded; may be "" */
 };
 struct rt_container_config {
-    const struct pod *pod; /* names, labels, host namespaces, security of the whole pod */
-    size_t index;          /* of the container in pod->containers */
-    uint32_t attempt;      /* unique per pod uid and container name */
-    uint64_t backoff_ms;   /* what its next restart waits: kept with the container */
-    const char *sandbox_id;
-    const char *log_directory; /* the pod's; absolute */
-    const struct rt_mount *mounts;
-    size_t mount_count;
-    const struct rt_env *env;
-    size_t env_count;
-    const char *const *command; /* with $(VAR) expanded; NULL: the image's */
-    size_t command_count;
-    const char *const *args;
-    size_t arg_count;
+    const struct pod *pod;         /* names, labels, host namespaces, security of the whole pod */
+    size_t index;                  /* of the container in pod->containers */
+    uint32_t attempt;              /* unique per pod uid and container name */
+    uint64_t backoff_ms;           /* what its next restart waits: kept with the container */
+    const char *sandbox_id;        /* of a ready sandbox of this pod */
+    const char *log_directory;     /* the pod's; absolute */
+    const struct rt_mount *mounts; /* array, in the spec's order */
+    size_t mount_count;            /* of mounts */
+    const struct rt_env *env;      /* array, in the order of the spec */
+    size_t env_count;              /* of env */
+    const char *const *command;    /* with $(VAR) expanded; NULL: the image's */
+    size_t command_count;          /* words; 0: the image's */
+    const char *const *args;       /* with $(VAR) expanded */
+    size_t arg_count;              /* words; 0: the image's */
 };
 
 enum rt_verb {
@@ -59,7 +59,7 @@ enum rt_verb {
 enum rt_image_policy { RT_IMAGE_NEVER, RT_IMAGE_IF_NOT_PRESENT, RT_IMAGE_ALWAYS };
 
 struct rt_call {
-    enum rt_verb verb;
+    enum rt_verb verb;                           /* what is asked: says which of the others count */
     const char *id;                              /* of a sandbox or container */
     const struct pod *pod;                       /* RT_PREPARE */
     uint32_t attempt;                            /* RT_PREPARE */
@@ -67,12 +67,13 @@ struct rt_call {
     const struct rt_container_config *container; /* RT_START */
     uint64_t grace_s;                            /* RT_STOP */
     const char *const *command;                  /* RT_EXEC */
-    size_t command_count;
-    uint64_t timeout_ms; /* RT_EXEC; the others have their own */
-    const char *image;   /* RT_IMAGE */
-    enum rt_image_policy policy;
+    size_t command_count;                        /* RT_EXEC: words */
+    uint64_t timeout_ms;                         /* RT_EXEC; the others have their own */
+    const char *image;                           /* RT_IMAGE */
+    enum rt_image_policy policy;                 /* RT_IMAGE: when it is pulled */
+    /* Once, as the driver's last touch: it may free the call. err NULL: the answer is there. */
     void (*done)(struct rt_call *call, const struct tt_err *err);
-    void *ctx;
+    void *ctx; /* the caller's, for done */
     /* Answer. */
     char new_id[RT_ID_SIZE];      /* RT_PREPARE, RT_START */
     struct rt_snapshot *snapshot; /* RT_RECOVER: taken by the caller */
@@ -86,10 +87,11 @@ struct rt_events {
     void (*changed)(void *ctx); /* something happened: look again */
     /* The runtime answers (reason "") or does not (why). Called on each change. */
     void (*condition)(void *ctx, bool ready, const char *reason);
-    void *ctx;
+    void *ctx; /* of both */
 };
 struct rt_driver;
 struct rt_driver_ops {
+    /* Failure: done is not called. */
     int (*start)(struct rt_driver *driver, struct rt_call *call, struct tt_err *err) TT_MUST_USE;
     /* Begins to report; at most once. */
     void (*watch)(struct rt_driver *driver, const struct rt_events *events);
@@ -99,7 +101,7 @@ struct rt_driver_ops {
     void (*close)(struct rt_driver *driver, void (*closed)(void *ctx), void *ctx);
 };
 struct rt_driver {
-    const struct rt_driver_ops *ops;
+    const struct rt_driver_ops *ops; /* static; a driver embeds this struct */
 };
 static inline int rt_start(struct rt_driver *driver, struct rt_call *call, struct tt_err *err)
 {

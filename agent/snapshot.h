@@ -13,45 +13,45 @@ enum { RT_ID_SIZE = 128, RT_SNAPSHOT_COUNT_MAX = 16384 };
 enum rt_state { RT_CREATED, RT_RUNNING, RT_EXITED, RT_UNKNOWN }; /* as CRI's ContainerState */
 
 struct rt_container {
-    const char *id;
-    const char *sandbox_id;
-    const char *pod_uid;
-    const char *name; /* as in the pod's spec */
-    uint32_t attempt; /* 0, 1, … */
-    enum rt_state state;
-    int64_t created_ms; /* Unix time; 0 unknown */
-    int64_t started_ms;
-    int64_t finished_ms;
-    uint64_t backoff_ms; /* what its restart waits */
-    int32_t exit_code;
-    const char *reason;    /* "Completed", "Error", "OOMKilled", …; "" */
-    const char *message;   /* "" */
-    const char *image_ref; /* what runs: an image id or digest */
+    const char *id;         /* the runtime's */
+    const char *sandbox_id; /* where it was made; that one may be gone */
+    const char *pod_uid;    /* from its label; no text here is NULL */
+    const char *name;       /* as in the pod's spec */
+    uint32_t attempt;       /* 0, 1, … */
+    enum rt_state state;    /* when it was listed */
+    int64_t created_ms;     /* Unix time; 0 unknown */
+    int64_t started_ms;     /* Unix time; 0: not started, or unknown */
+    int64_t finished_ms;    /* Unix time; 0: not ended, or unknown */
+    uint64_t backoff_ms;    /* what its restart waits */
+    int32_t exit_code;      /* RT_EXITED only; 128 + signal when killed */
+    const char *reason;     /* "Completed", "Error", "OOMKilled", …; "" */
+    const char *message;    /* "" */
+    const char *image_ref;  /* what runs: an image id or digest */
 };
 struct rt_sandbox {
-    const char *id;
-    const char *pod_uid;
-    const char *namespace;
-    const char *name; /* of the pod */
-    uint32_t attempt;
-    bool ready;
-    int64_t created_ms;
-    uint64_t grace_s; /* of the pod, for when nobody else knows */
-    const char *ip;   /* "" in the host's network */
+    const char *id;        /* the runtime's */
+    const char *pod_uid;   /* from its label; no text here is NULL */
+    const char *namespace; /* of the pod */
+    const char *name;      /* of the pod */
+    uint32_t attempt;      /* 0, 1, … */
+    bool ready;            /* PodSandboxState is READY */
+    int64_t created_ms;    /* Unix time; 0 unknown */
+    uint64_t grace_s;      /* of the pod, for when nobody else knows */
+    const char *ip;        /* "" in the host's network */
 };
 struct rt_snapshot {
-    struct tt_arena *arena;
-    struct rt_sandbox *sandboxes; /* by uid, newest attempt first */
-    size_t sandbox_count;
+    struct tt_arena *arena;          /* owned; of all strings */
+    struct rt_sandbox *sandboxes;    /* by uid, newest attempt first */
+    size_t sandbox_count;            /* filled; at most RT_SNAPSHOT_COUNT_MAX */
     struct rt_container *containers; /* by uid, then name, newest attempt first */
-    size_t container_count;
+    size_t container_count;          /* filled; at most RT_SNAPSHOT_COUNT_MAX */
 };
 /* The part of a snapshot that belongs to one pod. */
 struct rt_pod {
-    const struct rt_sandbox *sandboxes; /* newest first */
-    size_t sandbox_count;
-    const struct rt_container *containers;
-    size_t container_count;
+    const struct rt_sandbox *sandboxes;    /* newest first */
+    size_t sandbox_count;                  /* 0: it has none */
+    const struct rt_container *containers; /* by name, newest first; borrowed, as sandboxes */
+    size_t container_count;                /* instances, not names; 0: it has none */
 };
 
 /* Room for so many; fill the arrays (strings in the arena), then seal. */

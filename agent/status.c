@@ -8,9 +8,9 @@
 #include "base/json.h"
 
 struct writer {
-    const struct status_input *in;
-    struct tt_json_writer json;
-    const char *phase;
+    const struct status_input *in; /* borrowed */
+    struct tt_json_writer json;    /* into the caller's buffer */
+    const char *phase;             /* "Pending", "Running", …; static */
 };
 
 static void write_time(struct tt_json_writer *json, const char *key, uint64_t wall_ms)

@@ -15,10 +15,10 @@
 #include "base/loop.h"
 
 struct sync;
-struct sync_limits { /* what pods may use of this node */
-    int64_t cpu_milli;
-    int64_t memory;
-    int64_t pods;
+struct sync_limits {   /* what pods may use of this node */
+    int64_t cpu_milli; /* thousandths of a core */
+    int64_t memory;    /* bytes */
+    int64_t pods;      /* how many at a time */
 };
 struct sync_config {
     struct tt_loop *loop;         /* keeps */
@@ -26,12 +26,12 @@ struct sync_config {
     struct tt_api_client *client; /* keeps; NULL: nothing is reported (tests) */
     struct events *events;        /* keeps; NULL: nobody is told (tests) */
     struct refs *refs;            /* keeps; NULL: source is used (tests) */
-    struct ref_source source;
+    struct ref_source source;     /* used when refs is NULL */
     const struct tt_clock *clock; /* keeps */
     const char *root;             /* the data directory; copied, as the others */
-    const char *node_name;
-    const char *host_ip;
-    struct sync_limits limits;
+    const char *node_name;        /* spec.nodeName of its pods */
+    const char *host_ip;          /* address of this node, as others reach it */
+    struct sync_limits limits;    /* beyond them a new pod is refused */
 };
 struct sync *sync_new(const struct sync_config *config);
 /* No step is begun any more; frees itself when the running ones have ended (the driver's close ends
@@ -53,15 +53,15 @@ void sync_refs_changed(struct sync *sync);
 /* Where a container's log lies: "ROOT/logs/NS_POD_UID" and the newest attempt (or the one before
  * it). TT_ENOTFOUND, TT_EINVAL (not started yet). */
 struct sync_log {
-    char directory[512];
-    uint32_t attempt;
-    bool is_running; /* more may come */
+    char directory[512]; /* ROOT/logs/NS_POD_UID, absolute */
+    uint32_t attempt;    /* names the file: CONTAINER/ATTEMPT.log */
+    bool is_running;     /* more may come */
 };
 struct sync_log_query {
-    struct tt_str namespace;
-    struct tt_str pod;
-    struct tt_str container;
-    bool previous;
+    struct tt_str namespace; /* of the pod; borrowed, as the next two */
+    struct tt_str pod;       /* its name, not its uid */
+    struct tt_str container; /* its name; init containers too */
+    bool previous;           /* the instance before the newest */
 };
 int sync_find_log(const struct sync *sync, const struct sync_log_query *query,
                   struct sync_log *ret_log, struct tt_err *err) TT_MUST_USE;

@@ -14,17 +14,17 @@
 enum { REQUEST_MAX = 8 << 10, COMMAND_MAX = 64 };
 
 struct check_run {
-    struct tt_list link; /* in sync->checks */
-    struct sync_pod *sp;
-    struct pod *pod;
-    size_t index;
-    enum sync_check_kind kind;
-    char id[RT_ID_SIZE];
-    bool is_exec;
-    struct probe probe;
-    struct rt_call call;
-    struct tt_buf request;
-    const char *command[COMMAND_MAX];
+    struct tt_list link;       /* in sync->checks */
+    struct sync_pod *sp;       /* pinned: sp->steps counts this run */
+    struct pod *pod;           /* a reference: as it was when the check began */
+    size_t index;              /* of the container, in pod and in sp */
+    enum sync_check_kind kind; /* whose counters the result goes to */
+    char id[RT_ID_SIZE];       /* instance that is checked: a result for another is dropped */
+    bool is_exec;              /* call is used, else probe */
+    struct probe probe;        /* of httpGet and tcpSocket */
+    struct rt_call call;       /* of exec */
+    struct tt_buf request;     /* owned; HTTP text that probe borrows */
+    const char *command[COMMAND_MAX]; /* words of exec, borrowed from pod */
 };
 
 static const char *const names[SYNC_CHECKS] = {"startupProbe", "livenessProbe", "readinessProbe"};

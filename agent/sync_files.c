@@ -8,8 +8,8 @@
 enum { CLEAN_RETRY_MS = 10000 };
 
 struct work {
-    struct files_job job;
-    struct sync_pod *sp;
+    struct files_job job;    /* applies the volumes, or removes all files */
+    struct sync_pod *sp;     /* pinned: sp->steps counts this work */
     struct volumes *volumes; /* owned; NULL for removal */
 };
 

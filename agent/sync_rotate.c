@@ -11,12 +11,12 @@
 enum { LOG_SIZE_MAX = 10 << 20, PATH_SIZE = VOLUMES_PATH_SIZE + CRI_LOG_PATH_SIZE + 8 };
 
 struct rotation {
-    struct files_job job;
-    struct rt_call call;
-    struct sync *sync;
-    char id[RT_ID_SIZE];
-    char path[PATH_SIZE];
-    bool is_renamed;
+    struct files_job job; /* renames the file */
+    struct rt_call call;  /* then RT_REOPEN_LOG */
+    struct sync *sync;    /* kept: its requests count this */
+    char id[RT_ID_SIZE];  /* of the container; copied */
+    char path[PATH_SIZE]; /* of the log the runtime writes; absolute */
+    bool is_renamed;      /* set by the job: path was moved, a reopen is due */
 };
 
 static void rotation_free(struct rotation *rotation)

@@ -29,19 +29,19 @@ enum {
 };
 
 struct step {
-    struct sync_pod *sp;
-    struct pod *pod; /* as planned; NULL for one that nobody wants */
-    struct plan_action action;
-    char id[RT_ID_SIZE];
-    char log_directory[VOLUMES_PATH_SIZE];
-    struct rt_call call;
-    struct rt_container_config container;
-    struct files_job job;
-    struct volumes *volumes; /* owned; of the job */
-    uint64_t began_ms;       /* monotonic, of a hook */
-    bool is_heavy;           /* counts in sync->heavy_steps */
-    bool is_let_go;          /* its slot is no longer its own: nothing is said of its hook */
-    struct tt_arena *arena;
+    struct sync_pod *sp;       /* pinned: sp->steps counts this one */
+    struct pod *pod;           /* as planned; NULL for one that nobody wants */
+    struct plan_action action; /* copied; its id is NULL */
+    char id[RT_ID_SIZE];       /* acted on; PLAN_START: the sandbox, then the container */
+    char log_directory[VOLUMES_PATH_SIZE]; /* of the pod; "" until it is used */
+    struct rt_call call;                   /* the one that runs now, of a chain */
+    struct rt_container_config container;  /* PLAN_START: call points to it */
+    struct files_job job;                  /* work on files between calls */
+    struct volumes *volumes;               /* owned; of the job */
+    uint64_t began_ms;                     /* monotonic, of a hook */
+    bool is_heavy;                         /* counts in sync->heavy_steps */
+    bool is_let_go;         /* its slot is no longer its own: nothing is said of its hook */
+    struct tt_arena *arena; /* owned; environment, mounts, words of hooks */
 };
 
 static struct sync_slot *slot_of(const struct step *step)

@@ -25,23 +25,23 @@ enum {
 };
 
 enum item_kind { ITEM_PROJECTED, ITEM_EMPTY, ITEM_HOST_PATH };
-struct item { /* all in the plan's arena */
-    enum item_kind kind;
-    const char *volume;    /* its name, for errors */
-    const char *directory; /* a host path for ITEM_HOST_PATH */
-    const char *type;      /* of a host path */
-    struct collected content;
-    struct tt_err *unknown; /* why the content is not known now; NULL: it is */
-    bool in_memory;
-    uint64_t size_max; /* of a file system in memory; 0: the kernel's default */
+struct item {                 /* all in the plan's arena */
+    enum item_kind kind;      /* what apply does with it */
+    const char *volume;       /* its name, for errors */
+    const char *directory;    /* a host path for ITEM_HOST_PATH */
+    const char *type;         /* of a host path */
+    struct collected content; /* ITEM_PROJECTED: files with all bytes */
+    struct tt_err *unknown;   /* why the content is not known now; NULL: it is */
+    bool in_memory;           /* lies in a file system in memory */
+    uint64_t size_max;        /* of a file system in memory; 0: the kernel's default */
 };
 struct volumes {
-    struct tt_arena *arena;
+    struct tt_arena *arena;            /* owned; items, texts and contents */
     char directory[VOLUMES_PATH_SIZE]; /* of the pod */
-    struct item *items;
-    size_t item_count;
-    const char **log_directories;
-    size_t log_count;
+    struct item *items;                /* in the arena; in the order of the spec */
+    size_t item_count;                 /* at most spec.volumes */
+    const char **log_directories;      /* in the arena; absolute, one per container */
+    size_t log_count;                  /* at most the pod's containers */
 };
 
 static int format(char out[VOLUMES_PATH_SIZE], struct tt_err *err, const char *fmt, ...)
