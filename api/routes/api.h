@@ -25,33 +25,33 @@ struct tt_api_worker;
 enum { TT_API_WORKERS_MAX = 64 };
 
 struct tt_api_config {
-    struct tt_store *store;
-    struct tt_registry *registry;
-    struct tt_proposer *proposer;
-    struct tt_cluster *cluster;
-    const struct tt_clock *clock;
+    struct tt_store *store;                 /* its published versions are read and listened for */
+    struct tt_registry *registry;           /* a snapshot for each request */
+    struct tt_proposer *proposer;           /* the way of all writes but changes of members */
+    struct tt_cluster *cluster;             /* read indexes, status, changes of members */
+    const struct tt_clock *clock;           /* deadlines, ages, time stamps */
     const struct tt_sealer *sealer;         /* NULL: Secrets cannot be written or read */
     struct tt_tls_context *server_tls;      /* of the API's listeners; revocations are set here */
     struct tt_tls_context *peer_tls;        /* of the peer transport; likewise; may be NULL */
     struct tt_tls_context *peer_client_tls; /* that it dials with; likewise; may be NULL */
     struct tt_tls_context *client_tls; /* to reach agents (logs); likewise; NULL: logs answer 503 */
     const char *ca_cert_path; /* to sign for joining and renewal; NULL: those routes answer 503 */
-    const char *ca_key_path;
+    const char *ca_key_path;  /* its private key; NULL likewise */
     const char *version;      /* of this build, for /version and metrics */
     const char *cluster_name; /* the trust domain of identities */
     /* Appends what other parts of the program count, for /metrics; on any worker; NULL: nothing. */
     void (*write_metrics)(void *ctx, struct tt_buf *buf);
-    void *metrics_ctx;
+    void *metrics_ctx; /* of write_metrics */
 };
 struct tt_api *tt_api_new(const struct tt_api_config *config);
 void tt_api_free(struct tt_api *api); /* after its workers */
 TT_DEFINE_AUTO(tt_api)
 
 struct tt_api_worker_config {
-    struct tt_loop *loop;
-    const char *host; /* numeric address to bind; port as of the HTTP server */
-    uint16_t port;
-    struct tt_http_limits limits;
+    struct tt_loop *loop;         /* keeps; runs on the thread of the worker */
+    const char *host;             /* numeric address to bind; port as of the HTTP server */
+    uint16_t port;                /* 0 = any free one */
+    struct tt_http_limits limits; /* 0 in a member = the default; backlog of a response: 256 KiB */
     uint32_t watches_per_client_max; /* 0 = 1,000 */
 };
 /* Before the loop runs. */

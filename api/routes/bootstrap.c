@@ -9,12 +9,12 @@ static const char *const namespaces[] = {"default", "kube-system", "kube-public"
 enum { NAMESPACE_COUNT = sizeof namespaces / sizeof namespaces[0] };
 
 struct bootstrap {
-    const struct tt_api *api;
-    struct tt_arena *arena;
-    const struct tt_kind *kind; /* Namespace */
-    struct tt_compare compares[NAMESPACE_COUNT];
-    struct tt_txn_op ops[NAMESPACE_COUNT];
-    size_t count;
+    const struct tt_api *api;                    /* borrowed */
+    struct tt_arena *arena;                      /* keys and texts of the ops */
+    const struct tt_kind *kind;                  /* Namespace */
+    struct tt_compare compares[NAMESPACE_COUNT]; /* each row is absent */
+    struct tt_txn_op ops[NAMESPACE_COUNT];       /* the put of the same index */
+    size_t count;                                /* of both: Namespaces that are absent */
 };
 
 static int make_namespace(struct bootstrap *b, const char *name, struct tt_object *ret_object,

@@ -117,9 +117,9 @@ int api_handle_cluster(struct api_request *rq, struct tt_err *err)
 
 /* Outlives a client that goes away: allocated, freed when done. */
 struct change {
-    struct tt_change_op op;
-    struct api_request *rq; /* NULL once the client went away */
-    struct tt_api_worker *worker;
+    struct tt_change_op op;       /* ctx is this struct */
+    struct api_request *rq;       /* NULL once the client went away */
+    struct tt_api_worker *worker; /* of rq; done runs on its loop */
 };
 
 static void change_cleanup(struct api_request *rq)
@@ -268,9 +268,9 @@ int api_handle_change(struct api_request *rq, struct tt_err *err)
 /* ---- backup ---- */
 
 struct backup_op {
-    struct tt_snapshot_writer *writer;
-    struct tt_buf piece; /* written, not yet taken */
-    bool ended;          /* piece is the last */
+    struct tt_snapshot_writer *writer; /* owned; pins the version; NULL after cleanup */
+    struct tt_buf piece;               /* written, not yet taken */
+    bool ended;                        /* piece is the last */
 };
 
 static void backup_cleanup(struct api_request *rq)

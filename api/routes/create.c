@@ -46,8 +46,8 @@ static int prepare(struct api_request *rq, struct api_write *op, struct tt_objec
     char uid[TT_UUID_TEXT_SIZE];
     char suffix[SUFFIX_SIZE + 1];
     struct {
-        uint8_t uid[16];
-        uint64_t suffix;
+        uint8_t uid[16]; /* random; version and variant are set later */
+        uint64_t suffix; /* random; becomes that of a generated name */
     } random;
     api_worker_random(rq->worker, &random, sizeof random);
     make_uid(random.uid, uid);

@@ -145,18 +145,18 @@ int api_handle_eviction(struct api_request *rq, struct tt_err *err)
 /* ---- collections ---- */
 
 struct collection_op {
-    struct tt_delete_options options;
-    struct api_selection selection; /* from moves on: what is left */
-    struct tt_str next;             /* where the piece at hand ends */
-    bool last;                      /* nothing is left behind the piece */
-    unsigned conflicts;
+    struct tt_delete_options options; /* the same for each object */
+    struct api_selection selection;   /* from moves on: what is left */
+    struct tt_str next;               /* where the piece at hand ends */
+    bool last;                        /* nothing is left behind the piece */
+    unsigned conflicts;               /* pieces decided again; bounded by COLLECTION_ATTEMPTS */
 };
 struct piece {
-    struct tt_compare compares[PIECE_OPS];
-    struct tt_txn_op ops[PIECE_OPS];
-    size_t count; /* rows looked at: compares */
-    size_t op_count;
-    size_t size; /* bytes of the puts */
+    struct tt_compare compares[PIECE_OPS]; /* one per op */
+    struct tt_txn_op ops[PIECE_OPS];       /* deletions, and puts of what is only marked */
+    size_t count;                          /* rows looked at: compares */
+    size_t op_count;                       /* of ops and compares */
+    size_t size;                           /* bytes of the puts */
 };
 
 static int collection_piece(struct api_request *rq, struct tt_version *version, struct tt_err *err);

@@ -43,11 +43,11 @@ int api_handle_health(struct api_request *rq, struct tt_err *err)
 
 /* Visits every worker's thread, adding its counters; ends where it began. */
 struct gathering {
-    struct tt_msg msg;
-    struct tt_api_worker *origin;
-    struct api_request *rq; /* NULL once the client went away */
-    struct api_metrics sum;
-    uint32_t next; /* index of the worker that is visited */
+    struct tt_msg msg;            /* from worker to worker */
+    struct tt_api_worker *origin; /* of rq; answers and frees */
+    struct api_request *rq;       /* NULL once the client went away */
+    struct api_metrics sum;       /* of the workers visited so far */
+    uint32_t next; /* index of the worker that is visited; UINT32_MAX: on its way back */
 };
 
 static void write_gauge(struct tt_buf *buf, const char *name, const char *help, uint64_t value)

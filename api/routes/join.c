@@ -24,13 +24,13 @@ enum {
 
 struct join_op {
     struct tt_join_token token; /* wiped at the end */
-    struct tt_str csr;
-    struct tt_str token_key;
-    struct tt_str identity_key;
+    struct tt_str csr;          /* PEM; of the parsed body, in the arena */
+    struct tt_str token_key;    /* of the row t/tokens/<id> */
+    struct tt_str identity_key; /* of the row t/identities/<role>.<name> */
     uint64_t identity_revision; /* of who had the name before; 0 = nobody */
-    char name[NAME_SIZE];
-    char hosts[HOSTS_SIZE];
-    struct tt_str certificate; /* PEM, in the arena */
+    char name[NAME_SIZE];       /* asked for; not empty */
+    char hosts[HOSTS_SIZE];     /* asked for; granted to servers only */
+    struct tt_str certificate;  /* PEM, in the arena */
 };
 
 static int no_signer(struct tt_err *err)
@@ -81,9 +81,9 @@ static int row_key(struct api_request *rq, struct tt_str table, struct tt_str id
 /* ---- tokens ---- */
 
 struct token_op {
-    char text[TT_JOIN_TEXT_SIZE];
-    char id[TT_JOIN_ID_SIZE];
-    uint64_t expires_ms;
+    char text[TT_JOIN_TEXT_SIZE]; /* the token itself, a secret; wiped at the end */
+    char id[TT_JOIN_ID_SIZE];     /* names the row; not secret */
+    uint64_t expires_ms;          /* Unix time */
 };
 
 static void token_cleanup(struct api_request *rq)
@@ -411,8 +411,8 @@ static void join_groups(const struct tt_peer_identity *peer, char out[GROUPS_SIZ
 
 /* What a renewal asks for. */
 struct renew_op {
-    struct tt_str csr;
-    char hosts[HOSTS_SIZE];
+    struct tt_str csr;      /* PEM; of the parsed body, in the arena */
+    char hosts[HOSTS_SIZE]; /* granted to servers only; may be "" */
 };
 
 static int renew_with(struct api_request *rq, struct tt_version *version, struct tt_err *err)

@@ -19,19 +19,19 @@ enum {
 };
 
 struct list_op {
-    struct api_selection selection;
-    struct tt_str from, to; /* what is left of it; in the arena */
-    uint64_t at_revision;   /* of the scan; 0 = the version's own */
-    uint64_t revision;      /* told to the client */
-    uint64_t limit;         /* 0: none */
-    uint64_t sent;          /* objects written so far */
-    uint64_t remaining;     /* behind this page; 0: not told */
-    struct tt_str token;    /* of the next page; "" at the end */
-    enum tt_table_include include;
-    struct tt_scan *scan;
-    struct tt_buf piece; /* written, not yet taken by the stream */
-    bool begun;          /* the head is in a piece */
-    bool ended;          /* the tail is in a piece */
+    struct api_selection selection; /* the whole collection and its selectors */
+    struct tt_str from, to;         /* what is left of it; in the arena */
+    uint64_t at_revision;           /* of the scan; 0 = the version's own */
+    uint64_t revision;              /* told to the client */
+    uint64_t limit;                 /* 0: none */
+    uint64_t sent;                  /* objects written so far */
+    uint64_t remaining;             /* behind this page; 0: not told */
+    struct tt_str token;            /* of the next page; "" at the end */
+    enum tt_table_include include;  /* of tables */
+    struct tt_scan *scan;           /* owned; pins its version; NULL before and after */
+    struct tt_buf piece;            /* written, not yet taken by the stream */
+    bool begun;                     /* the head is in a piece */
+    bool ended;                     /* the tail is in a piece */
 };
 
 static void list_cleanup(struct api_request *rq)

@@ -19,24 +19,24 @@ enum {
 
 /* The client of one node. */
 struct api_agent {
-    struct tt_list link; /* in worker->agents */
-    struct tt_api_worker *worker;
-    struct tt_http_client *client;
-    char host[HOST_SIZE];
-    char node[HOST_SIZE];
-    uint16_t port;
-    uint64_t used_ms; /* monotonic */
-    uint32_t calls;   /* running */
+    struct tt_list link;           /* in worker->agents */
+    struct tt_api_worker *worker;  /* whose list it is in */
+    struct tt_http_client *client; /* owned; this struct is freed once it is closed */
+    char host[HOST_SIZE];          /* of the Node's addresses */
+    char node[HOST_SIZE];          /* the Node's name: whose certificate it must show */
+    uint16_t port;                 /* of its daemon endpoint */
+    uint64_t used_ms;              /* monotonic */
+    uint32_t calls;                /* running */
 };
 /* One log stream; outlives a client that goes away until its call is done. */
 struct log_call {
-    struct tt_http_call call;
-    struct api_agent *agent;
-    struct api_request *rq; /* NULL once the client went away */
-    struct tt_buf path;
-    struct tt_buf held; /* not yet taken by the client, or the agent's refusal */
-    bool streaming;     /* the response has begun */
-    bool done;          /* the agent's answer is complete */
+    struct tt_http_call call; /* ctx is this struct */
+    struct api_agent *agent;  /* kept: outlives the call, which it counts */
+    struct api_request *rq;   /* NULL once the client went away */
+    struct tt_buf path;       /* call.path lies in it */
+    struct tt_buf held;       /* not yet taken by the client, or the agent's refusal */
+    bool streaming;           /* the response has begun */
+    bool done;                /* the agent's answer is complete */
 };
 
 /* ---- clients ---- */

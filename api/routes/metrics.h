@@ -13,14 +13,14 @@ enum {
     API_METRIC_BUCKETS = 12,
 };
 struct api_metrics {
-    uint64_t requests[API_METRIC_VERBS][API_METRIC_CLASSES];
+    uint64_t requests[API_METRIC_VERBS][API_METRIC_CLASSES];            /* ended */
     uint64_t duration_bucket[API_METRIC_VERBS][API_METRIC_BUCKETS + 1]; /* last: +Inf */
-    uint64_t duration_sum_us[API_METRIC_VERBS];
-    uint64_t conflicts;  /* admitted again after a failed compare */
-    uint64_t read_index; /* read operations submitted */
-    uint64_t watches;    /* open now */
-    uint64_t events;     /* watch events sent */
-    uint64_t denied;     /* authorisation failures */
+    uint64_t duration_sum_us[API_METRIC_VERBS]; /* of all requests of the verb */
+    uint64_t conflicts;                         /* admitted again after a failed compare */
+    uint64_t read_index;                        /* read operations submitted */
+    uint64_t watches;                           /* open now */
+    uint64_t events;                            /* watch events sent */
+    uint64_t denied;                            /* authorisation failures */
 };
 void api_metrics_count(struct api_metrics *metrics, unsigned verb, int http_status,
                        uint64_t duration_us);

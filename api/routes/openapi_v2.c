@@ -85,7 +85,7 @@ static void put_extension(struct tt_buf *operation, const struct tt_kind *kind, 
 }
 
 struct scratch {
-    struct tt_buf operation, buf, other;
+    struct tt_buf operation, buf, other; /* operation: the path item; the others: parts of it */
 };
 
 static void put_kind(struct tt_buf *paths, const struct tt_kind *kind, struct scratch *s)

@@ -40,14 +40,14 @@ enum api_route {
     API_ROUTE_COUNT
 };
 struct api_path {
-    enum api_route route;
-    enum tt_access access;
-    struct tt_str group, version;
-    struct tt_str ns;
-    struct tt_str resource;
-    struct tt_str name;        /* "" for a collection */
-    struct tt_str subresource; /* "" for none */
-    struct tt_str rest;        /* OpenAPI documents: "api/v1", "apis/apps/v1" */
+    enum api_route route;         /* what answers */
+    enum tt_access access;        /* RESOURCE exactly when route is */
+    struct tt_str group, version; /* group: "" for core; "" where the path has none */
+    struct tt_str ns;             /* "": cluster-scoped, or all namespaces */
+    struct tt_str resource;       /* plural; "" unless a resource path */
+    struct tt_str name;           /* "" for a collection */
+    struct tt_str subresource;    /* "" for none */
+    struct tt_str rest;           /* OpenAPI documents: "api/v1", "apis/apps/v1" */
 };
 /* TT_EMETHOD when the path exists but not with this method (fixed routes only). */
 int api_path_parse(struct tt_arena *arena, enum tt_http_method method, struct tt_str path,
@@ -58,10 +58,10 @@ int api_path_verb(const struct api_path *path, enum tt_http_method method, bool 
 
 /* One row per fixed route and method: what the authorisation matrix is generated from. */
 struct api_fixed_route {
-    const char *path; /* "*" at the end: anything behind */
-    enum tt_http_method method;
-    enum api_route route;
-    enum tt_access access;
+    const char *path;           /* "*" at the end: anything behind */
+    enum tt_http_method method; /* one row for each */
+    enum api_route route;       /* rows may share one */
+    enum tt_access access;      /* never RESOURCE */
 };
 const struct api_fixed_route *api_fixed_routes(size_t *ret_count);
 

@@ -8,8 +8,8 @@ enum param_type { PARAM_STR, PARAM_U64, PARAM_BOOL, PARAM_DURATION };
 enum { QUERY_PARAMS_MAX = 64, NO_FLAG = UINT16_MAX };
 
 struct param {
-    struct tt_str name;
-    enum param_type type;
+    struct tt_str name;   /* as in the URL; static */
+    enum param_type type; /* how it is read, and the type of the member */
     uint16_t offset;      /* of the value in struct api_query */
     uint16_t flag_offset; /* of the bool that says it was given; NO_FLAG: none */
 };

@@ -10,29 +10,31 @@
 #include "base/str.h"
 
 struct api_query {
-    struct tt_str label_selector;
-    struct tt_str field_selector;
-    struct tt_str resource_version; /* "" when absent */
-    struct tt_str resource_version_match;
-    struct tt_str continue_token;
-    struct tt_str dry_run; /* "" or "All"; others are refused by the routes */
-    struct tt_str field_manager;
-    struct tt_str field_validation;
-    struct tt_str propagation_policy;
-    struct tt_str include_object;
-    struct tt_str container;                         /* log */
-    struct tt_str since_time;                        /* log */
-    struct tt_str hash;                              /* OpenAPI */
-    uint64_t revision;                               /* number of resource_version; 0 when absent */
-    uint64_t limit;                                  /* 0: none */
-    uint64_t timeout_s;                              /* timeoutSeconds of watches; 0: none */
-    uint64_t timeout_ms;                             /* `timeout` of writes, Go notation; 0: none */
-    uint64_t grace_period_s;                         /* valid when has_grace_period */
+    struct tt_str label_selector;         /* not parsed yet; "" selects everything */
+    struct tt_str field_selector;         /* likewise */
+    struct tt_str resource_version;       /* "" when absent */
+    struct tt_str resource_version_match; /* "", "Exact" or "NotOlderThan"; lists check it */
+    struct tt_str continue_token;         /* not decoded yet; "": the first page */
+    struct tt_str dry_run;                /* "" or "All"; others are refused by the routes */
+    struct tt_str field_manager;          /* accepted without effect */
+    struct tt_str field_validation;       /* "" is Warn; writes check it */
+    struct tt_str propagation_policy;     /* "", "Orphan", "Foreground" or "Background" */
+    struct tt_str include_object;         /* of tables; "" is Metadata */
+    struct tt_str container;              /* log */
+    struct tt_str since_time;             /* log */
+    struct tt_str hash;                   /* OpenAPI */
+    uint64_t revision;                    /* number of resource_version; 0 when absent */
+    uint64_t limit;                       /* 0: none */
+    uint64_t timeout_s;                   /* timeoutSeconds of watches; 0: none */
+    uint64_t timeout_ms;                  /* `timeout` of writes, Go notation; 0: none */
+    uint64_t grace_period_s;              /* valid when has_grace_period */
     uint64_t tail_lines, since_seconds, limit_bytes; /* log; UINT64_MAX: absent */
-    bool has_grace_period;
+    bool has_grace_period;                           /* gracePeriodSeconds was given */
+    /* Absent is false; bookmarks: of watches; the next three: log; verbose: health; force: no
+     * effect. */
     bool watch, bookmarks, follow, timestamps, previous, verbose, force;
-    bool has_send_initial_events, send_initial_events;
-    bool has_orphan_dependents, orphan_dependents;
+    bool has_send_initial_events, send_initial_events; /* of watches; was given, and its value */
+    bool has_orphan_dependents, orphan_dependents;     /* of deletions; likewise */
 };
 int api_query_parse(struct tt_arena *arena, struct tt_str query, struct api_query *ret_query,
                     struct tt_err *err) TT_MUST_USE;

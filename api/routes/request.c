@@ -335,9 +335,9 @@ static int prepare(struct api_request *rq, struct tt_err *err)
 typedef int (*route_handler)(struct api_request *rq, struct tt_err *err);
 
 static const struct {
-    const char *subresource;
-    enum tt_verb verb;
-    route_handler handler;
+    const char *subresource; /* of any resource whose kind has it */
+    enum tt_verb verb;       /* that the method means */
+    route_handler handler;   /* of exactly this pair */
 } subresource_handlers[] = {
     {"status", TT_VERB_GET, api_handle_get},
     {"status", TT_VERB_UPDATE, api_handle_update},

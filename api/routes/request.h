@@ -35,23 +35,23 @@ struct api_request {
     struct tt_list link;  /* in a read batch, the barrier list or the waiters; self otherwise */
     struct tt_list guard; /* in worker->guards while its watch is guarded; self otherwise */
     bool guard_due;       /* its right must be looked at again */
-    struct tt_api_worker *worker;
+    struct tt_api_worker *worker;       /* whose loop runs it */
     struct tt_http_exchange *ex;        /* NULL once the client went away */
     const struct tt_http_request *http; /* borrowed from ex */
     struct tt_arena *arena;             /* of ex */
     struct tt_kinds *kinds;             /* a reference, dropped at the end */
     const struct tt_kind *kind;         /* of resource routes */
-    struct tt_subject subject;
+    struct tt_subject subject;          /* of the peer's certificate; borrows from the connection */
     struct tt_auth_grant grant; /* of the first decision; writes decide again on their version */
-    struct api_path path;
-    struct api_query query;
-    enum tt_verb verb;
-    enum api_format format;
-    struct tt_str key;              /* of the object; "" for collections */
-    uint64_t start_ns;              /* monotonic, for the duration histogram */
-    uint64_t deadline_ms;           /* monotonic: of waiting and of proposals */
-    uint64_t wanted_revision;       /* waiting: resume at or above */
-    struct tt_issues warnings;      /* become Warning headers */
+    struct api_path path;       /* zero until it is parsed */
+    struct api_query query;     /* zero until it is parsed */
+    enum tt_verb verb;          /* of fixed paths: GET or CREATE */
+    enum api_format format;     /* of resource routes; JSON otherwise */
+    struct tt_str key;          /* of the object; "" for collections */
+    uint64_t start_ns;          /* monotonic; durations and deadlines count from it */
+    uint64_t deadline_ms;       /* monotonic; of waiting */
+    uint64_t wanted_revision;   /* waiting: resume at or above */
+    struct tt_issues warnings;  /* become Warning headers */
     const struct tt_issues *causes; /* of a failure; NULL: none */
     struct tt_str status_name;      /* details.name of a Status when the path has none */
     struct tt_str missing_ns;       /* the Namespace a 404 is about; "": about the object */
@@ -73,12 +73,13 @@ void api_barrier(struct api_request *rq,
 void api_read_version(struct api_request *rq,
                       int (*resume)(struct api_request *rq, struct tt_version *version,
                                     struct tt_err *err));
+/* What became of a proposal. */
+struct api_outcome {
+    int code;                               /* 0, TT_ECONFLICT, TT_ETIMEOUT … */
+    uint64_t revision_first, revision_last; /* of its ops, with code 0; 0 for no ops */
+};
 /* Takes command. result: called once with the outcome unless the client is gone. TT_EBUSY…: not
  * called. */
-struct api_outcome {
-    int code; /* 0, TT_ECONFLICT, TT_ETIMEOUT … */
-    uint64_t revision_first, revision_last;
-};
 int api_propose(struct api_request *rq, struct tt_bytes *command,
                 int (*result)(struct api_request *rq, const struct api_outcome *outcome,
                               struct tt_err *err),

@@ -16,7 +16,7 @@
 enum { REFRESH_MS = 2000, SERIAL_SIZE_MAX = 63 };
 
 struct revocations {
-    size_t count;
+    size_t count;                 /* of items */
     struct tt_revocation items[]; /* borrowed from the version */
 };
 

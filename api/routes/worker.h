@@ -22,26 +22,27 @@ enum {
 };
 
 struct tt_api {
-    struct tt_api_config config;
+    struct tt_api_config config;                       /* a copy; unchanged */
     struct tt_api_worker *workers[TT_API_WORKERS_MAX]; /* set before the loops run */
-    uint32_t worker_count;
-    struct tt_store_listener listener; /* wakes every worker */
-    uint64_t started_ms;               /* wall clock, for metrics */
+    uint32_t worker_count;                             /* of workers */
+    struct tt_store_listener listener;                 /* wakes every worker */
+    uint64_t started_ms;                               /* wall clock, for metrics */
 };
 
 /* One read index for all requests of a loop turn. */
 struct api_batch {
-    struct tt_read_op op;
-    struct tt_list link; /* in free_batches */
-    struct tt_list requests;
-    struct tt_api_worker *worker;
+    struct tt_read_op op;    /* ctx is this struct */
+    struct tt_list link;     /* in free_batches */
+    struct tt_list requests; /* struct api_request by link, in state BARRIER; empty in the pool */
+    struct tt_api_worker *worker; /* whose pool it is of */
 };
 /* A proposal that is out; rq is NULL once its client went away. */
 struct api_proposal {
-    struct tt_propose_op op;
-    struct tt_list link; /* in free_proposals */
-    struct api_request *rq;
-    struct tt_api_worker *worker;
+    struct tt_propose_op op;      /* ctx is this struct */
+    struct tt_list link;          /* in free_proposals */
+    struct api_request *rq;       /* in state WRITING; NULL in the pool, too */
+    struct tt_api_worker *worker; /* whose pool it is of */
+    /* What goes on when it is done and rq still there. */
     int (*result)(struct api_request *rq, const struct api_outcome *outcome, struct tt_err *err);
 };
 /* What of the revocation rows has been taken over. */
@@ -58,51 +59,51 @@ struct api_guards {
 /* A cached document: discovery and OpenAPI, by registry generation. */
 struct api_document {
     struct tt_bytes *bytes; /* NULL: not built */
-    uint64_t generation;
+    uint64_t generation;    /* of the kinds it was built from */
 };
 enum { API_OPENAPI_CACHE_MAX = 4 };
 struct api_openapi_entry {
-    char path[128]; /* "apis/apps/v1" */
-    struct api_document document;
-    uint64_t used; /* rising: the least recently used goes */
+    char path[128];               /* "apis/apps/v1" */
+    struct api_document document; /* of that path */
+    uint64_t used;                /* rising: the least recently used goes */
 };
 
 struct tt_api_worker {
-    struct tt_api *api;
-    struct tt_loop *loop;
-    struct tt_http_server *server;
-    struct tt_watch_hub *hub;
-    uint32_t index;           /* in api->workers */
-    uv_prepare_t turn;        /* before the loop blocks: one read index for all barriers */
-    struct tt_poke published; /* fired by the store's writer */
-    atomic_bool interested;   /* set here, read by the writer: see note_interest */
-    uv_timer_t tick;          /* bookmarks, time-outs */
-    struct tt_list barrier;   /* requests that want a linearizable version */
-    struct tt_list waiting;   /* requests that want a revision */
-    struct tt_list free_batches;
-    struct tt_list free_proposals;
-    uint32_t ops_out;         /* batches and proposals submitted, not done */
-    struct tt_arena *scratch; /* for one object at a time; reset by its user */
-    struct tt_buf key;        /* scratch for keys */
-    struct tt_buf text;       /* scratch for encoded objects and small bodies */
-    struct api_metrics metrics;
-    struct api_document discovery[4]; /* /api, /apis: v2 and v2beta1 */
-    struct api_openapi_entry openapi[API_OPENAPI_CACHE_MAX];
-    uint64_t openapi_uses;
-    struct api_revocations revocations;
-    struct api_guards guards;
+    struct tt_api *api;            /* kept */
+    struct tt_loop *loop;          /* kept; all but published and interested is of its thread */
+    struct tt_http_server *server; /* owned */
+    struct tt_watch_hub *hub;      /* owned; all watches of this worker */
+    uint32_t index;                /* in api->workers */
+    uv_prepare_t turn;             /* before the loop blocks: one read index for all barriers */
+    struct tt_poke published;      /* fired by the store's writer */
+    atomic_bool interested;        /* set here, read by the writer: see note_interest */
+    uv_timer_t tick;               /* bookmarks, time-outs */
+    struct tt_list barrier;        /* requests that want a linearizable version */
+    struct tt_list waiting;        /* requests that want a revision */
+    struct tt_list free_batches;   /* pool of struct api_batch, owned */
+    struct tt_list free_proposals; /* pool of struct api_proposal, owned */
+    uint32_t ops_out;           /* batches, proposals, changes, gatherings: submitted, not done */
+    struct tt_arena *scratch;   /* for one object at a time; reset by its user */
+    struct tt_buf key;          /* scratch for keys */
+    struct tt_buf text;         /* scratch for encoded objects and small bodies */
+    struct api_metrics metrics; /* of its thread, too: gathered by a message (health.c) */
+    struct api_document discovery[4];                        /* /api, /apis: v2 and v2beta1 */
+    struct api_openapi_entry openapi[API_OPENAPI_CACHE_MAX]; /* built when asked for */
+    uint64_t openapi_uses;                                   /* so far: what `used` is taken from */
+    struct api_revocations revocations;                      /* seen last */
+    struct api_guards guards;                                /* watches to look at again */
     bool caught_up; /* a read index has been reached since the start: who is revoked is known */
-    struct tt_pki_ca *ca;  /* NULL: this server does not sign */
-    struct tt_list agents; /* struct api_agent: clients of nodes, for logs */
-    uint32_t agent_count;
+    struct tt_pki_ca *ca;            /* NULL: this server does not sign */
+    struct tt_list agents;           /* struct api_agent: clients of nodes, for logs */
+    uint32_t agent_count;            /* of agents; bounded (log.c) */
     uv_idle_t work;                  /* runs while watches list or catch up */
     bool working;                    /* `work` is started */
     uint8_t random[API_RANDOM_SIZE]; /* fresh system randomness, each byte used once */
     size_t random_left;              /* unused bytes at its end */
-    bool stopping, http_closed;
-    unsigned handles_open; /* turn, tick, work, and holds */
-    void (*closed)(void *ctx);
-    void *closed_ctx;
+    bool stopping, http_closed;      /* stop was called; the HTTP server has drained */
+    unsigned handles_open;           /* turn, tick, work, and holds */
+    void (*closed)(void *ctx);       /* of stop; NULL before it and once it ran */
+    void *closed_ctx;                /* of closed */
 };
 
 /* worker.c: the queues. */

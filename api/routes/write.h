@@ -24,23 +24,23 @@ struct api_write {
     /* Decides on op->admission.version: sets action, key, text (unless the whole object is gone and
      * only its uid is answered), splice, old_revision; adds compares. */
     int (*admit)(struct api_request *rq, struct api_write *op, struct tt_err *err);
-    struct tt_admission admission;
-    enum api_write_action action;
-    struct tt_str key;  /* of the row written; in the arena */
-    struct tt_str text; /* the object's JSON without resourceVersion; in the arena */
-    uint32_t splice;
-    struct tt_str shown; /* what is answered instead of text (a Scale); "" otherwise */
-    uint32_t shown_splice;
-    uint64_t old_revision;   /* of the row before; 0: absent */
-    struct tt_str name, uid; /* of a deleted object, for the Status */
-    int http_status;         /* of success: 200, 201 */
-    bool answers_status;     /* success is a Status (deletion), not the object */
-    bool confirmed;          /* the version at hand is known to be up to date */
-    unsigned attempts;       /* proposals made */
-    struct tt_str body;      /* JSON of the request */
-    enum tt_field_validation validation;
-    struct tt_delete_options delete_options;
-    enum tt_patch_type patch_type;
+    struct tt_admission admission; /* version: borrowed; NULL between attempts */
+    enum api_write_action action;  /* of the newest attempt */
+    struct tt_str key;             /* of the row written; in the arena */
+    struct tt_str text;            /* the object's JSON without resourceVersion; in the arena */
+    uint32_t splice;               /* offset in text where that goes */
+    struct tt_str shown;           /* what is answered instead of text (a Scale); "" otherwise */
+    uint32_t shown_splice;         /* likewise, of shown */
+    uint64_t old_revision;         /* of the row before; 0: absent */
+    struct tt_str name, uid;       /* of a deleted object, for the Status */
+    int http_status;               /* of success: 200, 201 */
+    bool answers_status;           /* success is a Status (deletion), not the object */
+    bool confirmed;                /* the version at hand is known to be up to date */
+    unsigned attempts;             /* proposals made */
+    struct tt_str body;            /* JSON of the request */
+    enum tt_field_validation validation;     /* what becomes of unknown fields */
+    struct tt_delete_options delete_options; /* zero unless a deletion or an eviction */
+    enum tt_patch_type patch_type;           /* of patches */
     struct tt_err refusal; /* why admission refused, while an earlier result is looked for */
 };
 /* Allocates the op (rq->op) with the body decoded to JSON text and the query's options read. */
