@@ -4,7 +4,7 @@
  * Failure: a precondition that does not hold is a conflict; Namespaces every cluster has stay. */
 #include "api/admission/object.h"
 
-enum { GRACE_S_MAX = 365 * 86400 };
+#include "base/intmath.h"
 
 static bool is_core_kind(const struct tt_kind *kind, const char *plural)
 {
@@ -56,9 +56,6 @@ int tt_delete_options_read(yyjson_mut_val *root, struct tt_delete_options *ret_o
     if (tt_json_to_i64(tt_json_get(root, "gracePeriodSeconds"), &grace)) {
         options.has_grace = true;
         options.grace_s = grace < 0 ? 1 : (uint64_t)grace;
-        if (options.grace_s > GRACE_S_MAX) {
-            return TT_FAIL(err, TT_EINVAL, "gracePeriodSeconds is too large");
-        }
     }
     yyjson_mut_val *orphan = tt_json_get(root, "orphanDependents");
     if (orphan && tt_json_get_str(root, "propagationPolicy").len > 0) {
@@ -130,7 +127,7 @@ int tt_admit_delete(const struct tt_admission *admission, struct tt_object *obje
     }
     struct tt_deletion_options deletion = {
         .now_ms = admission->now_ms,
-        .grace_seconds = options->has_grace ? (int64_t)options->grace_s : -1,
+        .grace_seconds = options->has_grace ? (int64_t)tt_u64_min(options->grace_s, INT64_MAX) : -1,
         .propagation = options->orphan       ? TT_PROPAGATE_ORPHAN
                        : options->foreground ? TT_PROPAGATE_FOREGROUND
                                              : TT_PROPAGATE_BACKGROUND,

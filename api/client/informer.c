@@ -349,6 +349,10 @@ static int take_page(struct tt_informer *informer, struct tt_str text, uint64_t 
     tt_buf_fini(&json);
     tt_buf_reset(&informer->page_next);
     tt_buf_str(&informer->page_next, tt_json_iget_str(root, "metadata.continue"));
+    if (r == 0 && !tt_buf_ok(&informer->page_next)) {
+        r = TT_FAIL(err, TT_EPROTO,
+                    "the list's continue token is too long"); /* not the last page */
+    }
     return r;
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 
-enum { DEFAULT_POD_GRACE_SECONDS = 30 };
+enum { DEFAULT_POD_GRACE_SECONDS = 30, GRACE_SECONDS_MAX = 10 * 365 * 86400 };
 
 static yyjson_mut_val *metadata_of(const struct tt_object *object)
 {
@@ -25,7 +25,8 @@ static bool is_core_kind(const struct tt_object *object, const char *plural)
     return object->kind->group.len == 0 && tt_str_eq_c(object->kind->plural, plural);
 }
 
-/* Seconds a pod may take to stop; 0 when there is nothing to stop. */
+/* Seconds a pod may take to stop; 0 when there is nothing to stop. Bounded, as the time it ends at
+ * is written down. */
 static int64_t pod_grace_seconds(const struct tt_object *object, int64_t asked)
 {
     if (!is_core_kind(object, "pods") || tt_json_get_str(object->root, "spec.nodeName").len == 0) {
@@ -35,11 +36,10 @@ static int64_t pod_grace_seconds(const struct tt_object *object, int64_t asked)
     if (tt_str_eq(phase, TT_STR("Succeeded")) || tt_str_eq(phase, TT_STR("Failed"))) {
         return 0;
     }
-    if (asked >= 0) {
-        return asked;
-    }
-    return tt_json_get_i64(object->root, "spec.terminationGracePeriodSeconds",
-                           DEFAULT_POD_GRACE_SECONDS);
+    int64_t grace = asked >= 0 ? asked
+                               : tt_json_get_i64(object->root, "spec.terminationGracePeriodSeconds",
+                                                 DEFAULT_POD_GRACE_SECONDS);
+    return grace < GRACE_SECONDS_MAX ? grace : GRACE_SECONDS_MAX;
 }
 
 static bool waits(const struct tt_object *object)

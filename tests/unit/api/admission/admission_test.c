@@ -294,6 +294,35 @@ static void preconditions_and_protection_come_first(void **state)
                      TT_EFORBIDDEN);
 }
 
+static void delete_pod(struct bench *b, const char *spec, const struct tt_delete_options *options,
+                       int64_t *ret_grace_s)
+{
+    TT_AUTO_FREE char *json = tt_xasprintf(
+        "{\"metadata\":{\"name\":\"x\",\"uid\":\"u1\"},\"spec\":{\"nodeName\":\"n\"%s}}", spec);
+    struct tt_object pod = object(b, "pods", json);
+    enum tt_deletion outcome = TT_DELETION_UNCHANGED;
+    assert_int_equal(tt_admit_delete(&b->admission, &pod, 9, options, &outcome, NULL), TT_OK);
+    assert_int_equal(outcome, TT_DELETION_MARK);
+    *ret_grace_s = tt_json_get_i64(pod.root, "metadata.deletionGracePeriodSeconds", -1);
+    struct tt_str at = tt_json_get_str(pod.root, "metadata.deletionTimestamp");
+    assert_true(at.len > 3 && memcmp(at.ptr, "197", 3) == 0); /* it is 1970 */
+}
+
+static void a_grace_period_without_end_has_one(void **state)
+{
+    struct bench *b = *state;
+    struct tt_delete_options options = {.has_grace = true, .grace_s = 7};
+    int64_t grace_s = 0;
+    delete_pod(b, "", &options, &grace_s);
+    assert_int_equal(grace_s, 7);
+    options.grace_s = UINT64_MAX;
+    delete_pod(b, "", &options, &grace_s);
+    assert_int_equal(grace_s, 10 * 365 * 86400);
+    options.has_grace = false;
+    delete_pod(b, ",\"terminationGracePeriodSeconds\":9223372036854775807", &options, &grace_s);
+    assert_int_equal(grace_s, 10 * 365 * 86400);
+}
+
 static void secrets_are_never_stored_plain(void **state)
 {
     struct bench *b = *state;
@@ -321,6 +350,7 @@ int main(void)
         TEST(an_agent_changes_of_its_node_what_is_its_own),
         TEST(delete_options_are_read_or_refused),
         TEST(preconditions_and_protection_come_first),
+        TEST(a_grace_period_without_end_has_one),
         TEST(secrets_are_never_stored_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
