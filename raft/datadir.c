@@ -30,18 +30,18 @@ enum {
 struct tt_datadir {
     const struct tt_disk *disk; /* kept */
     char *dir;                  /* owned, as all paths below */
-    char *member;
-    char *temporary;
-    char *log;
-    char *snapshots;
-    int lock_fd; /* -1 = none */
+    char *member;               /* DIR/member */
+    char *temporary;            /* DIR/member.tmp */
+    char *log;                  /* DIR/member/log */
+    char *snapshots;            /* DIR/member/snapshots */
+    int lock_fd;                /* -1 = none */
 };
 
 /* ---- helpers ---- */
 
 struct names {
-    char **list; /* owned */
-    size_t count;
+    char **list;  /* owned */
+    size_t count; /* of list */
 };
 
 static void names_add(void *arg, const char *name)

@@ -40,11 +40,11 @@ bool tt_datadir_has_member(const struct tt_datadir *datadir);
 /* A new member, with the first entries of its log (none for a server that joins). segment_size: 0 =
  * default. */
 struct tt_datadir_bootstrap {
-    struct tt_datadir_identity identity;
-    const struct tt_wal_entry *entries; /* borrowed */
-    size_t count;                       /* of entries */
-    uint64_t segment_size;              /* of the log; 0 = default */
-    uint64_t log_id;                    /* of the log; 0 = a random one */
+    struct tt_datadir_identity identity; /* incarnation 0: draw one */
+    const struct tt_wal_entry *entries;  /* borrowed */
+    size_t count;                        /* of entries */
+    uint64_t segment_size;               /* of the log; 0 = default */
+    uint64_t log_id;                     /* of the log; 0 = a random one */
 };
 int tt_datadir_bootstrap(struct tt_datadir *datadir, const struct tt_datadir_bootstrap *bootstrap,
                          struct tt_err *err) TT_MUST_USE;

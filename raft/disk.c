@@ -26,9 +26,9 @@ enum { DISK_ZERO_SIZE = 64 << 10 };
 
 struct system_file {
     struct tt_disk_file file; /* first */
-    int fd;
-    int direct_fd; /* the same file with O_DIRECT, or -1; owned */
-    char *path;    /* for messages; owned */
+    int fd;                   /* owned */
+    int direct_fd;            /* the same file with O_DIRECT, or -1; owned */
+    char *path;               /* for messages; owned */
 };
 
 static struct system_file *system_of(struct tt_disk_file *file)

@@ -32,7 +32,7 @@ enum tt_disk_open {
 
 /* An open file; each disk embeds it as the first member of its own struct. */
 struct tt_disk_file {
-    const struct tt_disk_file_ops *ops;
+    const struct tt_disk_file_ops *ops; /* of the disk that opened it */
 };
 struct tt_disk_file_ops {
     void (*close)(struct tt_disk_file *file); /* does not sync */
@@ -43,7 +43,9 @@ struct tt_disk_file_ops {
     int (*write)(struct tt_disk_file *file, uint64_t offset, const void *bytes, size_t size,
                  struct tt_err *err);
     int (*sync)(struct tt_disk_file *file, struct tt_err *err); /* data and size */
+    /* starts write-back of the range and waits; makes nothing durable */
     int (*drain)(struct tt_disk_file *file, uint64_t offset, uint64_t size, struct tt_err *err);
+    /* bytes seen now, synced or not */
     int (*size)(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *err);
     void (*direct)(struct tt_disk_file *file); /* NULL: there is no page cache */
 };
@@ -58,14 +60,15 @@ struct tt_disk_ops {
     /* Calls each(arg, name) for every entry but "." and "..", in any order. */
     int (*list)(void *ctx, const char *path, void (*each)(void *arg, const char *name), void *arg,
                 struct tt_err *err);
+    /* makes the names in it durable */
     int (*sync_dir)(void *ctx, const char *path, struct tt_err *err);
     /* Bytes an unprivileged process may still allocate on the file system of `path`. */
     int (*free_space)(void *ctx, const char *path, uint64_t *ret_bytes, struct tt_err *err);
 };
 
 struct tt_disk {
-    const struct tt_disk_ops *ops;
-    void *ctx; /* passed to ops */
+    const struct tt_disk_ops *ops; /* shared by all disks of a kind */
+    void *ctx;                     /* passed to ops */
 };
 
 /* The system's files: pread, pwrite, fdatasync, rename, fsync of directories. */

@@ -10,14 +10,14 @@
 
 /* A file's bytes; reachable from names, queued changes and open handles. */
 struct inode {
-    uint32_t refs;
-    bool directory;
-    uint8_t *seen; /* owned */
-    size_t seen_size;
-    uint8_t *durable; /* owned */
-    size_t durable_size;
-    size_t dirty_from; /* seen and durable bytes differ at most from here … */
-    size_t dirty_to;   /* … to here, and in their sizes */
+    uint32_t refs;       /* of names, changes and handles; freed at 0 */
+    bool directory;      /* it has no bytes; what is in it shows by the paths */
+    uint8_t *seen;       /* owned */
+    size_t seen_size;    /* bytes; what a read gets */
+    uint8_t *durable;    /* owned */
+    size_t durable_size; /* bytes; what a crash leaves */
+    size_t dirty_from;   /* seen and durable bytes differ at most from here … */
+    size_t dirty_to;     /* … to here, and in their sizes */
 };
 
 struct name {
@@ -27,35 +27,35 @@ struct name {
 
 struct table {
     struct name *names; /* owned */
-    size_t count;
+    size_t count;       /* of names, in no order */
 };
 
 enum change_kind { CHANGE_LINK, CHANGE_UNLINK, CHANGE_RENAME };
 
 struct change {
-    enum change_kind kind;
-    char *path;          /* owned */
-    char *to;            /* RENAME; owned */
-    struct inode *inode; /* LINK: a reference */
+    enum change_kind kind; /* says which members are set */
+    char *path;            /* owned */
+    char *to;              /* RENAME; owned */
+    struct inode *inode;   /* LINK: a reference */
 };
 
 struct tt_disk_memory {
-    struct tt_disk disk;
-    struct table seen;
-    struct table durable;
+    struct tt_disk disk;    /* what callers hold; its ctx is us */
+    struct table seen;      /* what an open finds */
+    struct table durable;   /* what a crash leaves */
     struct change *changes; /* of names, not durable yet, in order; owned */
-    size_t change_count;
-    uint64_t op_count;
-    uint64_t fail_at; /* op_count at which to fail; 0 = never */
-    int fail_code;
-    bool dead;
-    uint64_t free_space; /* bytes, as told to it */
+    size_t change_count;    /* of changes */
+    uint64_t op_count;      /* operations so far that can be made to fail */
+    uint64_t fail_at;       /* op_count at which to fail; 0 = never */
+    int fail_code;          /* of the ordered failure; 0 = TT_EIO */
+    bool dead;              /* failed as ordered: nothing works until the crash */
+    uint64_t free_space;    /* bytes, as told to it */
 };
 
 struct memory_file {
-    struct tt_disk_file file; /* first */
-    struct tt_disk_memory *memory;
-    struct inode *inode; /* a reference */
+    struct tt_disk_file file;      /* first */
+    struct tt_disk_memory *memory; /* kept */
+    struct inode *inode;           /* a reference */
 };
 
 /* ---- inodes and tables ---- */

@@ -31,17 +31,17 @@ enum {
 };
 
 struct tt_wal_entry {
-    uint64_t index;
-    uint64_t term;
+    uint64_t index;           /* from 1, without gaps */
+    uint64_t term;            /* never 0, never below the entry before */
     uint8_t type;             /* enum raft_entry_type */
     struct tt_bytes *payload; /* NULL = empty */
 };
 
 /* A snapshot that replaces the entries up to `index`. index 0 = none. */
 struct tt_wal_snapshot {
-    uint64_t index;
-    uint64_t term;
-    uint32_t handle_size;
+    uint64_t index;                                  /* last entry in it; 0 = none */
+    uint64_t term;                                   /* of that entry */
+    uint32_t handle_size;                            /* bytes used of handle */
     uint8_t handle[TT_WAL_SNAPSHOT_HANDLE_SIZE_MAX]; /* the caller's, e.g. hash and size */
 };
 
@@ -60,15 +60,15 @@ enum tt_wal_verdict {
 
 /* What recovery found. All of it is synced again before tt_wal_open returns. */
 struct tt_wal_recovered {
-    enum tt_wal_verdict verdict;
+    enum tt_wal_verdict verdict;     /* the rest is valid unless TT_WAL_CORRUPT */
     char reason[TT_WAL_REASON_SIZE]; /* "" when clean */
     uint64_t segment;                /* where the reason was found */
     uint64_t offset;                 /* byte in that segment's file */
-    uint64_t term;
-    uint64_t voted_for;
-    struct tt_wal_snapshot snapshot;
-    uint64_t first_index; /* of the entries kept; last_index + 1 when there are none */
-    uint64_t last_index;  /* snapshot.index when there are none */
+    uint64_t term;                   /* of the newest hard state */
+    uint64_t voted_for;              /* in that term; 0 = nobody */
+    struct tt_wal_snapshot snapshot; /* the newest; index 0 = none */
+    uint64_t first_index;            /* of the entries kept; last_index + 1 when there are none */
+    uint64_t last_index;             /* snapshot.index when there are none */
 };
 
 struct tt_wal;
@@ -115,10 +115,10 @@ int tt_wal_watermark(struct tt_wal *log, struct tt_err *err) TT_MUST_USE;
 /* Segments are zero-filled ahead, so that a roll-over does not stall: when `want` says so, run the
  * job on any thread, then hand it back. Without it, write makes the segment itself. */
 struct tt_wal_prepare {
-    const struct tt_disk *disk;
-    char *dir;       /* owned: tt_wal_prepare_done frees it */
-    uint64_t number; /* of the segment */
-    uint64_t size;   /* bytes */
+    const struct tt_disk *disk; /* the log's, kept */
+    char *dir;                  /* owned: tt_wal_prepare_done frees it */
+    uint64_t number;            /* of the segment */
+    uint64_t size;              /* bytes */
 };
 bool tt_wal_prepare_want(struct tt_wal *log, struct tt_wal_prepare *ret_job); /* once per segment */
 int tt_wal_prepare_run(const struct tt_wal_prepare *job, struct tt_err *err) TT_MUST_USE;
@@ -130,11 +130,11 @@ bool tt_wal_prepare_needed(const struct tt_wal *log);
  * and runs on the log's thread; `read` does the I/O anywhere and yields entries with payloads. */
 enum { TT_WAL_READ_COUNT_MAX = 256 };
 struct tt_wal_plan {
-    const struct tt_disk *disk;
-    char *dir; /* owned */
-    uint64_t log_id;
-    uint64_t segment_size;
-    uint64_t first_index;
+    const struct tt_disk *disk;               /* the log's, kept */
+    char *dir;                                /* owned */
+    uint64_t log_id;                          /* random, of the log: seeds the checksums */
+    uint64_t segment_size;                    /* bytes */
+    uint64_t first_index;                     /* of position[0]; the others follow */
     size_t count;                             /* entries, at most TT_WAL_READ_COUNT_MAX */
     uint64_t position[TT_WAL_READ_COUNT_MAX]; /* of each entry's record */
 };

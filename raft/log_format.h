@@ -65,24 +65,24 @@ struct log_sector {
 
 /* What is known after a record: recovery and the engine share it, and a segment begins with it. */
 struct log_state {
-    uint64_t term;
-    uint64_t voted_for;
-    uint64_t first_index; /* of the entries kept */
-    uint64_t last_index;
-    uint64_t snapshot_position; /* virtual sector behind the newest snapshot record */
-    struct tt_wal_snapshot snapshot;
+    uint64_t term;                   /* of the newest hard state */
+    uint64_t voted_for;              /* in that term; 0 = nobody */
+    uint64_t first_index;            /* of the entries kept */
+    uint64_t last_index;             /* of the entries kept; first_index - 1 when there are none */
+    uint64_t snapshot_position;      /* virtual sector behind the newest snapshot record */
+    struct tt_wal_snapshot snapshot; /* the newest; index 0 = none */
 };
 
 struct log_record {
-    uint8_t kind; /* enum log_kind */
-    uint8_t type;
+    uint8_t kind;  /* enum log_kind */
+    uint8_t type;  /* ENTRY, SNAPSHOT: see enum log_kind; else 0 */
     uint32_t size; /* of bytes */
-    uint64_t a;
-    uint64_t b;
+    uint64_t a;    /* by kind: see enum log_kind */
+    uint64_t b;    /* by kind: see enum log_kind */
 };
 
 struct log_watermark {
-    uint64_t log_id;
+    uint64_t log_id;        /* random, of the log: seeds the checksums */
     uint64_t segment_size;  /* bytes */
     uint64_t generation;    /* the higher slot counts */
     uint64_t first_segment; /* the oldest that is needed */
@@ -94,10 +94,10 @@ struct log_watermark {
 /* Seals `count` sectors at virtual sector `position`, payloads already in place, and returns the
  * chain after them. */
 struct log_seal {
-    uint64_t log_id;
-    uint64_t position;
-    uint64_t batch;
-    uint64_t chain; /* before */
+    uint64_t log_id;   /* random, of the log: seeds the checksums */
+    uint64_t position; /* virtual sector of the first */
+    uint64_t batch;    /* its number */
+    uint64_t chain;    /* before */
 };
 uint64_t log_batch_seal(const struct log_seal *seal, uint8_t *sectors, uint16_t count);
 enum log_sector_class log_sector_check(uint64_t log_id, uint64_t position, const uint8_t *sector,

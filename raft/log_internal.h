@@ -10,11 +10,11 @@
 enum { LOG_SEGMENTS_AHEAD = 2 };
 
 struct tt_wal {
-    const struct tt_disk *disk; /* kept */
-    char *dir;                  /* owned */
-    uint64_t log_id;
-    uint64_t sectors_per_segment;
-    bool dead; /* a write or sync failed: nothing is true any more */
+    const struct tt_disk *disk;   /* kept */
+    char *dir;                    /* owned */
+    uint64_t log_id;              /* random, of the log: seeds the checksums */
+    uint64_t sectors_per_segment; /* of LOG_SECTOR bytes; the same for all segments */
+    bool dead;                    /* a write or sync failed: nothing is true any more */
 
     struct log_model model;   /* as staged */
     struct log_state written; /* as of the last written batch: what a new segment begins with */

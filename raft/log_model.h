@@ -14,12 +14,12 @@ struct log_place {
                           within the staged batch */
     uint64_t term;
     uint32_t size; /* of the payload */
-    uint8_t type;
+    uint8_t type;  /* enum raft_entry_type */
 };
 #define LOG_PLACE_STAGED (UINT64_C(1) << 63)
 
 struct log_model {
-    struct log_state state;
+    struct log_state state;   /* after the newest record */
     struct log_place *places; /* a ring would save the moves, but trims are rare and large */
     size_t head;              /* of the first kept place */
     size_t count;             /* kept places */

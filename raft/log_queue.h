@@ -26,8 +26,8 @@ enum tt_wal_op {
 };
 
 struct tt_wal_req {
-    struct tt_msg msg; /* the queue's, while the request is out */
-    enum tt_wal_op op;
+    struct tt_msg msg;                      /* the queue's, while the request is out */
+    enum tt_wal_op op;                      /* says which members below are read */
     uint64_t epoch;                         /* returned untouched */
     const struct tt_wal_entry *entries;     /* APPEND: borrowed until done */
     size_t count;                           /* APPEND */
@@ -49,6 +49,7 @@ struct tt_wal_req {
     uint64_t sync_count;           /* result: batches made durable so far (metrics) */
     uint64_t sync_ns;              /* result: duration of the newest write and sync */
     struct tt_err *err;            /* may be NULL: where the failure is described */
+    /* once, on the core thread; the request is the submitter's again */
     void (*done)(struct tt_wal_req *req);
     void *owner; /* the submitter's */
 };
@@ -57,7 +58,7 @@ struct tt_wal_queue {
     /* Takes the request over until req->done; never calls it from within submit. Never refuses: the
      * submitter bounds what it has out. */
     void (*submit)(void *ctx, struct tt_wal_req *req);
-    void *ctx;
+    void *ctx; /* passed to submit */
 };
 
 /* The shared executor: stages requests in order until the batch is full. Returns true when the

@@ -15,14 +15,14 @@
 enum { READ_WINDOW = 128 }; /* sectors read at once */
 
 struct reader {
-    const struct tt_wal_plan *plan;
-    struct tt_disk_file *file; /* of `segment`; owned */
-    uint64_t segment;
-    uint64_t window;     /* virtual sector of its first sector */
-    size_t window_count; /* sectors in it */
-    uint8_t *bytes;      /* READ_WINDOW sectors; owned */
-    uint64_t position;   /* byte address of the next payload byte */
-    struct tt_err *err;
+    const struct tt_wal_plan *plan; /* borrowed */
+    struct tt_disk_file *file;      /* of `segment`; owned */
+    uint64_t segment;               /* number of the open one; valid when file is */
+    uint64_t window;                /* virtual sector of its first sector */
+    size_t window_count;            /* sectors in it */
+    uint8_t *bytes;                 /* READ_WINDOW sectors; owned */
+    uint64_t position;              /* byte address of the next payload byte */
+    struct tt_err *err;             /* the caller's; may be NULL */
 };
 
 int tt_wal_plan(struct tt_wal *wal, uint64_t first_index, uint64_t size_max,

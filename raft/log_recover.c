@@ -81,12 +81,12 @@ int tt_wal_bootstrap(const struct tt_wal_config *config, const struct tt_wal_ent
 /* ---- open ---- */
 
 struct listing {
-    uint64_t *numbers; /* of the segments; owned */
-    size_t count;
-    size_t capacity;
-    char **leftovers; /* names of half-made files; owned */
-    size_t leftover_count;
-    bool too_many;
+    uint64_t *numbers;     /* of the segments; owned */
+    size_t count;          /* of numbers */
+    size_t capacity;       /* numbers there is room for */
+    char **leftovers;      /* names of half-made files; owned */
+    size_t leftover_count; /* of leftovers */
+    bool too_many;         /* more than RECOVER_FILES_MAX: the directory is refused */
 };
 
 static void listing_fini(struct listing *listing)
@@ -128,13 +128,13 @@ static int compare_u64(const void *a, const void *b)
 }
 
 struct recovery {
-    const struct tt_wal_config *config;
-    struct tt_wal_recovered *ret;
-    struct listing listing;
-    struct log_watermark mark;
-    struct log_scan scan;
-    uint64_t last; /* the highest segment there is */
-    struct tt_err *err;
+    const struct tt_wal_config *config; /* borrowed */
+    struct tt_wal_recovered *ret;       /* the caller's: verdict, reason and place go there */
+    struct listing listing;             /* of the log's directory; numbers sorted */
+    struct log_watermark mark;          /* the newer one of the two slots */
+    struct log_scan scan;               /* over all segments, from the oldest needed one */
+    uint64_t last;                      /* the highest segment there is */
+    struct tt_err *err;                 /* the caller's; may be NULL */
 };
 
 static int refuse(struct recovery *rec, uint64_t segment, uint64_t offset, const char *reason)

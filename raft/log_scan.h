@@ -13,14 +13,14 @@
 #include "raft/log_model.h"
 
 struct log_scan {
-    struct log_watermark mark;
-    uint64_t sectors_per_segment;
-    struct log_model model; /* fini takes it, or the engine moves it out */
-    uint64_t segment;       /* of the newest header */
-    uint64_t end;           /* virtual sector behind the last complete batch */
-    uint64_t chain;         /* after it */
-    uint64_t batch;         /* number expected next; 0 before the first header */
-    bool mark_seen;         /* a batch ended at the watermark with its chain */
+    struct log_watermark mark;    /* how far the log reached for certain; log id, segment size */
+    uint64_t sectors_per_segment; /* of LOG_SECTOR bytes */
+    struct log_model model;       /* fini takes it, or the engine moves it out */
+    uint64_t segment;             /* of the newest header */
+    uint64_t end;                 /* virtual sector behind the last complete batch */
+    uint64_t chain;               /* after it */
+    uint64_t batch;               /* number expected next; 0 before the first header */
+    bool mark_seen;               /* a batch ended at the watermark with its chain */
 
     uint8_t *payload;        /* joined payloads of the batch being collected */
     size_t payload_capacity; /* bytes */

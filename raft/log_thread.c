@@ -33,24 +33,24 @@ enum {
 };
 
 struct tt_wal_thread {
-    struct tt_wal_thread_config config;
-    struct tt_mailbox *inbox; /* owned */
-    sem_t wake;               /* posted by the inbox */
-    pthread_t thread;
+    struct tt_wal_thread_config config; /* copied; its log is ours, the rest kept */
+    struct tt_mailbox *inbox;           /* owned */
+    sem_t wake;                         /* posted by the inbox */
+    pthread_t thread;                   /* joined by free */
 
     struct tt_msg *pending_first; /* requests not staged yet, oldest first */
     struct tt_msg *pending_last;  /* meaningless when pending_first is NULL */
     struct tt_msg *staged_first;  /* requests in the batch, answered after the sync */
     struct tt_msg *staged_last;   /* meaningless when staged_first is NULL */
     struct tt_msg end;            /* asks the thread to end */
-    bool ending;
+    bool ending;                  /* `end` came: no new zero-fill */
 
-    struct tt_work prepare_work; /* zero-fill on the pool */
-    struct tt_wal_prepare prepare_job;
-    struct tt_err prepare_err;
-    int prepare_result;
-    bool prepare_out;
-    uint64_t prepare_after_ms; /* not before, after a failure */
+    struct tt_work prepare_work;       /* zero-fill on the pool */
+    struct tt_wal_prepare prepare_job; /* while prepare_out */
+    struct tt_err prepare_err;         /* of a zero-fill that failed */
+    int prepare_result;                /* of the last zero-fill: 0 or TT_E… */
+    bool prepare_out;                  /* prepare_work is on the pool */
+    uint64_t prepare_after_ms;         /* not before, after a failure */
 
     size_t reads_out;    /* READ requests on the pool */
     uint64_t marked_ms;  /* monotonic time of the last watermark */
@@ -61,10 +61,10 @@ struct tt_wal_thread {
 
 /* A READ on its way through the pool. */
 struct read_job {
-    struct tt_work work;
-    struct tt_wal_thread *thread;
-    struct tt_wal_req *req;
-    struct tt_wal_plan plan;
+    struct tt_work work;          /* on the pool: reads what the plan names */
+    struct tt_wal_thread *thread; /* kept; counts us in reads_out */
+    struct tt_wal_req *req;       /* the submitter's, answered when the bytes are there */
+    struct tt_wal_plan plan;      /* its dir is ours */
 };
 
 static uint64_t now_ms(void)

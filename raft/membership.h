@@ -19,8 +19,8 @@ enum { TT_MEMBERSHIP_SIZE_MAX = 4096 }; /* encoded */
 
 /* Only id, name, peer_address and role of the members are part of it. */
 struct tt_membership {
-    struct tt_member members[TT_MEMBERS_MAX];
-    size_t count;
+    struct tt_member members[TT_MEMBERS_MAX]; /* [0, count); ids, names and peer addresses differ */
+    size_t count;                             /* of members; never above TT_MEMBERS_MAX */
 };
 
 int tt_membership_encode(const struct tt_membership *membership, struct tt_bytes **ret,

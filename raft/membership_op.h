@@ -46,25 +46,25 @@ enum change_state {
     CHANGE_TRANSFERRING, /* for it to lead */
 };
 struct membership_op {
-    struct tt_sm sm;         /* enum change_state */
-    struct tt_change_op *op; /* NULL: a peer forwarded it */
-    uint64_t peer_id;
-    uint64_t request;
-    enum tt_change_kind kind;
-    struct tt_member member;
-    uint64_t deadline_ms;
-    uint64_t index; /* CHANGE_APPENDED */
-    uint64_t asked_ms;
-    uint64_t round_index; /* CHANGE_CATCHING_UP: target of the round */
-    uint64_t round_start_ms;
-    uint32_t round;
-    uint64_t transfer_to; /* CHANGE_DRAINING: 0 = whoever has most */
-    uint64_t held_ms;     /* CHANGE_DRAINING: since when writes queue; 0 = they do not */
-    uint32_t tries;       /* of a transfer */
+    struct tt_sm sm;          /* enum change_state */
+    struct tt_change_op *op;  /* NULL: a peer forwarded it */
+    uint64_t peer_id;         /* that peer; 0: there is none, or it was answered */
+    uint64_t request;         /* the peer's, for the reply */
+    enum tt_change_kind kind; /* never TT_CHANGE_SNAPSHOT */
+    struct tt_member member;  /* as asked; ADD: with the id it is given */
+    uint64_t deadline_ms;     /* monotonic; then unknown if appended, else not done */
+    uint64_t index;           /* CHANGE_APPENDED */
+    uint64_t asked_ms;        /* CHANGE_PROBING: an info heard after this is the answer */
+    uint64_t round_index;     /* CHANGE_CATCHING_UP: target of the round */
+    uint64_t round_start_ms;  /* CHANGE_CATCHING_UP: monotonic */
+    uint32_t round;           /* CHANGE_CATCHING_UP: 1 to CHANGE_ROUNDS_MAX */
+    uint64_t transfer_to;     /* CHANGE_DRAINING: 0 = whoever has most */
+    uint64_t held_ms;         /* CHANGE_DRAINING: since when writes queue; 0 = they do not */
+    uint32_t tries;           /* of a transfer */
     struct {
         struct tt_change_op *op; /* NULL: free */
-        uint64_t request;
-        uint64_t deadline_ms;
+        uint64_t request;        /* ours; names the reply */
+        uint64_t deadline_ms;    /* monotonic; then the outcome is unknown */
     } forwarded[CHANGE_FORWARDED_MAX];
 };
 

@@ -161,8 +161,8 @@ uint64_t node_leader(struct tt_node *node)
 static void defaults(struct tt_node_config *config)
 {
     struct {
-        uint64_t *field;
-        uint64_t value;
+        uint64_t *field; /* of config; 0 = not given */
+        uint64_t value;  /* the default */
     } const wide[] = {
         {&config->cache_size_max, 64 << 20},    {&config->snapshot_log_size_min, 256 << 20},
         {&config->hash_interval_ms, 60000},     {&config->disk_free_growth_min, 256 << 20},

@@ -35,9 +35,9 @@ enum {
 /* A snapshot and what raft must know of it. Self-contained: copied freely. */
 enum { TT_SNAPSHOT_CONFIG_SIZE_MAX = 4096 };
 struct tt_node_snapshot {
-    uint64_t index; /* last entry in it; 0 = there is none */
-    uint64_t term;  /* of that entry */
-    uint64_t config_index;
+    uint64_t index;                              /* last entry in it; 0 = there is none */
+    uint64_t term;                               /* of that entry */
+    uint64_t config_index;                       /* of the entry with config */
     uint32_t config_size;                        /* bytes used of config */
     uint8_t config[TT_SNAPSHOT_CONFIG_SIZE_MAX]; /* encoded by libraft */
     uint64_t file_size;                          /* bytes */
@@ -57,12 +57,12 @@ struct tt_node_io {
     void (*peers_changed)(void *ctx, const struct tt_member *members, size_t count);
     /* The op is answered and the caller's again. Never from within the submitting call. */
     void (*propose_done)(void *ctx, struct tt_propose_op *op);
-    void (*read_done)(void *ctx, struct tt_read_op *op);
-    void (*change_done)(void *ctx, struct tt_change_op *op);
+    void (*read_done)(void *ctx, struct tt_read_op *op);     /* likewise */
+    void (*change_done)(void *ctx, struct tt_change_op *op); /* likewise */
     /* This server leads in `term` with everything before applied; 0: it does not (any more). */
     void (*leading)(void *ctx, uint64_t term);
     void (*fault)(void *ctx, const struct tt_err *err); /* once */
-    void *ctx;
+    void *ctx;                                          /* kept; passed to each */
 };
 
 /* The state machine: in production and simulation alike server/store (node_store.h). */
@@ -77,7 +77,7 @@ struct tt_fsm {
                  struct tt_apply_result *ret, struct tt_err *err);
     void (*publish)(void *ctx, uint64_t index); /* after each run of entries */
     uint64_t (*hash)(void *ctx);                /* of all that was applied */
-    void *ctx;
+    void *ctx;                                  /* kept; passed to each */
 };
 
 /* Snapshot files and the work around them. Every call is answered by the named input. */
@@ -94,7 +94,7 @@ struct tt_node_snapshots {
     /* Drop the state machine's state and restore the staged file into it; the staged file becomes
      * the server's snapshot → tt_node_snapshot_installed. */
     void (*install)(void *ctx, const struct tt_node_snapshot *meta);
-    void *ctx;
+    void *ctx; /* kept; passed to each */
 };
 
 struct tt_node_config {
@@ -121,12 +121,12 @@ struct tt_node_config {
 
 /* What the disk holds. The state machine must already hold the snapshot's state. */
 struct tt_node_disk {
-    uint64_t term;
-    uint64_t voted_for;
+    uint64_t term;                    /* hard state */
+    uint64_t voted_for;               /* in that term; 0 = nobody */
     struct tt_node_snapshot snapshot; /* index 0 = none */
     uint64_t first_index; /* of entries; snapshot.index + 1 (or 1) when there are none */
     const struct tt_wal_entry *entries; /* borrowed; payloads may be NULL but for RAFT_CHANGE */
-    size_t entry_count;
+    size_t entry_count;                 /* of entries; without gaps */
 };
 
 struct tt_node;
@@ -170,12 +170,12 @@ void tt_node_snapshot_installed(struct tt_node *node, uint64_t index, int code);
 
 /* What it is doing. */
 struct tt_node_view {
-    enum tt_server_state state;
-    uint64_t term;
-    uint64_t leader_id; /* 0 = not known */
-    uint64_t commit_index;
-    uint64_t applied_index;
-    uint64_t last_index;
+    enum tt_server_state state; /* TT_STATE_STARTING until the core runs */
+    uint64_t term;              /* newest submitted to the log, maybe not durable yet */
+    uint64_t leader_id;         /* 0 = not known */
+    uint64_t commit_index;      /* highest seen */
+    uint64_t applied_index;     /* in the state machine */
+    uint64_t last_index;        /* of the log in memory, durable or not */
     uint64_t stored_index;      /* durable here */
     bool ready;                 /* leader whose own barrier is applied */
     uint64_t snapshot_index;    /* that the log durably names: its file must stay */
@@ -186,14 +186,14 @@ void tt_node_view(const struct tt_node *node, struct tt_node_view *ret);
 void tt_node_status(const struct tt_node *node, struct tt_cluster_status *ret);
 
 struct tt_node_stats {
-    uint64_t step_count;
-    uint64_t entry_count;         /* appended here as leader */
-    uint64_t command_count;       /* in them */
-    uint64_t frame_dropped_count; /* undecodable, foreign or unexpected */
-    uint64_t read_round_count;    /* probes sent */
-    uint64_t read_count;          /* reads answered by them */
-    uint64_t snapshot_sent_count;
-    uint64_t snapshot_installed_count;
+    uint64_t step_count;               /* events given to libraft's core */
+    uint64_t entry_count;              /* appended here as leader */
+    uint64_t command_count;            /* in them */
+    uint64_t frame_dropped_count;      /* undecodable, foreign or unexpected */
+    uint64_t read_round_count;         /* probes sent */
+    uint64_t read_count;               /* reads answered by them */
+    uint64_t snapshot_sent_count;      /* that a peer was done with */
+    uint64_t snapshot_installed_count; /* received from a leader and installed here */
 };
 void tt_node_stats(const struct tt_node *node, struct tt_node_stats *ret);
 

@@ -20,17 +20,17 @@ struct tt_node_faults {
     bool space_by_core;          /* rule 8: the core's capacity threshold instead of our reserve */
     bool config_not_fed;         /* rule 9 */
     bool write_error_ignored;    /* rule 10 */
-    bool ack_before_commit;
-    bool read_without_probe;
-    bool probe_ignores_term;
-    bool ack_other_term;      /* the entry at a batch's index is taken for the batch */
-    bool read_before_applied; /* a confirmed read does not wait for its index */
-    bool proposals_dropped;   /* at the loss of leadership */
-    bool again_too_early;     /* what was forwarded goes to a new leader before its first entry */
-    bool again_at_loss;       /* what was appended is proposed again when leadership is lost */
-    bool forward_any_term;    /* a leader appends what was meant for another term */
-    bool own_not_recognised;  /* a follower takes its own commands in the log for others' */
-    bool hidden_is_lost;      /* what a snapshot may hide is taken for lost */
+    bool ack_before_commit;      /* a proposal is answered when it is appended */
+    bool read_without_probe;     /* a round needs no majority */
+    bool probe_ignores_term;     /* a voter of another term counts, too */
+    bool ack_other_term;         /* the entry at a batch's index is taken for the batch */
+    bool read_before_applied;    /* a confirmed read does not wait for its index */
+    bool proposals_dropped;      /* at the loss of leadership */
+    bool again_too_early;    /* what was forwarded goes to a new leader before its first entry */
+    bool again_at_loss;      /* what was appended is proposed again when leadership is lost */
+    bool forward_any_term;   /* a leader appends what was meant for another term */
+    bool own_not_recognised; /* a follower takes its own commands in the log for others' */
+    bool hidden_is_lost;     /* what a snapshot may hide is taken for lost */
 };
 #define NODE_FAULT(node, name) ((node)->faults.name)
 #else

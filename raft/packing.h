@@ -12,9 +12,9 @@
 #include "base/buf.h"
 
 struct packed_command {
-    struct tt_str command;
-    uint64_t member;  /* that forwarded it; 0 = nobody did */
-    uint64_t request; /* that member's */
+    struct tt_str command; /* view into the payload; not empty */
+    uint64_t member;       /* that forwarded it; 0 = nobody did */
+    uint64_t request;      /* that member's */
 };
 
 size_t packing_size(const struct packed_command *packed); /* bytes it takes */

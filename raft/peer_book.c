@@ -21,16 +21,16 @@ enum {
 #define BOOK_MAGIC UINT64_C(0x312d736b70747574) /* "tutpks-1" */
 
 struct entry {
-    uint64_t member_id;
-    uint64_t incarnation;
+    uint64_t member_id;   /* rising */
+    uint64_t incarnation; /* of the directory it was first met with; never 0 */
 };
 
 struct tt_peer_book {
-    const struct tt_disk *disk; /* kept */
-    char *dir;                  /* owned */
-    char cluster_id[BOOK_ID_SIZE];
-    size_t count; /* of entries */
-    struct entry entries[TT_PEER_BOOK_ENTRIES_MAX];
+    const struct tt_disk *disk;    /* kept */
+    char *dir;                     /* owned */
+    char cluster_id[BOOK_ID_SIZE]; /* padded with zeros; a file of another one counts as empty */
+    size_t count;                  /* of entries */
+    struct entry entries[TT_PEER_BOOK_ENTRIES_MAX]; /* [0, count), by member_id */
 };
 
 /* ---- the file ---- */

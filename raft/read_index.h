@@ -23,27 +23,27 @@ struct tt_node;
 enum { READ_DEADLINE_MS_DEFAULT = 10000, READ_RETRY_MS = 100 };
 
 struct read_wait {
-    struct tt_list link;
+    struct tt_list link;   /* in one of read_index's lists */
     struct tt_read_op *op; /* NULL: a follower asks */
-    uint64_t peer_id;
-    uint64_t request;
-    uint64_t deadline_ms;
-    uint64_t index; /* to be applied */
+    uint64_t peer_id;      /* that follower */
+    uint64_t request;      /* the follower's, for the reply */
+    uint64_t deadline_ms;  /* monotonic; then it ends with TT_EUNAVAILABLE */
+    uint64_t index;        /* to be applied */
 };
 struct read_index {
-    struct tt_list joining;  /* for the next round or question */
-    struct tt_list round;    /* of the round that is out (leader) */
-    struct tt_list asked;    /* of the question that is out (follower) */
-    struct tt_list applying; /* index known */
-    size_t count;
-    uint64_t round_number; /* of the newest round */
-    uint64_t round_index;  /* C */
-    uint64_t round_config; /* index of the configuration it is counted in */
-    uint64_t acks[TT_MEMBERS_MAX];
-    size_t ack_count;
-    uint64_t sent_ms; /* of the newest probe or question */
-    uint64_t request; /* of the question that is out; 0 = none */
-    uint64_t asked_leader;
+    struct tt_list joining;        /* for the next round or question */
+    struct tt_list round;          /* of the round that is out (leader) */
+    struct tt_list asked;          /* of the question that is out (follower) */
+    struct tt_list applying;       /* index known */
+    size_t count;                  /* of all lists */
+    uint64_t round_number;         /* of the newest round */
+    uint64_t round_index;          /* C */
+    uint64_t round_config;         /* index of the configuration it is counted in */
+    uint64_t acks[TT_MEMBERS_MAX]; /* who has confirmed the newest round, [0, ack_count) */
+    size_t ack_count;              /* voters and others */
+    uint64_t sent_ms;              /* of the newest probe or question */
+    uint64_t request;              /* of the question that is out; 0 = none */
+    uint64_t asked_leader;         /* whom the question that is out went to */
 };
 
 void read_index_init(struct read_index *reads);

@@ -21,17 +21,17 @@ enum {
 };
 
 struct tt_replica {
-    struct replica_core core;
+    struct replica_core core;       /* what has no threads; first to be made, last to go */
     struct tt_wal_thread *log;      /* owned */
     struct tt_transport *transport; /* owned */
     struct tt_loop *loop;           /* the core thread; owned */
     struct tt_timer timer;          /* the node's wish */
-    struct tt_timer housekeeping;
-    struct tt_cell *stats; /* struct tt_replica_stats */
-    struct tt_transport_stats transport_stats;
-    struct tt_poke recheck;
-    bool log_ended; /* the STOP request is back */
-    struct tt_wal_req stop_req;
+    struct tt_timer housekeeping;   /* every HOUSEKEEPING_MS */
+    struct tt_cell *stats;          /* struct tt_replica_stats */
+    struct tt_transport_stats transport_stats; /* as told last by the transport */
+    struct tt_poke recheck;                    /* any thread: revocations have changed */
+    bool log_ended;                            /* the STOP request is back */
+    struct tt_wal_req stop_req;                /* the log's last one; once, at stop */
 };
 
 /* What the core asks for. */

@@ -19,17 +19,17 @@
 #include "raft/transport.h"
 
 struct tt_replica_config {
-    const char *data_dir;    /* all strings are copied */
-    const char *name;        /* of this server, as in its certificate */
-    const char *cluster;     /* SPIFFE trust domain */
-    const char *api_address; /* host:port that clients reach, announced to the members */
-    const char *peer_host;   /* numeric, to listen on */
-    uint16_t peer_port;
+    const char *data_dir;              /* all strings are copied */
+    const char *name;                  /* of this server, as in its certificate */
+    const char *cluster;               /* SPIFFE trust domain */
+    const char *api_address;           /* host:port that clients reach, announced to the members */
+    const char *peer_host;             /* numeric, to listen on */
+    uint16_t peer_port;                /* to listen on; 0 = any free one */
     struct tt_tls_context *server_tls; /* refs; ALPN TT_TRANSPORT_ALPN */
     struct tt_tls_context *client_tls; /* refs */
     struct tt_pool *pool;              /* keeps: log reads, segment filling, freeing */
     struct tt_pool *slow_pool;         /* keeps: snapshots (niced) */
-    const struct tt_clock *clock;
+    const struct tt_clock *clock;      /* kept */
     struct tt_store_reclaimer *reclaimer; /* keeps while a version lives; NULL: freed in place */
     uint64_t snapshot_log_size_min;       /* bytes; 0 = default */
     uint32_t snapshot_trailing;           /* entries kept behind a snapshot; 0 = default */
@@ -39,9 +39,9 @@ struct tt_replica_config {
     const struct tt_member *initial; /* all first members with this one; borrowed */
     size_t initial_count;            /* 0: joins an existing cluster, knows nothing yet */
     const struct tt_member *known;   /* joining: whom to talk with until the log says; borrowed */
-    size_t known_count;
+    size_t known_count;              /* of known */
     void (*fatal)(void *ctx, const struct tt_err *err); /* any thread, once: end the process */
-    void *ctx;
+    void *ctx;                                          /* of fatal */
 };
 
 struct tt_replica;
@@ -64,8 +64,8 @@ void tt_replica_recheck_peers(struct tt_replica *replica);
 unsigned tt_replica_snapshot_share(uint64_t log_size, uint64_t due_size);
 /* For metrics; copies of about the last 100 ms. */
 struct tt_replica_stats {
-    struct tt_node_stats node;
-    struct tt_transport_stats transport;
+    struct tt_node_stats node;           /* all since the start of this process */
+    struct tt_transport_stats transport; /* up to a second old */
 };
 void tt_replica_stats(struct tt_replica *replica, struct tt_replica_stats *ret_stats);
 

@@ -37,21 +37,23 @@ struct replica_env {
     uint32_t snapshot_piece_size; /* bytes read, sent, restored at once; 0 = defaults */
     struct tt_pace *pace;         /* of the worker that takes snapshots; kept; NULL = no brake */
     struct tt_mailbox *box;       /* kept; drained on the core thread */
+    /* as struct tt_node_io says, and the next three likewise */
     void (*send)(void *ctx, uint64_t peer_id, struct tt_bytes *frame, bool bulk);
-    void (*set_timer)(void *ctx, uint64_t at_ms);
-    void (*peers_changed)(void *ctx, const struct tt_member *members, size_t count);
+    void (*set_timer)(void *ctx, uint64_t at_ms);                                    /* as there */
+    void (*peers_changed)(void *ctx, const struct tt_member *members, size_t count); /* as there */
+    /* as there: once, then the process must end */
     void (*fault)(void *ctx, const struct tt_err *err);
     /* work->work off the core thread, then work->done by `box`. `slow`: it may take minutes. */
     int (*run)(void *ctx, struct tt_work *work, bool slow);
     void (*idle)(void *ctx); /* a job came back after stop */
-    void *ctx;
+    void *ctx;               /* kept; passed to each */
 };
 
 /* Answers of one turn for one mailbox, posted as one chain. */
 struct reply_chain {
-    struct tt_mailbox *box; /* NULL: free */
-    struct tt_msg *first;
-    struct tt_msg *last;
+    struct tt_mailbox *box; /* where they go; kept */
+    struct tt_msg *first;   /* oldest answer */
+    struct tt_msg *last;    /* where the next one is chained to */
 };
 
 /* What the snapshot jobs share; see replica_snapshots.c. */
@@ -60,32 +62,32 @@ struct snapshot_stage {
 };
 
 struct replica_core {
-    struct tt_replica_config config; /* strings replaced by owned copies */
-    struct replica_env env;
-    struct tt_proposer proposer;
-    struct tt_cluster cluster;
-    struct tt_list leadership_listeners;
-    struct tt_datadir *datadir; /* owned */
-    struct tt_datadir_identity identity;
-    struct tt_peer_book *book; /* owned; the transport's while it lives */
-    struct tt_store *store;    /* owned */
-    struct tt_node_store fsm;  /* the store as the node sees it */
-    struct tt_wal *wal;        /* owned until the owner takes it */
-    struct tt_node_disk disk;  /* until start */
-    struct tt_node *node;      /* owned; made by the owner */
-    struct tt_cell *status;    /* struct tt_cluster_status; owned */
-    struct reply_chain replies[REPLICA_REPLY_BOXES_MAX];
-    size_t reply_count;
-    struct snapshot_stage stage;
+    struct tt_replica_config config;     /* strings replaced by owned copies */
+    struct replica_env env;              /* copied; what it points to is kept */
+    struct tt_proposer proposer;         /* what tt_replica_proposer returns; any thread */
+    struct tt_cluster cluster;           /* what tt_replica_cluster returns; any thread */
+    struct tt_list leadership_listeners; /* struct tt_leadership_listener */
+    struct tt_datadir *datadir;          /* owned */
+    struct tt_datadir_identity identity; /* as datadir has it */
+    struct tt_peer_book *book;           /* owned; the transport's while it lives */
+    struct tt_store *store;              /* owned */
+    struct tt_node_store fsm;            /* the store as the node sees it */
+    struct tt_wal *wal;                  /* owned until the owner takes it */
+    struct tt_node_disk disk;            /* until start */
+    struct tt_node *node;                /* owned; made by the owner */
+    struct tt_cell *status;              /* struct tt_cluster_status; owned */
+    struct reply_chain replies[REPLICA_REPLY_BOXES_MAX]; /* [0, reply_count); one per mailbox */
+    size_t reply_count;                                  /* 0 at the end of each turn */
+    struct snapshot_stage stage;                         /* the snapshot that a leader sends */
     struct tt_list jobs;             /* snapshot jobs whose completion is not back yet */
     struct tt_list parked;           /* snapshot jobs that no pool would take: tried again */
     struct tt_propose_op compaction; /* one at a time, while compaction_out */
-    bool compaction_out;
-    uint64_t leading_term;   /* as told to the listeners; 0 = not leading */
+    bool compaction_out;             /* `compaction` is proposed and not answered */
+    uint64_t leading_term;           /* as told to the listeners; 0 = not leading */
     uint64_t revision_floor; /* highest that was published here, also while an install runs */
-    bool stopping;
+    bool stopping;           /* set by stop: jobs that come back are only freed */
 #ifdef TT_SIM
-    struct replica_faults faults;
+    struct replica_faults faults; /* all false unless the simulator sets one */
 #endif
 };
 

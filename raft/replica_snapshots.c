@@ -16,10 +16,10 @@
 enum { ENCODE_PIECE = 64 << 10, KEEP_SNAPSHOTS = 2 };
 
 struct job {
-    struct tt_work work;
-    struct tt_list link; /* core.jobs, while it is out */
-    struct replica_core *replica;
-    struct tt_node_snapshot meta;
+    struct tt_work work;               /* on a pool; its done on the core thread */
+    struct tt_list link;               /* core.jobs, while it is out */
+    struct replica_core *replica;      /* kept: jobs are waited for */
+    struct tt_node_snapshot meta;      /* of the snapshot that it is about */
     struct tt_version *version;        /* take: pinned */
     uint64_t recorded_index;           /* take: the snapshot that the log names meanwhile */
     struct tt_snapshot_file *file;     /* install: open between chunks */
@@ -28,8 +28,8 @@ struct job {
     uint64_t peer_id;                  /* read */
     uint64_t offset;                   /* read, stage */
     struct tt_bytes *piece;            /* read: result; stage: input */
-    int code;
-    struct tt_err err;
+    int code;                          /* what the work came to: 0 or TT_E… */
+    struct tt_err err;                 /* says why code is not 0 */
 };
 
 static uint32_t piece_size(const struct job *job, uint32_t usual)

@@ -128,15 +128,15 @@ struct tt_snapshot_file_writer {
     uint64_t offset;            /* bytes written; a multiple of SNAPSHOT_BLOCK until the end */
     uint8_t *block;             /* SNAPSHOT_BLOCK bytes behind them being filled; owned */
     size_t block_size;          /* bytes in it */
-    uint64_t index;
-    uint64_t term;
-    EVP_MD_CTX *hash;  /* of all written; owned */
-    ZSTD_CCtx *zstd;   /* owned */
-    uint8_t *chunk;    /* TT_SNAPSHOT_CHUNK_SIZE bytes being filled; owned */
-    size_t chunk_size; /* bytes in it */
-    uint8_t *out;      /* chunk header and compressed bytes; owned */
-    size_t out_capacity;
-    bool committed;
+    uint64_t index;             /* of the last entry in it; names the file */
+    uint64_t term;              /* of that entry */
+    EVP_MD_CTX *hash;           /* of all written; owned */
+    ZSTD_CCtx *zstd;            /* owned */
+    uint8_t *chunk;             /* TT_SNAPSHOT_CHUNK_SIZE bytes being filled; owned */
+    size_t chunk_size;          /* bytes in it */
+    uint8_t *out;               /* chunk header and compressed bytes; owned */
+    size_t out_capacity;        /* bytes; fits the worst compression */
+    bool committed;             /* renamed and durable: free leaves the file */
 };
 
 static int writer_write(struct tt_snapshot_file_writer *writer, struct tt_err *err)
@@ -310,16 +310,16 @@ void tt_snapshot_file_writer_free(struct tt_snapshot_file_writer *writer)
 /* ---- receiver ---- */
 
 struct tt_snapshot_file_receiver {
-    const struct tt_disk *disk; /* kept */
-    char *dir;                  /* owned */
-    char *temporary;            /* owned */
-    char *path;                 /* owned */
-    struct tt_disk_file *file;  /* owned */
-    struct tt_snapshot_handle handle;
-    uint64_t offset;  /* bytes received */
-    uint64_t drained; /* of them */
-    EVP_MD_CTX *hash; /* of the bytes before the trailer; owned */
-    bool committed;
+    const struct tt_disk *disk;       /* kept */
+    char *dir;                        /* owned */
+    char *temporary;                  /* owned */
+    char *path;                       /* owned */
+    struct tt_disk_file *file;        /* owned */
+    struct tt_snapshot_handle handle; /* what was promised: size and hash are checked at commit */
+    uint64_t offset;                  /* bytes received */
+    uint64_t drained;                 /* of them */
+    EVP_MD_CTX *hash;                 /* of the bytes before the trailer; owned */
+    bool committed;                   /* verified, renamed and durable: free leaves the file */
 };
 
 int tt_snapshot_file_receive(const struct tt_disk *disk, const char *dir,

@@ -28,14 +28,14 @@ struct tt_snapshot_meta {
     uint64_t term;                /* of that entry */
     uint64_t configuration_index; /* of the configuration below */
     uint64_t revision;            /* of the store */
-    uint32_t feature_level;
-    struct tt_str configuration; /* encoded members; borrowed */
+    uint32_t feature_level;       /* of the store's state */
+    struct tt_str configuration;  /* encoded members; borrowed */
 };
 
 /* What names a snapshot in the log and between peers: small, passed through raft unread. */
 struct tt_snapshot_handle {
-    uint64_t index;
-    uint64_t term;
+    uint64_t index;                      /* of the last entry in it */
+    uint64_t term;                       /* of that entry */
     uint64_t size;                       /* bytes of the file */
     uint8_t hash[TT_SNAPSHOT_HASH_SIZE]; /* SHA-256 of the file but for its trailer */
 };
@@ -96,8 +96,8 @@ TT_DEFINE_AUTO(tt_snapshot_file)
 /* The directory. */
 enum { TT_SNAPSHOT_LIST_MAX = 64 };
 struct tt_snapshot_name {
-    uint64_t index;
-    uint64_t term;
+    uint64_t index; /* of the last entry in it */
+    uint64_t term;  /* of that entry */
 };
 /* Newest (highest index) first; leftovers of interrupted writes are not listed. */
 int tt_snapshot_file_list(const struct tt_disk *disk, const char *dir,

@@ -15,18 +15,18 @@
 #include "raft/snapshot_file_format.h"
 
 struct tt_snapshot_file {
-    struct tt_disk_file *file; /* owned */
-    struct tt_snapshot_meta meta;
-    char *configuration; /* what meta borrows; owned */
-    uint8_t header[SNAPSHOT_HEADER_SIZE];
-    struct tt_snapshot_handle handle;
-    uint64_t offset;   /* of the next chunk */
-    EVP_MD_CTX *hash;  /* of the bytes before offset; owned */
-    ZSTD_DCtx *zstd;   /* owned */
-    uint8_t *packed;   /* one compressed chunk; owned */
-    size_t packed_max; /* bytes */
-    uint8_t *chunk;    /* one chunk; owned */
-    bool ended;        /* everything was verified */
+    struct tt_disk_file *file;            /* owned */
+    struct tt_snapshot_meta meta;         /* from the header; index and term agree with the name */
+    char *configuration;                  /* what meta borrows; owned */
+    uint8_t header[SNAPSHOT_HEADER_SIZE]; /* as read; its CRC covers it and the configuration */
+    struct tt_snapshot_handle handle;     /* name's index and term, file's size, trailer's hash */
+    uint64_t offset;                      /* of the next chunk */
+    EVP_MD_CTX *hash;                     /* of the bytes before offset; owned */
+    ZSTD_DCtx *zstd;                      /* owned */
+    uint8_t *packed;                      /* one compressed chunk; owned */
+    size_t packed_max;                    /* bytes */
+    uint8_t *chunk;                       /* one chunk; owned */
+    bool ended;                           /* everything was verified */
 };
 
 static int damaged(const struct tt_snapshot_file *file, struct tt_err *err, const char *what)
@@ -222,10 +222,10 @@ void tt_snapshot_file_free(struct tt_snapshot_file *file)
 enum { SNAPSHOT_STALE_MAX = 64 };
 
 struct listing {
-    struct tt_snapshot_name *names; /* room for TT_SNAPSHOT_LIST_MAX */
-    size_t count;
+    struct tt_snapshot_name *names;  /* room for TT_SNAPSHOT_LIST_MAX */
+    size_t count;                    /* of names; complete snapshots */
     char *stale[SNAPSHOT_STALE_MAX]; /* names of interrupted writes; owned */
-    size_t stale_count;
+    size_t stale_count;              /* of stale; more than fit are left for the next time */
 };
 
 static bool name_parse(const char *text, struct tt_snapshot_name *ret)

@@ -32,10 +32,10 @@ enum {
 /* ---- messages to the core ------------------------------------------------------------------ */
 
 struct reach_msg {
-    struct tt_msg msg;
-    struct tt_transport *transport;
-    uint64_t peer_id;
-    enum tt_transport_reach reach;
+    struct tt_msg msg;              /* to the core */
+    struct tt_transport *transport; /* alive until `stopped`, which comes after us */
+    uint64_t peer_id;               /* member id */
+    enum tt_transport_reach reach;  /* for reach_run only */
 };
 
 static void reach_run(struct tt_msg *msg)
@@ -82,9 +82,9 @@ void tt_transport_tell_disowned(struct tt_transport *transport, uint64_t peer_id
 }
 
 struct stats_msg {
-    struct tt_msg msg;
-    struct tt_transport *transport;
-    struct tt_transport_stats stats;
+    struct tt_msg msg;               /* to the core */
+    struct tt_transport *transport;  /* alive until `stopped`, which comes after us */
+    struct tt_transport_stats stats; /* as of the sending; refused_posts is added on the core */
 };
 
 static void stats_run(struct tt_msg *msg)
@@ -145,8 +145,8 @@ void tt_transport_delivery_run(struct tt_msg *msg)
 }
 
 struct stopped_msg {
-    struct tt_msg msg;
-    struct tt_transport *transport;
+    struct tt_msg msg;              /* to the core; the last of all */
+    struct tt_transport *transport; /* may be freed by `stopped` */
 };
 
 static void stopped_run(struct tt_msg *msg)
@@ -223,13 +223,13 @@ void tt_transport_send(struct tt_transport *transport, uint64_t peer_id,
 }
 
 struct peers_msg {
-    struct tt_msg msg;
-    struct tt_transport *transport;
-    bool hint;                     /* adds, replaces nothing */
-    uint64_t id_max;               /* of all members, with us; 0 for a hint */
-    char address[TT_ADDRESS_SIZE]; /* ours; "" = not in the table */
-    size_t count;
-    struct tt_member members[];
+    struct tt_msg msg;              /* to the net loop */
+    struct tt_transport *transport; /* its loop runs us */
+    bool hint;                      /* adds, replaces nothing */
+    uint64_t id_max;                /* of all members, with us; 0 for a hint */
+    char address[TT_ADDRESS_SIZE];  /* ours; "" = not in the table */
+    size_t count;                   /* of members */
+    struct tt_member members[];     /* those with an address, without us */
 };
 
 static const struct tt_member *member_find(const struct peers_msg *table, uint64_t id)
@@ -328,8 +328,8 @@ void tt_transport_hint_peers(struct tt_transport *transport, const struct tt_mem
 }
 
 struct recheck_msg {
-    struct tt_msg msg;
-    struct tt_transport *transport;
+    struct tt_msg msg;              /* to the net loop */
+    struct tt_transport *transport; /* its loop runs us */
 };
 
 static bool is_revoked(struct tt_tls_context *tls, const struct tt_tls_stream *stream)

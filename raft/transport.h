@@ -60,7 +60,7 @@ struct tt_transport_stats {
 };
 
 struct tt_transport_config {
-    uint64_t self_id;
+    uint64_t self_id;          /* our member id, never 0 */
     uint64_t incarnation;      /* of our data directory, never 0 */
     struct tt_peer_book *book; /* keeps, alone: by which directories the peers are known */
     const char *cluster;       /* SPIFFE trust domain; copied, like all strings */

@@ -29,7 +29,7 @@ struct tt_frame_reader {
     size_t size_max; /* payloads above it are invalid; may be changed between frames */
 };
 struct tt_frame {
-    uint8_t type;
+    uint8_t type;             /* as in the header; the core's from TT_TRANSPORT_TYPE_MIN */
     struct tt_bytes *payload; /* the receiver's reference; never NULL */
 };
 void tt_frame_reader_init(struct tt_frame_reader *reader, size_t size_max);
@@ -45,7 +45,7 @@ struct tt_hello {
     uint64_t from_incarnation; /* of the dialling side's data directory */
     uint64_t to_incarnation;   /* by which it knows the other side; 0: not met yet */
     uint8_t channel;           /* enum tt_transport_channel */
-    char cluster_id[TT_CLUSTER_ID_SIZE];
+    char cluster_id[TT_CLUSTER_ID_SIZE]; /* of raft, NUL-terminated; another one is refused */
     char address[TT_HELLO_ADDRESS_SIZE]; /* host:port where it is reached; "" = it does not know */
 };
 struct tt_bytes *tt_hello_encode(const struct tt_hello *hello);

@@ -22,16 +22,16 @@ enum {
 
 /* A frame on its way out. Core makes it, net sends and frees it. */
 struct out_frame {
-    struct tt_msg msg;              /* to the net loop */
-    struct tt_list node;            /* in link.queue */
-    struct tt_transport *transport; /* borrowed */
-    uint64_t peer_id;
-    enum tt_transport_channel channel;
-    uint8_t type;
+    struct tt_msg msg;                    /* to the net loop */
+    struct tt_list node;                  /* in link.queue */
+    struct tt_transport *transport;       /* borrowed */
+    uint64_t peer_id;                     /* member id; gone from the table: the frame is dropped */
+    enum tt_transport_channel channel;    /* whose queue it goes to */
+    uint8_t type;                         /* as in the header */
     uint8_t header[TT_FRAME_HEADER_SIZE]; /* filled when sending begins */
     size_t size;                          /* header and payload */
-    size_t part_count;
-    struct tt_bytes *parts[]; /* references */
+    size_t part_count;                    /* of parts; the payload is their sum */
+    struct tt_bytes *parts[];             /* references */
 };
 
 enum link_state {
@@ -45,19 +45,19 @@ enum link_state {
 struct peer;
 /* The outgoing connection to a peer on one channel. */
 struct link {
-    struct peer *peer; /* borrowed: it contains us */
-    enum tt_transport_channel channel;
-    enum link_state state;
-    struct tt_tls_stream *stream;  /* NULL: none; belongs to itself */
-    struct tt_timer backoff;       /* dials again */
-    uint32_t backoff_ms;           /* the next wait, before jitter */
-    struct tt_list queue;          /* out_frame, oldest first */
-    size_t queue_size;             /* their bytes, as counted at enqueueing */
-    size_t part_at;                /* of the oldest: part being written; header = part_count */
-    size_t offset;                 /* bytes of that part already written */
-    bool started;                  /* the oldest frame's header is computed */
-    struct tt_list dirty_node;     /* in transport.dirty while a flush is due */
-    struct tt_frame_reader reader; /* of the answer to our hello */
+    struct peer *peer;                 /* borrowed: it contains us */
+    enum tt_transport_channel channel; /* FAST is always dialled, BULK when first used */
+    enum link_state state;             /* LINK_READY: frames may go out */
+    struct tt_tls_stream *stream;      /* NULL: none; belongs to itself */
+    struct tt_timer backoff;           /* dials again */
+    uint32_t backoff_ms;               /* the next wait, before jitter */
+    struct tt_list queue;              /* out_frame, oldest first */
+    size_t queue_size;                 /* their bytes, as counted at enqueueing */
+    size_t part_at;                    /* of the oldest: part being written; header = part_count */
+    size_t offset;                     /* bytes of that part already written */
+    bool started;                      /* the oldest frame's header is computed */
+    struct tt_list dirty_node;         /* in transport.dirty while a flush is due */
+    struct tt_frame_reader reader;     /* of the answer to our hello */
 };
 
 /* What came from a peer on one channel and where the core is with it. It outlives connections: a
@@ -70,17 +70,17 @@ struct intake {
 };
 
 struct peer {
-    struct tt_list node;            /* in transport.peers or, when removed, nowhere */
-    struct tt_transport *transport; /* borrowed */
-    uint64_t id;
-    char name[TT_NAME_SIZE];
-    char address[TT_ADDRESS_SIZE]; /* as given */
-    char host[TT_ADDRESS_SIZE];
-    uint16_t port;
+    struct tt_list node;                  /* in transport.peers or, when removed, nowhere */
+    struct tt_transport *transport;       /* borrowed */
+    uint64_t id;                          /* member id, never 0, never ours */
+    char name[TT_NAME_SIZE];              /* what the certificate must say */
+    char address[TT_ADDRESS_SIZE];        /* as given */
+    char host[TT_ADDRESS_SIZE];           /* of address */
+    uint16_t port;                        /* of address */
     struct link links[CHANNEL_COUNT];     /* indexed by channel */
     struct intake intakes[CHANNEL_COUNT]; /* likewise */
     uint32_t pending;                     /* open streams and timers; freed at 0 once removed */
-    bool removed;
+    bool removed;                         /* closing for good: in no list any more */
 };
 
 /* An accepted connection: it only brings frames. */
@@ -88,38 +88,38 @@ struct inbound {
     struct tt_list node;            /* in transport.inbounds */
     struct tt_transport *transport; /* borrowed */
     struct tt_tls_stream *stream;   /* belongs to itself; frees us through `closed` */
-    struct tt_frame_reader reader;
-    uint64_t peer_id; /* 0 until a valid hello */
-    uint8_t channel;
-    uint64_t opened_ms; /* for the deadline of the hello */
-    bool paused;
-    bool doomed; /* aborted: deliver nothing more */
+    struct tt_frame_reader reader;  /* of hello and frames */
+    uint64_t peer_id;               /* 0 until a valid hello */
+    uint8_t channel;                /* of its hello; enum tt_transport_channel */
+    uint64_t opened_ms;             /* for the deadline of the hello */
+    bool paused;                    /* not read from until the core has caught up */
+    bool doomed;                    /* aborted: deliver nothing more */
 };
 
 struct tt_transport {
-    struct tt_transport_config config; /* strings point into the members below */
-    char cluster[64];
-    char cluster_id[TT_CLUSTER_ID_SIZE];
-    char address[TT_ADDRESS_SIZE];    /* ours, as the peer table says; "" = not in it yet */
+    struct tt_transport_config config;   /* strings point into the members below */
+    char cluster[64];                    /* SPIFFE trust domain */
+    char cluster_id[TT_CLUSTER_ID_SIZE]; /* of raft; in every hello */
+    char address[TT_ADDRESS_SIZE];       /* ours, as the peer table says; "" = not in it yet */
     uint64_t known_id_max;            /* of all members of all peer tables so far; 0 = none yet */
     struct tt_loop *loop;             /* owned */
     struct tt_tls_listener *listener; /* NULL once closed */
-    uint16_t port;
-    struct tt_timer sweep;   /* hello deadlines, statistics */
-    struct tt_rng rng;       /* jitter */
-    struct tt_list peers;    /* struct peer */
-    struct tt_list inbounds; /* struct inbound */
-    struct tt_list dirty;    /* struct link */
-    size_t inbound_count;
-    uint64_t intake_serial; /* last given */
-    uint32_t pending;       /* handles, streams and peers alive; stopped at 0 */
-    bool stopping;
-    bool started;                         /* core's */
-    struct tt_transport_stats stats;      /* net's */
+    uint16_t port;                    /* what listener is bound to */
+    struct tt_timer sweep;            /* hello deadlines, statistics */
+    struct tt_rng rng;                /* jitter */
+    struct tt_list peers;             /* struct peer */
+    struct tt_list inbounds;          /* struct inbound */
+    struct tt_list dirty;             /* struct link */
+    size_t inbound_count;             /* of inbounds; a new one beyond INBOUND_MAX is aborted */
+    uint64_t intake_serial;           /* last given */
+    uint32_t pending;                 /* handles, streams and peers alive; stopped at 0 */
+    bool stopping;                    /* nothing is dialled or accepted any more */
+    bool started;                     /* core's */
+    struct tt_transport_stats stats;  /* net's */
     struct tt_transport_stats stats_told; /* what the core heard last */
     uint64_t refused_posts;               /* core's: frames the net mailbox had no room for */
     void (*stopped)(void *ctx);           /* set before the loop is asked to stop */
-    void *stopped_ctx;
+    void *stopped_ctx;                    /* of stopped */
 };
 
 /* Outgoing side. */
@@ -145,13 +145,13 @@ void tt_transport_tell_reach(struct tt_transport *transport, uint64_t peer_id,
 
 /* A frame on its way to the core, and back as a confirmation. */
 struct delivery {
-    struct tt_msg msg;
+    struct tt_msg msg;              /* to the core, then back to the net loop */
     struct tt_transport *transport; /* alive until `stopped`, which comes after us */
-    uint64_t peer_id;
-    uint64_t intake_serial;
-    uint64_t confirm_size; /* delivered_size including us; 0: no confirmation wanted */
-    uint8_t type;
-    struct tt_bytes *payload; /* reference, the receiver's */
+    uint64_t peer_id;               /* member id; proven by the hello */
+    uint64_t intake_serial;         /* whose window it counts in */
+    uint64_t confirm_size;          /* delivered_size including us; 0: no confirmation wanted */
+    uint8_t type;                   /* as in the frame's header */
+    struct tt_bytes *payload;       /* reference, the receiver's */
 };
 void tt_transport_delivery_run(struct tt_msg *msg); /* core */
 
