@@ -26,7 +26,7 @@ struct attempt {
 };
 
 struct forwarded {
-    struct tt_list attempts;
+    struct tt_list attempts;                    /* in order of sending; terms never go down */
     struct attempt *buckets[FORWARDED_BUCKETS]; /* by request */
 };
 

@@ -24,7 +24,7 @@ enum {
 };
 
 struct proposal {
-    struct tt_list link;
+    struct tt_list link;      /* in one list of proposals, or of its batch; not while forwarded */
     struct attempt attempt;   /* while it is forwarded, in place of the link */
     struct tt_propose_op *op; /* NULL: a peer forwarded it */
     uint64_t peer_id;         /* that peer */
@@ -32,15 +32,15 @@ struct proposal {
     uint64_t term; /* of the leader that the peer meant: to be appended in this one only */
     struct tt_bytes *command; /* owned until packed here, or answered */
     size_t size;              /* of command, for the bound */
-    uint64_t deadline_ms;
+    uint64_t deadline_ms;     /* monotonic; then unknown if it left the queue, else not done */
     uint64_t index; /* of its entry; forwarded and answered: answer once this is applied here */
-    int code;
-    struct tt_apply_result result;
+    int code;       /* answered, finished: what the op will get */
+    struct tt_apply_result result; /* of applying it; failed_compare is -1 before */
 };
 struct proposal_batch {
-    struct tt_list link;
-    uint64_t index; /* of the entry */
-    uint64_t term;
+    struct tt_list link;      /* proposals.batches */
+    uint64_t index;           /* of the entry */
+    uint64_t term;            /* of the entry: ours, as leader then */
     struct tt_bytes *payload; /* a reference: the commands, should they be lost */
     struct tt_list commands;  /* in entry order */
 };
