@@ -11,7 +11,13 @@
 #include "api/http/uri.h"
 #include "base/intmath.h"
 
-enum { PREFIX = 5, MESSAGE_MAX = 16 << 20, REQUEST_MAX = 16 << 20 };
+enum {
+    PREFIX = 5,
+    MESSAGE_MAX = 16 << 20,
+    REQUEST_MAX = 16 << 20,
+    TEXT_MIN = 64, /* of a peer's text that is always told */
+};
+#define DOTS "... "
 
 static const struct {
     const char *name; /* static; as gRPC spells it */
@@ -83,6 +89,24 @@ static void take_header(struct tt_http_call *http, struct tt_str name, struct tt
         }
         call->text[size] = '\0';
     }
+}
+
+/* What of the text fits into one frame of an error behind used bytes. The rest is cut from its
+ * start: a chain of "this failed: that failed: …" has its cause at the end.
+ */
+static const char *end_of(const char *text, size_t used)
+{
+    size_t length = strlen(text);
+    if (used + length < TT_ERR_MSG_SIZE) {
+        return text;
+    }
+    used += sizeof DOTS - 1;
+    size_t room = used + TEXT_MIN < TT_ERR_MSG_SIZE ? TT_ERR_MSG_SIZE - 1 - used : TEXT_MIN;
+    const char *end = text + (length > room ? length - room : 0);
+    while (((unsigned char)*end & 0xc0) == 0x80) {
+        end++; /* never from the middle of a character */
+    }
+    return end;
 }
 
 static void break_call(struct tt_grpc_call *call, int code)
@@ -191,8 +215,10 @@ static int outcome(struct tt_grpc_call *call, const struct tt_err *http_err, str
     }
     if (call->status != TT_GRPC_OK) {
         int code = status_is_known(call->status) ? statuses[call->status].code : TT_EINTERNAL;
-        return TT_FAIL(err, code, "%s: %s: %s", call->path, tt_grpc_status_name(call->status),
-                       call->text);
+        const char *status = tt_grpc_status_name(call->status);
+        const char *text = end_of(call->text, strlen(call->path) + strlen(status) + 4);
+        return TT_FAIL(err, code, "%s: %s: %s%s", call->path, status,
+                       text == call->text ? "" : DOTS, text);
     }
     if (call->message) {
         return call->in.len == 0

@@ -82,6 +82,14 @@ static void peer_answer(struct peer *peer, int32_t stream_id)
         assert_int_equal(nghttp2_submit_response(peer->session, stream_id, head, 4, NULL), 0);
         return;
     }
+    if (strcmp(peer->path, "/long") == 0) {
+        char text[320];
+        memset(text, 'x', sizeof text);
+        memcpy(text + sizeof text - 12, ": the cause", 12);
+        head[3] = nv_of("grpc-message", text);
+        assert_int_equal(nghttp2_submit_response(peer->session, stream_id, head, 4, NULL), 0);
+        return;
+    }
     if (strcmp(peer->path, "/three") == 0) {
         add_message(peer, 0, "one", 3);
         add_message(peer, 0, "", 0);
@@ -328,6 +336,14 @@ static void status_and_text_of_an_error_arrive(void **state)
     assert_non_null(strstr(o.text, "NOT_FOUND: no such pod"));
 }
 
+static void end_of_a_long_text_is_told(void **state)
+{
+    struct outcome o;
+    ask(*state, &o, "/long", false, 5000);
+    assert_non_null(strstr(o.text, "/long: NOT_FOUND: ... xxx"));
+    assert_non_null(strstr(o.text, "xxx: the cause"));
+}
+
 static void end_without_a_status_is_no_success(void **state)
 {
     struct outcome o;
@@ -387,6 +403,7 @@ int main(void)
         GRPC_TEST(stream_gives_every_message_whole),
         GRPC_TEST(several_messages_are_no_unary_answer),
         GRPC_TEST(status_and_text_of_an_error_arrive),
+        GRPC_TEST(end_of_a_long_text_is_told),
         GRPC_TEST(end_without_a_status_is_no_success),
         GRPC_TEST(compressed_message_is_refused),
         GRPC_TEST(deadline_ends_a_call),
