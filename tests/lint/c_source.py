@@ -184,3 +184,46 @@ def functions_of(tokens):
             outside.append(Token("{}", tokens[index].line))
         index = end + 1
     return functions, outside
+
+
+COMMENT = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|/\*.*?\*/", re.S)
+
+
+def comments_of(text):
+    """The lines that comments cover, and those where one that has its lines to itself ends."""
+    covered, above = set(), set()
+    for match in COMMENT.finditer(text):
+        if not match.group(0).startswith("/*"):
+            continue
+        first = text.count("\n", 0, match.start()) + 1
+        last = first + match.group(0).count("\n")
+        covered.update(range(first, last + 1))
+        begin = text.rfind("\n", 0, match.start()) + 1
+        if not text[begin : match.start()].strip():
+            above.add(last)
+    return covered, above
+
+
+def members_of(tokens):
+    """(name, lines that may tell about it) of each member of each struct and union."""
+    members = []
+    bodies = []  # of open braces: whether it is a struct's, and the line it begins on
+    statement = []
+    for index, token in enumerate(tokens):
+        if token.text == "{":
+            heads = [t.text for t in tokens[max(0, index - 2) : index]]
+            bodies.append(("struct" in heads or "union" in heads, token.line))
+            statement = []
+        elif token.text == "}":
+            inside, begin = bodies.pop() if bodies else (False, 0)
+            nested = inside and bodies and bodies[-1][0]
+            statement = [Token("{", begin)] if nested else []  # its name follows
+        elif token.text == ";":
+            names = [t.text for t in statement if t.text[0].isalpha() or t.text[0] == "_"]
+            if bodies and bodies[-1][0] and names:
+                lines = [t.line for t in statement] + [token.line]
+                members.append((names[-1], lines))
+            statement = []
+        else:
+            statement.append(token)
+    return members

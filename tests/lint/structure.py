@@ -206,6 +206,15 @@ def check_opening(tree, path, text):
         tree.report(path, 1, "header-comment", f"a header says its {', '.join(missing)}")
 
 
+def check_members(tree, path, text, tokens):
+    if path.startswith("tests/"):
+        return
+    covered, above = c_source.comments_of(text)
+    for name, lines in c_source.members_of(tokens):
+        if lines[0] - 1 not in above and not covered.intersection(lines):
+            tree.report(path, lines[0], "member-comment", f"say what {name} is, in a comment")
+
+
 def check_c(tree, path, text):
     tokens = c_source.tokens_of(text)
     functions, outside = c_source.functions_of(tokens)
@@ -215,6 +224,7 @@ def check_c(tree, path, text):
     check_pointers(tree, path, tokens)
     check_functions(tree, path, functions, callbacks_of(tokens))
     check_globals(tree, path, outside)
+    check_members(tree, path, text, tokens)
 
 
 def check_tree(root):

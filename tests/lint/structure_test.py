@@ -76,7 +76,8 @@ class StructureTest(unittest.TestCase):
         self.expect("raft/x.c", function("    g();\n", head) + use)
 
     def test_a_function_pointer_with_seven_parameters(self):
-        member = "struct s {\n    int (*f)(int a, int b, int c, int d, int e, int f, int g);\n};\n"
+        parameters = "int a, int b, int c, int d, int e, int f, int g"
+        member = f"struct s {{\n    int (*f)({parameters}); /* x */\n}};\n"
         self.expect("raft/x.c", member, "parameters")
 
     def test_five_levels(self):
@@ -147,6 +148,16 @@ class StructureTest(unittest.TestCase):
     def test_unfinished_work(self):
         word = "TO" + "DO"
         self.expect("raft/x.c", f"/* {word}: later */\n", "unfinished")
+
+    def test_a_member_without_a_comment(self):
+        told = "struct s {\n    /* above */\n    int a;\n    int b; /* beside,\n  and below */\n"
+        self.expect("raft/x.c", told + "    void (*f)(int x, /* in it */\n        int y);\n};\n")
+        self.expect("raft/x.c", told + "    int c;\n};\n", "member-comment")
+        inner = "    struct { /* which */\n        int c; /* what */\n    } d[2];\n};\n"
+        self.expect("raft/x.c", told + inner)
+        self.expect("raft/x.c", told + inner.replace("/* which */", ""), "member-comment")
+        self.expect("raft/x.c", told + inner.replace("/* what */", ""), "member-comment")
+        self.expect("tests/unit/raft/x.c", "struct s {\n    int a;\n};\n", "member-comment")
 
     def test_a_link_to_nothing(self):
         self.write("docs/y.md", "text")
