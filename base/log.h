@@ -31,7 +31,7 @@ struct tt_log_field {
         int64_t i64;              /* a number, may be negative */
         bool boolean;             /* true or false */
         const struct tt_err *err; /* written as "err": "outer: inner" */
-    } v;
+    } v;                          /* the value */
 };
 #define TT_F_STR(k, s)  ((struct tt_log_field){TT_LOG_FIELD_STR, (k), {.str = (s)}})
 #define TT_F_C(k, s)    ((struct tt_log_field){TT_LOG_FIELD_STR, (k), {.str = tt_str_c(s)}})

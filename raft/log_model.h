@@ -12,9 +12,9 @@
 struct log_place {
     uint64_t position; /* byte address of its record in the line of segments; LOG_PLACE_STAGED set:
                           within the staged batch */
-    uint64_t term;
-    uint32_t size; /* of the payload */
-    uint8_t type;  /* enum raft_entry_type */
+    uint64_t term;     /* of the entry */
+    uint32_t size;     /* of the payload */
+    uint8_t type;      /* enum raft_entry_type */
 };
 #define LOG_PLACE_STAGED (UINT64_C(1) << 63)
 

@@ -62,10 +62,10 @@ struct membership_op {
     uint64_t held_ms;         /* CHANGE_DRAINING: since when writes queue; 0 = they do not */
     uint32_t tries;           /* of a transfer */
     struct {
-        struct tt_change_op *op; /* NULL: free */
-        uint64_t request;        /* ours; names the reply */
-        uint64_t deadline_ms;    /* monotonic; then the outcome is unknown */
-    } forwarded[CHANGE_FORWARDED_MAX];
+        struct tt_change_op *op;       /* NULL: free */
+        uint64_t request;              /* ours; names the reply */
+        uint64_t deadline_ms;          /* monotonic; then the outcome is unknown */
+    } forwarded[CHANGE_FORWARDED_MAX]; /* to the leader: who waits for its reply */
 };
 
 void membership_op_init(struct membership_op *change);

@@ -76,7 +76,6 @@ struct node_peer {
     bool reading;             /* a log read for it is out */
     uint64_t heard_ms;        /* its last frame; 0 = never */
     uint64_t info_ms;         /* its last MemberInfo; 0 = never */
-    uint64_t info_term;       /* the peer's term then; not read */
     uint64_t info_last_index; /* last index of the peer's log then */
     char api_address[TT_ADDRESS_SIZE]; /* host:port, as told then; "" = not known */
     struct node_stream stream;         /* our snapshot on its way to it */
@@ -112,7 +111,7 @@ struct node_out {
         struct tt_propose_op *propose; /* OUT_PROPOSE: the caller's, code set */
         struct tt_read_op *read;       /* OUT_READ: likewise */
         struct tt_change_op *change;   /* OUT_CHANGE: likewise */
-    } op;
+    } op;                              /* whose answer it is */
 };
 
 /* The election that a refused connection brings forward. */
@@ -164,7 +163,6 @@ struct tt_node {
     uint64_t hard_term;    /* as last submitted */
     uint64_t hard_vote;    /* as last submitted; 0 = nobody */
     struct tt_list outbox; /* node_out, oldest first; `hold` never goes down */
-    bool flushing;         /* not used */
 
     /* Feeding the core: the entries of the step under way, and their payloads. */
     struct raft_entry feed[NODE_FEED_MAX];

@@ -273,7 +273,6 @@ static void receive_info(struct tt_node *node, struct node_peer *peer,
                          const Tt__Peer__MemberInfo *info)
 {
     peer->info_ms = node->now_ms;
-    peer->info_term = info->term;
     peer->info_last_index = info->last_index;
     memcpy(peer->api_address, info->api_address, strlen(info->api_address) + 1);
     if (info->reply_wanted) {

@@ -74,7 +74,6 @@ struct server {
     struct tt_propose_op seed; /* the objects every cluster has */
     bool seed_out;             /* seed is proposed and not answered */
     bool keys_checked;         /* against what the store holds */
-    bool stopping;             /* main loop: stop was asked for, the API drains */
 };
 
 static void fatal(void *ctx, const struct tt_err *err)
@@ -485,7 +484,6 @@ static void stop_worker(struct tt_msg *msg)
 static void main_stopping(void *ctx)
 {
     struct server *server = ctx;
-    server->stopping = true;
     tt_timer_stop(&server->tick);
     for (size_t i = 0; i < server->thread_count; i++) {
         server->threads[i].stop_msg.run = stop_worker;

@@ -27,13 +27,13 @@ struct tt_snapshot_writer {
         Tt__SnapshotRow rows[STORE_RECORD_COUNT_MAX];       /* PHASE_ROWS */
         Tt__SnapshotChange changes[STORE_RECORD_COUNT_MAX]; /* PHASE_CHANGES */
         Tt__SnapshotOnce onces[STORE_RECORD_COUNT_MAX];     /* PHASE_ONCES */
-    } messages;
+    } messages;                                             /* of the phase under way */
     union {
         /* [i] at messages.rows[i]: as protobuf-c wants it */
         Tt__SnapshotRow *rows[STORE_RECORD_COUNT_MAX];
         Tt__SnapshotChange *changes[STORE_RECORD_COUNT_MAX]; /* likewise */
         Tt__SnapshotOnce *onces[STORE_RECORD_COUNT_MAX];     /* likewise */
-    } pointers;
+    } pointers;                                              /* likewise */
 };
 
 struct tt_snapshot_writer *tt_snapshot_writer_new(struct tt_version *version)

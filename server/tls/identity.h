@@ -32,7 +32,7 @@ struct tt_peer_identity {
     char issued_cluster_id[40]; /* whose revision that is; "" with revision 0 */
     uint32_t group_count; /* users only: the subject's organizations (O), as kubectl users expect;
                              of the canonical characters and ':' */
-    char groups[TT_GROUPS_MAX][TT_GROUP_SIZE];
+    char groups[TT_GROUPS_MAX][TT_GROUP_SIZE]; /* [0, group_count), NUL-terminated */
 };
 int tt_identity_from_cert(X509 *cert, struct tt_peer_identity *ret_identity,
                           struct tt_err *err) TT_MUST_USE;
