@@ -1,7 +1,7 @@
 /* The scheduler: gives every pod without a node one that fits.
  *
  *   nodes that are ready, schedulable, tolerated, selected, with room and free host ports
- *   → the one with the most room left, and with the fewest pods of the same owner
+ *   → the one with the most room left and the fewest pods, of any owner
  * One key for all: a pass reads every node and pod once and binds as many pods as one transaction
  * holds, so that two pods can never be promised the same room. The commit relies on each bound
  * pod's own revision; nodes are only hints (the agent refuses what does not fit).
@@ -80,16 +80,24 @@ static void *grow(struct tt_arena *arena, void *items, size_t count, size_t *cap
     return bigger;
 }
 
+/* Never negative (that counts as nothing); INT64_MAX when it does not fit. */
 static int64_t quantity_at(yyjson_val *resources, const char *name, bool milli)
 {
     struct tt_quantity quantity;
-    int64_t value = 0;
-    if (tt_quantity_parse(tt_json_istr_of(yyjson_obj_get(resources, name)), &quantity)) {
-        bool fits =
-            milli ? tt_quantity_milli(&quantity, &value) : tt_quantity_value(&quantity, &value);
-        value = fits ? value : INT64_MAX / 4; /* absurdly large: fits nowhere */
+    struct tt_str text = tt_json_istr_of(yyjson_obj_get(resources, name));
+    if (!tt_quantity_parse(text, &quantity) || quantity.nano <= 0) {
+        return 0;
     }
-    return value;
+    int64_t value;
+    bool fits = milli ? tt_quantity_milli(&quantity, &value) : tt_quantity_value(&quantity, &value);
+    return fits ? value : INT64_MAX;
+}
+
+/* What no node has stays what no node has, however much more is asked for. */
+static int64_t add_saturated(int64_t a, int64_t b)
+{
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
 /* Requests of a pod: the sum over its containers, or the largest init container if that is more. */
@@ -102,8 +110,8 @@ static struct amounts pod_requests(const struct tt_view *pod)
     yyjson_arr_foreach(tt_json_iget(pod->root, "spec.containers"), index, count, container)
     {
         yyjson_val *requests = tt_json_iget(container, "resources.requests");
-        sum.cpu_milli += quantity_at(requests, "cpu", true);
-        sum.memory += quantity_at(requests, "memory", false);
+        sum.cpu_milli = add_saturated(sum.cpu_milli, quantity_at(requests, "cpu", true));
+        sum.memory = add_saturated(sum.memory, quantity_at(requests, "memory", false));
     }
     yyjson_arr_foreach(tt_json_iget(pod->root, "spec.initContainers"), index, count, container)
     {
@@ -164,8 +172,8 @@ static int see_node(void *ctx, const struct tt_view *view, struct tt_err *err)
 static void charge(struct node *node, const struct tt_view *pod)
 {
     struct amounts requests = pod_requests(pod);
-    node->used.cpu_milli += requests.cpu_milli;
-    node->used.memory += requests.memory;
+    node->used.cpu_milli = add_saturated(node->used.cpu_milli, requests.cpu_milli);
+    node->used.memory = add_saturated(node->used.memory, requests.memory);
     node->used.pods += requests.pods;
     uint16_t ports[HOST_PORTS_MAX];
     size_t count = pod_ports(pod, ports);
@@ -286,13 +294,14 @@ static enum refusal judge(const struct node *node, const struct tt_view *pod,
     if (!selector_allows(node, pod)) {
         return NOT_SELECTED;
     }
-    if (node->used.cpu_milli + requests->cpu_milli > node->allocatable.cpu_milli) {
+    /* No amount is negative, so a difference of two always fits. */
+    if (requests->cpu_milli > node->allocatable.cpu_milli - node->used.cpu_milli) {
         return NO_CPU;
     }
-    if (node->used.memory + requests->memory > node->allocatable.memory) {
+    if (requests->memory > node->allocatable.memory - node->used.memory) {
         return NO_MEMORY;
     }
-    if (node->used.pods + 1 > node->allocatable.pods) {
+    if (requests->pods > node->allocatable.pods - node->used.pods) {
         return NO_POD_SLOT;
     }
     uint16_t ports[HOST_PORTS_MAX];
@@ -300,15 +309,20 @@ static enum refusal judge(const struct node *node, const struct tt_view *pod,
     return ports_free(node, ports, port_count) ? FITS : PORT_TAKEN;
 }
 
-/* Room left after the pod, in thousandths, the scarcer resource counting; fewer pods win ties. */
+/* Part of the whole in thousandths; a node may report amounts that times 1000 fit no int64_t. */
+static int64_t share(int64_t part, int64_t whole)
+{
+    return whole > 0 ? (int64_t)((tt_i128)part * 1000 / whole) : 0;
+}
+
+/* Room left after the pod, which fits, in thousandths, the scarcer resource counting, less a toll
+ * for each pod that is there. */
 static int64_t score(const struct node *node, const struct amounts *requests)
 {
     int64_t cpu = node->allocatable.cpu_milli - node->used.cpu_milli - requests->cpu_milli;
     int64_t memory = node->allocatable.memory - node->used.memory - requests->memory;
-    int64_t cpu_share =
-        node->allocatable.cpu_milli > 0 ? cpu * 1000 / node->allocatable.cpu_milli : 0;
-    int64_t memory_mib = node->allocatable.memory >> 20;
-    int64_t memory_share = memory_mib > 0 ? (memory >> 20) * 1000 / memory_mib : 0;
+    int64_t cpu_share = share(cpu, node->allocatable.cpu_milli);
+    int64_t memory_share = share(memory, node->allocatable.memory);
     int64_t room = cpu_share < memory_share ? cpu_share : memory_share;
     return room - 20 * node->used.pods;
 }

@@ -448,6 +448,63 @@ static void a_pod_that_fits_nowhere_says_why(void **state)
     assert_true(tt_str_find_str(rest, TT_STR("FailedScheduling 0/3")) < 0);
 }
 
+/* A pod of two containers that ask for this each, on a node (NULL: to be placed). */
+static void add_greedy_pod(struct world *world, const char *name, const char *requests,
+                           const char *node)
+{
+    TT_AUTO_BUF struct tt_buf json;
+    tt_buf_init(&json, 4096);
+    tt_buf_printf(&json, "{\"metadata\":{\"name\":\"%s\"},\"spec\":{", name);
+    if (node != NULL) {
+        tt_buf_printf(&json, "\"nodeName\":\"%s\",", node);
+    }
+    tt_buf_c(&json, "\"containers\":[");
+    for (int i = 0; i < 2; i++) {
+        tt_buf_printf(&json,
+                      "%s{\"name\":\"c%d\",\"image\":\"i\",\"resources\":{\"requests\":{%s}}}",
+                      i > 0 ? "," : "", i, requests);
+    }
+    tt_buf_c(&json, "]}}");
+    world_create(world, "v1", "Pod", "default", json.ptr);
+    world_settle(world);
+}
+
+static void absurd_requests_fit_nowhere(void **state)
+{
+    struct world *world = *state;
+    add_greedy_pod(world, "memory", "\"memory\":\"7Ei\"", NULL);
+    assert_true(world_noted(world, "0/2 nodes are available: 2 had too little free memory"));
+    add_greedy_pod(world, "cpu", "\"cpu\":\"9e15\"", NULL);
+    assert_true(world_noted(world, "0/2 nodes are available: 2 had too little free cpu"));
+    assert_int_equal(census(world, NULL, NULL).bound, 0);
+}
+
+static void a_node_of_absurd_pods_is_full(void **state)
+{
+    struct world *world = *state;
+    add_greedy_pod(world, "a", "\"memory\":\"3500Pi\"", "n1");
+    add_greedy_pod(world, "b", "\"memory\":\"3500Pi\"", "n1");
+    add_greedy_pod(world, "c", "\"memory\":\"512Mi\"", "n2"); /* full too */
+    add_greedy_pod(world, "small", "\"memory\":\"1Mi\"", NULL);
+    assert_true(world_noted(world, "0/2 nodes are available: 2 had too little free memory"));
+}
+
+static void make_vast(struct tt_object *object)
+{
+    make_ready(object);
+    assert_true(
+        tt_json_set_str(object->doc, object->root, "status.allocatable.cpu", TT_STR("9e15")));
+}
+
+static void a_vast_node_has_the_most_room(void **state)
+{
+    struct world *world = *state;
+    add_node(world, "n3");
+    world_edit(world, world_ref("", "nodes", "", "n3"), make_vast);
+    add_greedy_pod(world, "p", "\"cpu\":\"100m\"", NULL);
+    assert_int_equal(census(world, "n3", NULL).total, 1);
+}
+
 static const char bad_set_json[] = "{\"metadata\":{\"name\":\"bad\"},\"spec\":{\"replicas\":1,"
                                    "\"selector\":{\"matchLabels\":{\"app\":"
                                    "\"bad\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":"
@@ -490,6 +547,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_pod_bound_to_a_lost_node_leaves_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pod_that_fits_nowhere_says_why, setup, teardown),
+        cmocka_unit_test_setup_teardown(absurd_requests_fit_nowhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_node_of_absurd_pods_is_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_vast_node_has_the_most_room, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pod_that_cannot_be_made_is_told, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
