@@ -204,6 +204,7 @@ void sync_refs_changed(struct sync *sync)
     while (tt_map_next(sync->pods, &cursor, &uid, &value)) {
         struct sync_pod *sp = value;
         sp->volumes_stale = sp->has_files;
+        sp->volumes_retry_ms = 0; /* what failed may have been for the lack of this object */
         /* What was missing may be there; other failures keep their back-off. */
         for (size_t i = 0; i < sp->container_count; i++) {
             if (strcmp(sp->containers[i].reason, SYNC_REASON_CONFIG) == 0) {

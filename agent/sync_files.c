@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 
-enum { CLEAN_RETRY_MS = 10000 };
+enum { CLEAN_RETRY_MS = 10000, PROJECT_RETRY_MS = 10000 };
 
 struct work {
     struct files_job job;    /* applies the volumes, or removes all files */
@@ -58,8 +58,11 @@ static void say_stale(const struct sync_pod *sp, const struct tt_err *err)
 static void applied(struct files_job *job, const struct tt_err *err)
 {
     struct work *work = job->ctx;
-    if (err != NULL) {
-        say_stale(work->sp, err);
+    struct sync_pod *sp = work->sp;
+    if (err != NULL) { /* a full disk, say: no object need change for it to work later */
+        say_stale(sp, err);
+        sp->volumes_stale = true;
+        sp->volumes_retry_ms = sync_mono_ms(sp->sync) + PROJECT_RETRY_MS;
     }
     work_free(work);
 }
@@ -69,7 +72,13 @@ void sync_project_again(struct sync_pod *sp)
     struct tt_err err;
     struct volumes *volumes = NULL;
     struct env_context context = sync_env_context(sp);
+    uint64_t now_ms = sync_mono_ms(sp->sync);
     tt_err_init(&err);
+    if (now_ms < sp->volumes_retry_ms) {
+        sync_pass_in(sp->sync, sp->volumes_retry_ms - now_ms);
+        return;
+    }
+    /* A plan that fails is no reason to try again: it depends on the pod and its objects alone. */
     sp->volumes_stale = false;
     if (volumes_plan(sp->sync->root, &context, &volumes, &err) != TT_OK) {
         say_stale(sp, &err);

@@ -54,7 +54,8 @@ struct sync_pod {
     bool has_files;               /* it may have directories: they go at the end */
     bool is_cleaning;             /* its files are being removed */
     uint64_t clean_retry_ms;      /* monotonic; not before this */
-    bool volumes_stale;           /* an object changed: project again */
+    bool volumes_stale;           /* an object changed, or its files failed: project again */
+    uint64_t volumes_retry_ms;    /* monotonic; not before this */
     bool is_admitted;             /* looked at: it fits or it was refused */
     char refused_reason[32];      /* "OutOfcpu", …; "": it fits */
     char refused_message[160];    /* goes with refused_reason */
