@@ -164,14 +164,14 @@ static void recheck_in(struct tt_pass *pass, uint64_t wait_ms)
 
 static bool may_stay(struct plan *plan, const struct tt_view *pod)
 {
-    int64_t seconds;
-    if (!pod_tolerates(pod, plan->taint, &seconds)) {
+    uint64_t tolerated_ms;
+    if (!pod_tolerates(pod, plan->taint, &tolerated_ms)) {
         return false;
     }
-    if (seconds < 0) {
+    if (tolerated_ms == POD_TOLERATES_FOREVER) {
         return true;
     }
-    uint64_t due_ms = plan->tainted_ms + (uint64_t)seconds * 1000u;
+    uint64_t due_ms = plan->tainted_ms + tolerated_ms;
     if (due_ms <= plan->pass->now_ms) {
         return false;
     }

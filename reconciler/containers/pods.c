@@ -1,6 +1,10 @@
 /* Small readings of pods and conditions shared by the container plans. */
 #include "reconciler/containers/pods.h"
 
+/* Three thousand years: a wait that long never ends, and its nanoseconds would not be told apart
+ * from a short one's. */
+#define TOLERATION_SECONDS_MAX INT64_C(100000000000)
+
 bool pod_is_active(const struct tt_view *pod)
 {
     struct tt_str phase = tt_view_str(pod, "status.phase");
@@ -71,7 +75,17 @@ static bool tolerates(yyjson_val *toleration, yyjson_val *taint)
            (exists || tt_str_eq(value, tt_json_istr_of(yyjson_obj_get(taint, "value"))));
 }
 
-bool pod_tolerates(const struct tt_view *pod, yyjson_val *taint, int64_t *ret_seconds)
+static uint64_t toleration_ms(yyjson_val *toleration)
+{
+    int64_t seconds;
+    if (!tt_json_ito_i64(yyjson_obj_get(toleration, "tolerationSeconds"), &seconds) ||
+        seconds > TOLERATION_SECONDS_MAX) {
+        return POD_TOLERATES_FOREVER;
+    }
+    return seconds > 0 ? (uint64_t)seconds * 1000u : 0;
+}
+
+bool pod_tolerates(const struct tt_view *pod, yyjson_val *taint, uint64_t *ret_ms)
 {
     size_t index;
     size_t count;
@@ -79,7 +93,7 @@ bool pod_tolerates(const struct tt_view *pod, yyjson_val *taint, int64_t *ret_se
     yyjson_arr_foreach(tt_json_iget(pod->root, "spec.tolerations"), index, count, toleration)
     {
         if (tolerates(toleration, taint)) {
-            *ret_seconds = tt_json_iget_i64(toleration, "tolerationSeconds", -1);
+            *ret_ms = toleration_ms(toleration);
             return true;
         }
     }

@@ -14,8 +14,10 @@ bool view_condition_true(const struct tt_view *view, const char *type, uint64_t 
 /* Ready for at least min_ready_seconds; *ret_wait_ms says when to look again (0: no need). */
 bool pod_is_available(const struct tt_view *pod, int64_t min_ready_seconds, uint64_t now_ms,
                       uint64_t *ret_wait_ms);
-/* A toleration of the pod covers the taint; *ret_seconds is its tolerationSeconds, -1 = forever. */
-bool pod_tolerates(const struct tt_view *pod, yyjson_val *taint, int64_t *ret_seconds);
+#define POD_TOLERATES_FOREVER UINT64_MAX
+/* A toleration of the pod covers the taint, for *ret_ms: its tolerationSeconds, of which a negative
+ * number counts as 0; POD_TOLERATES_FOREVER without them or beyond all clocks. */
+bool pod_tolerates(const struct tt_view *pod, yyjson_val *taint, uint64_t *ret_ms);
 /* Makes `owner` the controller of an object that has none, or takes what `owner` holds of an object
  * away: one write of that object. The caller relies on the owner. */
 int adopt_orphan(struct tt_pass *pass, const struct tt_view *owner, const struct tt_view *orphan,

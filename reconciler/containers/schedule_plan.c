@@ -236,12 +236,12 @@ static bool taints_allow(const struct node *node, const struct tt_view *pod)
     size_t index;
     size_t count;
     yyjson_val *taint;
-    int64_t seconds;
+    uint64_t tolerated_ms; /* of running pods only */
     yyjson_arr_foreach(tt_json_iget(node->view.root, "spec.taints"), index, count, taint)
     {
         bool soft =
             tt_str_eq(tt_json_istr_of(yyjson_obj_get(taint, "effect")), TT_STR("PreferNoSchedule"));
-        if (!soft && !pod_tolerates(pod, taint, &seconds)) {
+        if (!soft && !pod_tolerates(pod, taint, &tolerated_ms)) {
             return false;
         }
     }

@@ -368,6 +368,50 @@ static void pods_of_a_lost_node_run_elsewhere(void **state)
     assert_true(world_noted(world, "Node/n1 Normal NodeReady "));
 }
 
+static void add_tolerating_pod(struct world *world, const char *name, const char *seconds)
+{
+    char json[512];
+    (void)snprintf(json, sizeof json,
+                   "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"nodeName\":\"n1\",\"containers\":[{"
+                   "\"name\":\"c\",\"image\":\"i\"}],\"tolerations\":[{\"operator\":\"Exists\","
+                   "\"effect\":\"NoExecute\",\"tolerationSeconds\":%s}]}}",
+                   name, seconds);
+    world_create(world, "v1", "Pod", "default", json);
+}
+
+/* Steps of 3 s in which n1 is not heard of; it is lost after the fourth. */
+static void lose_n1(struct world *world, int steps)
+{
+    for (int i = 0; i < steps; i++) {
+        world->now_ms += 3000;
+        world_edit(world, world_ref("coordination.k8s.io", "leases", "kube-node-lease", "n2"),
+                   renew);
+        world_settle(world);
+    }
+}
+
+static void a_negative_toleration_ends_at_once(void **state)
+{
+    struct world *world = *state;
+    add_tolerating_pod(world, "none", "-5");
+    world_settle(world);
+    lose_n1(world, 4);
+    assert_int_equal(census(world, "n1", NULL).deleting, 1);
+}
+
+static void a_vast_toleration_does_not_end(void **state)
+{
+    struct world *world = *state;
+    add_tolerating_pod(world, "vast", "18446744073709552"); /* times 1000 it is 384 in 64 bits */
+    add_tolerating_pod(world, "short", "20");
+    world_settle(world);
+    lose_n1(world, 5);
+    assert_int_equal(census(world, "n1", NULL).deleting, 0);
+    lose_n1(world, 8);
+    assert_int_equal(census(world, "n1", NULL).deleting, 1);
+    assert_int_equal(census(world, "n1", NULL).total, 1);
+}
+
 static void pods_of_a_deleted_node_are_looked_for_once(void **state)
 {
     struct world *world = *state;
@@ -543,6 +587,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_relabelled_pod_is_let_go, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_the_template_follows_too, setup, teardown),
         cmocka_unit_test_setup_teardown(pods_of_a_lost_node_run_elsewhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_negative_toleration_ends_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_vast_toleration_does_not_end, setup, teardown),
         cmocka_unit_test_setup_teardown(pods_of_a_deleted_node_are_looked_for_once, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_pod_bound_to_a_lost_node_leaves_it, setup, teardown),
