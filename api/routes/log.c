@@ -139,10 +139,16 @@ static void log_free(struct log_call *log)
 static void log_cleanup(struct api_request *rq)
 {
     struct log_call *log = rq->op;
-    if (log) {
-        log->rq = NULL;
-        tt_http_call_cancel(&log->call);
+    if (!log) {
+        return;
     }
+    rq->op = NULL;
+    if (log->done) { /* only the client was waited for: no call is left that would free it */
+        log_free(log);
+        return;
+    }
+    log->rq = NULL;
+    tt_http_call_cancel(&log->call);
 }
 
 /* Gives the client what it takes; ends its stream when all is said. */

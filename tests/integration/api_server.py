@@ -2,8 +2,10 @@
 import http.client
 import json
 import os
+import re
 import select
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -69,18 +71,43 @@ class Server:
     def path(self, name):
         return os.path.join(self.dir, name)
 
+    def memory(self):
+        """Bytes the process has in memory."""
+        with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as handle:
+            return int(handle.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def is_sanitized(self):
+        with open(f"/proc/{self.process.pid}/maps", encoding="utf-8") as handle:
+            return re.search("lib[at]san", handle.read()) is not None
+
     def log(self):
         with open(self.path("log"), encoding="utf-8", errors="replace") as handle:
             return handle.read()
 
-    def connect(self, user="admin"):
-        """A new connection; user None: without a client certificate."""
+    def context(self, user):
         context = ssl.create_default_context(cafile=self.path("ca.crt"))
         if user:
             context.load_cert_chain(self.path(user + ".crt"), self.path(user + ".key"))
+        return context
+
+    def connect(self, user="admin"):
+        """A new connection; user None: without a client certificate."""
+        context = self.context(user)
         return http.client.HTTPSConnection(
             "127.0.0.1", self.port, context=context, timeout=TIMEOUT_S
         )
+
+    def connect_slow(self):
+        """A connection of which the server's kernel takes little that is not read."""
+        connection = self.connect()
+        plain = socket.socket()
+        plain.settimeout(TIMEOUT_S)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
+        plain.connect(("127.0.0.1", self.port))
+        context = self.context("admin")
+        connection.sock = context.wrap_socket(plain, server_hostname="127.0.0.1")
+        return connection
 
     def call(self, method, path, body=None, user="admin", headers=None):
         """One request on its own connection: an Answer."""

@@ -14,6 +14,8 @@ from api_server import Server
 
 PROGRAM = None
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+LOGS_LEFT = 12
+LOG_SIZE = 3 << 20  # of the pod `big`
 SECRETS = "/api/v1/namespaces/default/secrets"
 
 
@@ -217,7 +219,12 @@ class Logs(ApiTest):
         answer = cls.server.call("PATCH", "/api/v1/nodes/n1/status", body, headers=headers)
         assert answer.code == 200, answer.text
         cls.pods = "/api/v1/namespaces/default/pods"
-        for name, containers in (("one", ["c"]), ("two", ["a", "b"]), ("missing", ["c"])):
+        for name, containers in (
+            ("one", ["c"]),
+            ("two", ["a", "b"]),
+            ("missing", ["c"]),
+            ("big", ["c"]),
+        ):
             cls.make_pod(name, containers, "n1")
         cls.make_pod("unbound", ["c"], "")
         cls.make_pod("stray", ["c"], "n7")
@@ -253,6 +260,19 @@ class Logs(ApiTest):
         self.refused(self.call("GET", self.pods + "/stray/log"), 404, "NotFound", "n7")
         self.refused(self.call("GET", self.pods + "/nope/log"), 404, "NotFound")
         self.refused(self.call("GET", self.pods + "/one/log", user="nobody"), 403, "Forbidden")
+
+    def test_what_a_client_did_not_take_of_a_log_is_freed(self):
+        before = self.server.memory()
+        for _ in range(LOGS_LEFT):
+            connection = self.server.connect_slow()
+            connection.request("GET", self.pods + "/big/log")
+            self.assertEqual(connection.getresponse().status, 200)
+            for _ in range(4):  # while the agent says the rest of it
+                self.call("GET", self.pods + "/one/log")
+            connection.close()
+        self.call("GET", self.pods + "/one/log")
+        if not self.server.is_sanitized():  # such a one keeps what was freed, and tells leaks itself
+            self.assertLess(self.server.memory() - before, LOGS_LEFT * LOG_SIZE // 3)
 
     def test_a_bound_pod_is_bound_once_and_goes_gracefully(self):
         body = {"target": {"kind": "Node", "name": "n2"}}

@@ -19,7 +19,13 @@
 #include "server/tls/pki.h"
 #include "server/tls/seal.h"
 
-enum { PATH_SIZE = 512, MAILBOX_MAX = 4096, STOP_DRAIN_MS = 500, INPUT_SIZE = 256 };
+enum {
+    PATH_SIZE = 512,
+    MAILBOX_MAX = 4096,
+    STOP_DRAIN_MS = 500,
+    INPUT_SIZE = 256,
+    BIG_LOG_SIZE = 3 << 20
+};
 
 /* The second API thread. */
 struct second {
@@ -188,20 +194,25 @@ static int start_second(struct testd *d, struct tt_err *err)
 
 /* ---- the agent ---- */
 
-/* Answers with what it was asked, and who asked. */
+/* Answers with what it was asked, and who asked; a pod "big" says much more. */
 static void agent_request(void *ctx, struct tt_http_exchange *ex)
 {
     (void)ctx;
     const struct tt_http_request *request = tt_http_request(ex);
     const struct tt_peer_identity *peer = tt_http_peer(ex);
     TT_AUTO_BUF struct tt_buf buf;
-    tt_buf_init(&buf, 1 << 16);
+    tt_buf_init(&buf, BIG_LOG_SIZE + (1 << 16));
     bool known = tt_str_find_str(request->path, TT_STR("/missing/")) < 0;
     if (known) {
         tt_buf_printf(&buf, "%.*s?%.*s by %s\n", TT_STR_ARG(request->path),
                       TT_STR_ARG(request->query), peer ? peer->uri : "nobody");
     } else {
         tt_buf_c(&buf, "no such container");
+    }
+    if (tt_str_find_str(request->path, TT_STR("/big/")) >= 0) {
+        while (buf.len < BIG_LOG_SIZE) {
+            tt_buf_c(&buf, "one of many lines that nobody reads\n");
+        }
     }
     tt_http_respond_text(ex, known ? 200 : 404, "text/plain", tt_buf_view(&buf));
 }
