@@ -136,8 +136,11 @@ static int check(struct agent_options *o, struct tt_err *err)
     if (r != TT_OK) {
         return TT_WRAP(err, r, "--listen");
     }
-    (void)snprintf(o->address, sizeof o->address, "%s",
-                   o->advertise != NULL ? o->advertise : o->listen_host);
+    const char *address = o->advertise != NULL ? o->advertise : o->listen_host;
+    if (address[0] == '\0' || strlen(address) >= sizeof o->address) {
+        return TT_FAIL(err, TT_EINVAL, "--advertise: 1 to %zu characters", sizeof o->address - 1);
+    }
+    (void)snprintf(o->address, sizeof o->address, "%s", address);
     r = read_servers(o, err);
     return r == TT_OK ? read_paths(o, err) : r;
 }

@@ -525,7 +525,7 @@ struct sync *sync_new(const struct sync_config *config)
     sync->config = *config;
     (void)snprintf(sync->root, sizeof sync->root, "%s", config->root);
     (void)snprintf(sync->node_name, sizeof sync->node_name, "%s", config->node_name);
-    (void)snprintf(sync->host_ip, sizeof sync->host_ip, "%s", config->host_ip);
+    sync->host_ip = tt_xstrndup(config->host_ip, strlen(config->host_ip));
     files_init(&sync->files, config->loop);
     sync->pods = tt_map_new(PODS_MAX, pod_free);
     tt_list_init(&sync->checks);
@@ -547,6 +547,7 @@ void sync_free_when_done(struct sync *sync)
     void *closed_ctx = sync->closed_ctx;
     tt_map_free(sync->pods);
     rt_snapshot_free(sync->snapshot);
+    tt_free(sync->host_ip);
     tt_free(sync);
     closed(closed_ctx);
 }

@@ -72,7 +72,7 @@ struct sync {
     struct sync_config config;    /* as given; its strings are copied below */
     char root[VOLUMES_PATH_SIZE]; /* the data directory, absolute */
     char node_name[256];          /* copied */
-    char host_ip[64];             /* copied; also of pods in its network */
+    char *host_ip;                /* owned, a name of any length; also of pods in its network */
     struct files files;           /* jobs of steps, volumes and logs */
     struct tt_map *pods;          /* uid → struct sync_pod */
     struct rt_snapshot *snapshot; /* owned; the newest picture; NULL: none yet */

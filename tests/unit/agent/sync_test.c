@@ -13,6 +13,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 
+#define LABEL "a-host-with-a-name-that-is-long."
+#define HOST  LABEL LABEL LABEL LABEL "net"
+
 enum { THINGS_MAX = 32, QUEUE_MAX = 64, WATCHDOG_MS = 20000, POLL_MS = 5 };
 
 struct sim_thing { /* a sandbox or a container */
@@ -36,6 +39,7 @@ struct sim {
     unsigned next_id;
     unsigned collisions; /* names that were used twice */
     unsigned starts;
+    char env[256]; /* value of the newest container's first variable; "": it has none */
     unsigned execs;
     unsigned execs_at_stop; /* when a container was asked to stop */
     int exec_code;          /* what the next ones end with */
@@ -160,6 +164,12 @@ static void refuse(struct rt_call *call, const char *why)
     call->done(call, &err);
 }
 
+static void keep_env(struct sim *sim, const struct rt_container_config *container)
+{
+    (void)snprintf(sim->env, sizeof sim->env, "%s",
+                   container->env_count > 0 ? container->env[0].value : "");
+}
+
 static void sim_run(struct sim *sim, struct rt_call *call)
 {
     struct sim_thing *thing = call->id != NULL ? sim_find(sim, call->id) : NULL;
@@ -179,6 +189,7 @@ static void sim_run(struct sim *sim, struct rt_call *call)
                         call->container->pod->containers[call->container->index].name,
                         call->container->attempt);
         thing->backoff_ms = call->container->backoff_ms;
+        keep_env(sim, call->container);
         (void)snprintf(call->new_id, sizeof call->new_id, "%s", thing->id);
         sim->starts++;
         break;
@@ -275,7 +286,7 @@ static struct sync *new_sync(struct test *test)
                                        .clock = tt_clock_real(),
                                        .root = test->root,
                                        .node_name = "n1",
-                                       .host_ip = "127.0.0.1",
+                                       .host_ip = HOST,
                                        .limits = {4000, INT64_C(1) << 30, 16}};
     return sync_new(&config);
 }
@@ -699,6 +710,28 @@ static void a_refused_removal_is_tried_again_after_a_while(void **state)
     run(refused_removal);
 }
 
+static void host_of_pod(struct test *test)
+{
+    static const char json[] =
+        "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\",\"uid\":\"u1\"},\"spec\":{"
+        "\"containers\":["
+        "{\"name\":\"c\",\"image\":\"i:1\",\"env\":[{\"name\":\"HOST\",\"valueFrom\":{"
+        "\"fieldRef\":{\"fieldPath\":\"status.hostIP\"}}}]}]}}";
+    if (test->phase == 0) {
+        sync_pod_changed(test->sync, tt_str_c(json));
+        test->phase = 1;
+    } else if (test->phase == 1 && running(test, "u1") != NULL) {
+        assert_string_equal(test->sim.env, HOST);
+        end(test);
+    }
+}
+
+static void a_long_name_of_the_host_reaches_containers_whole(void **state)
+{
+    (void)state;
+    run(host_of_pod);
+}
+
 /* The agent ends while the runtime does not answer. */
 static void end_without_runtime(struct test *test)
 {
@@ -730,6 +763,7 @@ int main(void)
         cmocka_unit_test(start_hooks_that_hang_do_not_keep_other_pods_from_starting),
         cmocka_unit_test(a_pod_that_is_deleted_does_not_wait_for_its_start_hook),
         cmocka_unit_test(a_refused_removal_is_tried_again_after_a_while),
+        cmocka_unit_test(a_long_name_of_the_host_reaches_containers_whole),
         cmocka_unit_test(an_agent_ends_while_its_runtime_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
