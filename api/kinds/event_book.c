@@ -275,10 +275,10 @@ void tt_event_book_settle(struct tt_event_book *book, const struct tt_event *eve
         break;
     case TT_EVENT_GONE:
         entry->event.exists = false;
-        again = ++entry->tries < TRIES_MAX;
+        again = ++entry->tries < TRIES_MAX || again; /* a note since is a reason of its own */
         break;
     case TT_EVENT_LATER:
-        again = ++entry->tries < TRIES_MAX;
+        again = ++entry->tries < TRIES_MAX || again;
         break;
     case TT_EVENT_DROPPED:
         book->stats.dropped++;

@@ -271,7 +271,7 @@ class Logs(ApiTest):
                 self.call("GET", self.pods + "/one/log")
             connection.close()
         self.call("GET", self.pods + "/one/log")
-        if not self.server.is_sanitized():  # such a one keeps what was freed, and tells leaks itself
+        if not self.server.is_sanitized():  # such a one keeps what was freed, and tells leaks
             self.assertLess(self.server.memory() - before, LOGS_LEFT * LOG_SIZE // 3)
 
     def test_a_bound_pod_is_bound_once_and_goes_gracefully(self):
