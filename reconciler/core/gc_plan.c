@@ -300,7 +300,7 @@ static void reset_gc(struct tt_controller *base)
 {
     struct gc_controller *self = TT_CONTAINER_OF(base, struct gc_controller, base);
     owners_free(self->owners);
-    self->owners = owners_new();
+    self->owners = owners_new(OWNERS_MAX);
 }
 
 static void free_gc(struct tt_controller *base)
@@ -318,6 +318,6 @@ struct tt_controller *tt_gc_controller_new(void)
     self->base.observe = observe_gc;
     self->base.plan = plan_gc;
     self->base.free = free_gc;
-    self->owners = owners_new();
+    self->owners = owners_new(OWNERS_MAX);
     return &self->base;
 }
