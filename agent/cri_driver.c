@@ -27,7 +27,6 @@ void cri_op_end(struct cri_op *op, const struct tt_err *err)
     struct rt_call *call = op->call;
     cri_call_fini(&op->cri);
     tt_free(op);
-    call->driver_op = NULL;
     call->done(call, err);
 }
 
@@ -375,10 +374,8 @@ static int driver_start(struct rt_driver *base, struct rt_call *call, struct tt_
     int r = start_op(op, err);
     if (r != TT_OK) {
         tt_free(op);
-        return r;
     }
-    call->driver_op = op;
-    return TT_OK;
+    return r;
 }
 
 static const char *driver_version(const struct rt_driver *base)

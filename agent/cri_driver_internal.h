@@ -37,7 +37,7 @@ struct cri_driver {
 struct cri_op {
     struct cri_call cri;       /* the call of the chain that runs now */
     struct cri_driver *driver; /* borrowed: its close ends the op */
-    struct rt_call *call;      /* the caller's; driver_op in it is this op */
+    struct rt_call *call;      /* the caller's; cri_op_end answers it */
     void (*next)(struct cri_op *op, const struct tt_err *err); /* what the running call leads to */
     char id[RT_ID_SIZE]; /* copy of call->id; "" for a verb without one */
 };

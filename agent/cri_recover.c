@@ -27,7 +27,6 @@ struct detail {
     int32_t exit_code;   /* of an ended container */
     char *reason;        /* owned, at most TEXT_MAX; NULL of a sandbox */
     char *message;       /* owned, at most TEXT_MAX; NULL of a sandbox */
-    char *image_ref;     /* owned, at most TEXT_MAX; NULL of a sandbox */
     char *ip;            /* owned; NULL of a container or without a network */
 };
 struct recover;
@@ -56,7 +55,6 @@ static void detail_clear(struct detail *detail)
 {
     tt_free(detail->reason);
     tt_free(detail->message);
-    tt_free(detail->image_ref);
     tt_free(detail->ip);
     *detail = (struct detail){.round = detail->round};
 }
@@ -149,11 +147,8 @@ static void add_sandbox(struct recover *recover, struct rt_snapshot *snapshot,
     snapshot->sandboxes[snapshot->sandbox_count++] = (struct rt_sandbox){
         .id = keep(snapshot, item->id),
         .pod_uid = keep(snapshot, lookup(item->labels, item->n_labels, CRI_LABEL_UID)),
-        .namespace = keep(snapshot, item->metadata->namespace_),
-        .name = keep(snapshot, item->metadata->name),
         .attempt = item->metadata->attempt,
         .ready = item->state == STATE_READY,
-        .created_ms = item->created_at / NS_PER_MS,
         .grace_s = number(lookup(item->annotations, item->n_annotations, CRI_NOTE_GRACE), 30),
         .ip = keep(snapshot, detail != NULL ? detail->ip : NULL),
     };
@@ -175,7 +170,6 @@ static void add_container(struct recover *recover, struct rt_snapshot *snapshot,
         .attempt = item->metadata->attempt,
         .state = item->state >= RT_CREATED && item->state <= RT_EXITED ? (enum rt_state)item->state
                                                                        : RT_UNKNOWN,
-        .created_ms = item->created_at / NS_PER_MS,
         .backoff_ms = number(lookup(item->annotations, item->n_annotations, CRI_NOTE_BACKOFF), 0),
         .reason = "",
         .message = "",
@@ -213,7 +207,6 @@ static void finish(struct recover *recover)
     cri_call_fini(&recover->sandboxes);
     cri_call_fini(&recover->containers);
     tt_free(recover);
-    call->driver_op = NULL;
     call->snapshot = snapshot;
     call->done(call, snapshot != NULL ? NULL : &err);
 }
@@ -236,7 +229,6 @@ static void take_container(struct detail *detail, const Tutti__Cri__ContainerSta
     detail->exit_code = status->exit_code;
     detail->reason = short_text(status->reason);
     detail->message = short_text(status->message);
-    detail->image_ref = short_text(status->image_ref);
 }
 
 static void take_sandbox(struct detail *detail, const Tutti__Cri__PodSandboxStatus *status)
@@ -390,8 +382,6 @@ int cri_recover_start(struct cri_driver *driver, struct rt_call *call, struct tt
                            &request.base, CALL_MS, err);
     if (r != TT_OK) {
         tt_free(recover);
-        return r;
     }
-    call->driver_op = recover;
-    return TT_OK;
+    return r;
 }

@@ -27,7 +27,6 @@ struct entry {
     yyjson_val *object;           /* root, in the arena; NULL: absent */
     uint64_t round;               /* that wanted it last */
     bool is_synced;               /* its first list came: before it, nothing is known */
-    bool is_swept;                /* no longer in the map: its informer is closing */
 };
 
 struct refs *refs_new(struct tt_loop *loop, struct tt_api_client *client,
@@ -182,7 +181,6 @@ static void sweep(struct refs *refs)
         struct entry *entry = value;
         if (entry->round != refs->round) {
             (void)tt_map_remove(refs->entries, key);
-            entry->is_swept = true;
             tt_informer_close(entry->informer, entry_closed, entry);
         }
     }

@@ -6,8 +6,6 @@ enum { PATH_MAX_SIZE = 2048, BODY_MAX = 2 << 20, TIMEOUT_MS = 10000 };
 const struct tt_api_resource request_pods = {"", "v1", "pods"};
 const struct tt_api_resource request_nodes = {"", "v1", "nodes"};
 const struct tt_api_resource request_leases = {"coordination.k8s.io", "v1", "leases"};
-const struct tt_api_resource request_configmaps = {"", "v1", "configmaps"};
-const struct tt_api_resource request_secrets = {"", "v1", "secrets"};
 const struct tt_api_resource request_events = {"", "v1", "events"};
 
 struct running {

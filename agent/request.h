@@ -24,8 +24,7 @@ struct request {
     void (*done)(void *ctx, int status, struct tt_str answer, const struct tt_err *err);
     void *ctx; /* of done */
 };
-extern const struct tt_api_resource request_pods, request_nodes, request_leases, request_configmaps,
-    request_secrets, request_events;
+extern const struct tt_api_resource request_pods, request_nodes, request_leases, request_events;
 
 /* Failure: done is not called. */
 int request_send(struct tt_api_client *client, const struct request *request,

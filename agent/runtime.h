@@ -80,7 +80,6 @@ struct rt_call {
     bool pulled;                  /* RT_IMAGE: it was fetched for this call */
     int exit_code;                /* RT_EXEC */
     char output[512];             /* RT_EXEC: the end of what it printed, NUL-terminated */
-    void *driver_op;              /* the driver's, while it runs */
 };
 
 struct rt_events {

@@ -19,7 +19,6 @@ struct rt_container {
     const char *name;       /* as in the pod's spec */
     uint32_t attempt;       /* 0, 1, … */
     enum rt_state state;    /* when it was listed */
-    int64_t created_ms;     /* Unix time; 0 unknown */
     int64_t started_ms;     /* Unix time; 0: not started, or unknown */
     int64_t finished_ms;    /* Unix time; 0: not ended, or unknown */
     uint64_t backoff_ms;    /* what its restart waits */
@@ -29,15 +28,12 @@ struct rt_container {
     const char *image_ref;  /* what runs: an image id or digest */
 };
 struct rt_sandbox {
-    const char *id;        /* the runtime's */
-    const char *pod_uid;   /* from its label; no text here is NULL */
-    const char *namespace; /* of the pod */
-    const char *name;      /* of the pod */
-    uint32_t attempt;      /* 0, 1, … */
-    bool ready;            /* PodSandboxState is READY */
-    int64_t created_ms;    /* Unix time; 0 unknown */
-    uint64_t grace_s;      /* of the pod, for when nobody else knows */
-    const char *ip;        /* "" in the host's network */
+    const char *id;      /* the runtime's */
+    const char *pod_uid; /* from its label; no text here is NULL */
+    uint32_t attempt;    /* 0, 1, … */
+    bool ready;          /* PodSandboxState is READY */
+    uint64_t grace_s;    /* of the pod, for when nobody else knows */
+    const char *ip;      /* "" in the host's network */
 };
 struct rt_snapshot {
     struct tt_arena *arena;          /* owned; of all strings */

@@ -128,9 +128,7 @@ static struct rt_snapshot *sim_picture(const struct sim *sim)
                                     .pod_uid = uid,
                                     .attempt = thing->attempt,
                                     .ready = thing->is_up,
-                                    .ip = "",
-                                    .name = "",
-                                    .namespace = ""};
+                                    .ip = ""};
             continue;
         }
         snapshot->containers[snapshot->container_count++] =
