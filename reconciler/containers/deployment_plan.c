@@ -2,9 +2,9 @@
  *
  *   find the sets it controls, adopt orphans that match its selector → the one whose template is
  * the Deployment's is the new one (else create it, named by the template's hash) → next sizes →
- * status and conditions → old sets beyond revisionHistoryLimit are deleted The template is compared
- * as a whole; the hash only names the set and labels its pods. If another set sits on that name,
- * status.collisionCount enters the hash and the next pass finds a free one.
+ * status and conditions → old sets beyond revisionHistoryLimit are deleted. The template is
+ * compared as a whole; the hash only names the set and labels its pods. If another set sits on that
+ * name, status.collisionCount enters the hash and the next pass finds a free one.
  */
 #include "reconciler/containers/containers.h"
 
@@ -35,7 +35,6 @@ struct plan {
     struct tt_view sets[SETS_MAX]; /* controlled by it, oldest first */
     size_t set_count;              /* of sets in use */
     size_t fresh;                  /* index of the new set; set_count = there is none */
-    int64_t old_pods;              /* pods of old sets that still exist */
     int64_t revision_max;          /* of all sets */
     struct rollout_limits limits;  /* of the spec, resolved to pods; set by read_limits */
 };

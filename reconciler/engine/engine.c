@@ -62,8 +62,7 @@ struct tt_engine {
     struct tt_poke published;                 /* by the store, on the core thread */
     uint64_t term;                            /* 0 = not leading */
     struct tt_history_cursor cursor;          /* what was observed */
-    bool resync_due;   /* a key found no room in its queue: list everything again */
-    uint64_t runs_out; /* commits that are out; counted, nobody waits for it */
+    bool resync_due; /* a key found no room in its queue: list everything again */
 };
 
 static void dispatch(struct tt_engine *engine);
@@ -194,7 +193,6 @@ static void committed(struct tt_propose_op *op)
 {
     struct run *run = op->ctx;
     struct tt_engine *engine = run->engine;
-    engine->runs_out--;
     if (op->code != TT_OK && op->code != TT_ECONFLICT) {
         struct tt_err err;
         tt_err_init(&err);
@@ -237,7 +235,6 @@ static int submit(struct tt_engine *engine, struct lane *lane, struct tt_str key
     }
     run->noted =
         pass->note_count > 0 ? TT_TAKE(*pass_ref) : NULL; /* done runs later, on this loop */
-    engine->runs_out++;
     return TT_OK;
 }
 
