@@ -274,14 +274,15 @@ static int parse_choices(struct removal *removal, const struct ctl_args *args, s
     if (removal->dry_text != NULL && strcmp(removal->dry_text, "server") != 0) {
         return TT_FAIL(err, TT_EINVAL, "--dry-run=%s: give server", removal->dry_text);
     }
-    enum ctl_format format;
-    int r = ctl_format_parse(removal->output_text, &format, err);
+    removal->by_name = removal->output_text != NULL;
+    if (removal->by_name && strcmp(removal->output_text, "name") != 0) {
+        return TT_FAIL(err, TT_EINVAL, "-o \"%s\": give name", removal->output_text);
+    }
     removal->dry = removal->dry_text != NULL;
-    removal->by_name = format == CTL_FORMAT_NAME;
-    if (r == TT_OK && (removal->files.count > 0) == (args->word_count > 0)) {
+    if ((removal->files.count > 0) == (args->word_count > 0)) {
         return TT_FAIL(err, TT_EINVAL, "give either -f PATH or TYPE NAME");
     }
-    return r;
+    return TT_OK;
 }
 
 static int parse_args(struct removal *removal, struct ctl_args *args, struct tt_err *err)

@@ -30,7 +30,8 @@ struct waiting {
     struct ctl_resources *resources; /* owned; NULL likewise */
     struct ctl_targets targets;      /* what the words name */
     uint64_t deadline_ms;            /* monotonic; one for all objects */
-    bool was_there;                  /* the object at hand */
+    bool was_there;                  /* the object at hand, at any time */
+    bool is_absent;                  /* it was not there when last looked at */
     char seen[SEEN_SIZE];            /* its present state, for people */
 };
 
@@ -77,6 +78,7 @@ static bool check(void *ctx, yyjson_val *object)
 {
     struct waiting *waiting = ctx;
     waiting->was_there = waiting->was_there || object != NULL;
+    waiting->is_absent = object == NULL;
     if (object == NULL) {
         see(waiting, TT_STR("not there"));
         /* An object that vanishes ends the waiting: it will not come to be as wanted. */
@@ -142,13 +144,13 @@ static int wait_for(struct waiting *waiting, const struct ctl_target *target, st
     tt_buf_init(&label, CTL_PATH_SIZE_MAX);
     ctl_resource_label(target->resource, target->name, &label);
     waiting->was_there = false;
+    waiting->is_absent = false;
     waiting->seen[0] = '\0';
     int r = follow_sliced(waiting, target, label.ptr, err);
     if (r != TT_OK) {
         return r;
     }
-    bool is_absent = strcmp(waiting->seen, "not there") == 0;
-    if (is_absent && waiting->goal != GOAL_DELETE) {
+    if (waiting->is_absent && waiting->goal != GOAL_DELETE) {
         return TT_FAIL(err, TT_ENOTFOUND, "%s %s", label.ptr,
                        waiting->was_there ? "was deleted" : "is not there");
     }

@@ -2,6 +2,8 @@
  * (good enough for names; wide characters are rare in them). */
 #include "ctl/table.h"
 
+#include <stdio.h>
+
 enum { TEXT_SIZE_MAX = 1 << 30, GAP = 3 };
 
 struct ctl_table {
@@ -9,7 +11,7 @@ struct ctl_table {
     struct tt_buf sizes; /* uint32_t each */
     size_t column_count; /* 1 to CTL_TABLE_COLUMNS_MAX */
     size_t cell_count;   /* since the last write */
-    size_t dropped;      /* cells beyond the maximum */
+    size_t dropped;      /* cells beyond the maximum, since the last write */
     /* Code points of the widest cell of each column, of written rows too. */
     size_t width[CTL_TABLE_COLUMNS_MAX];
 };
@@ -114,7 +116,12 @@ void ctl_table_write(struct ctl_table *table, struct tt_buf *buf)
             tt_buf_char(buf, ' ');
         }
     }
+    if (table->dropped > 0) {
+        (void)fprintf(stderr, "%zu more rows are not shown: select fewer, or use -o json\n",
+                      (table->dropped + table->column_count - 1) / table->column_count);
+    }
     tt_buf_reset(&table->text);
     tt_buf_reset(&table->sizes);
     table->cell_count = 0;
+    table->dropped = 0;
 }

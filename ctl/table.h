@@ -1,8 +1,8 @@
 /* Text in columns, as wide as their widest cell. Control characters in cells are shown as '?', so
  * that no stored text can steer a terminal.
  *
- * Ownership: copies its cells. Thread: one. Errors: none; beyond CTL_TABLE_ROWS_MAX rows are
- * dropped and counted. */
+ * Ownership: copies its cells. Thread: one. Errors: none; rows beyond CTL_TABLE_ROWS_MAX
+ * are left out, which is told on standard error. */
 #ifndef CTL_TABLE_H
 #define CTL_TABLE_H
 
@@ -20,7 +20,8 @@ void ctl_table_cell(struct ctl_table *table, struct tt_str text);
 void ctl_table_c(struct ctl_table *table, const char *text);
 void ctl_table_u64(struct ctl_table *table, uint64_t value);
 size_t ctl_table_row_count(const struct ctl_table *table); /* complete ones, with the header */
-/* Appends all rows and forgets them; the widths stay, so that later rows line up. */
+/* Appends all rows, says how many were left out, and forgets them; the widths stay, so that later
+ * rows line up. */
 void ctl_table_write(struct ctl_table *table, struct tt_buf *buf);
 
 #endif

@@ -170,6 +170,18 @@ class Words(CtlTest):
         self.fails(2, "are understood", "get", "pods", "-o", "jsonpath={.items[?(@.x)]}")
 
 
+class Wait(CtlTest):
+    def test_no_value_is_taken_for_absence(self):
+        make("/api/v1/namespaces/default/configmaps", {
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "odd"},
+            "data": {"k": "not there"},
+        })  # fmt: skip
+        out = self.ok("wait", "configmap/odd", "--for=jsonpath={.data.k}=not there")
+        self.assertEqual(out, "configmap/odd condition met\n")
+        self.fails(5, "configmap/none is not there", "wait", "configmap/none",
+                   "--for=jsonpath={.data.k}")  # fmt: skip
+
+
 class Prune(CtlTest):
     """What is in no manifest any more goes, and nothing else does."""
 

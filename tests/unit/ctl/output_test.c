@@ -3,6 +3,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -115,6 +117,43 @@ static void columns_line_up_and_nothing_steers_the_terminal(void **state)
     ctl_table_free(table);
 }
 
+/* What the writing of this table says on standard error. */
+static void assert_told(struct ctl_table *table, const char *expected)
+{
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    int kept = dup(STDERR_FILENO);
+    assert_true(kept >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
+    struct tt_buf out;
+    tt_buf_init(&out, 64 << 20);
+    ctl_table_write(table, &out);
+    tt_buf_fini(&out);
+    assert_true(dup2(kept, STDERR_FILENO) >= 0);
+    (void)close(kept);
+    char text[256];
+    rewind(file);
+    size_t size = fread(text, 1, sizeof text - 1, file);
+    text[size] = '\0';
+    (void)fclose(file);
+    assert_string_equal(text, expected);
+}
+
+static void rows_that_are_left_out_are_told(void **state)
+{
+    (void)state;
+    struct ctl_table *table = ctl_table_new(1);
+    for (size_t i = 0; i < CTL_TABLE_ROWS_MAX; i++) {
+        ctl_table_c(table, "x");
+    }
+    assert_told(table, "");
+    for (size_t i = 0; i < CTL_TABLE_ROWS_MAX + 3; i++) {
+        ctl_table_c(table, "x");
+    }
+    assert_told(table, "3 more rows are not shown: select fewer, or use -o json\n");
+    assert_told(table, "");
+    ctl_table_free(table);
+}
+
 static void paths_lead_to_values(void **state)
 {
     (void)state;
@@ -191,6 +230,7 @@ int main(void)
         cmocka_unit_test(lines_become_a_block),
         cmocka_unit_test(yaml_reads_back_as_it_was),
         cmocka_unit_test(columns_line_up_and_nothing_steers_the_terminal),
+        cmocka_unit_test(rows_that_are_left_out_are_told),
         cmocka_unit_test(paths_lead_to_values),
         cmocka_unit_test(templates_are_filled),
         cmocka_unit_test(exit_codes_are_as_documented),
