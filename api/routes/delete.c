@@ -154,12 +154,23 @@ struct collection_op {
 struct piece {
     struct tt_compare compares[PIECE_OPS]; /* one per op */
     struct tt_txn_op ops[PIECE_OPS];       /* deletions, and puts of what is only marked */
-    size_t count;                          /* rows looked at: compares */
     size_t op_count;                       /* of ops and compares */
     size_t size;                           /* bytes of the puts */
 };
 
 static int collection_piece(struct api_request *rq, struct tt_version *version, struct tt_err *err);
+
+/* The piece at hand is done, or only looked at: goes on behind it. */
+static void next_piece(struct api_request *rq)
+{
+    struct collection_op *op = rq->op;
+    op->selection.from = op->next;
+    if (op->last) {
+        api_respond_success(rq, 200, TT_STR(""), TT_STR(""));
+    } else {
+        api_barrier(rq, collection_piece);
+    }
+}
 
 static int put_marked(struct api_request *rq, const struct tt_object *object, struct tt_txn_op *op,
                       struct tt_err *err)
@@ -228,12 +239,7 @@ static int collection_proposed(struct api_request *rq, const struct api_outcome 
     if (outcome->code) {
         return TT_FAIL(err, outcome->code, "the collection was deleted in part");
     }
-    op->selection.from = op->next;
-    if (op->last) {
-        api_respond_success(rq, 200, TT_STR(""), TT_STR(""));
-        return TT_OK;
-    }
-    api_barrier(rq, collection_piece);
+    next_piece(rq);
     return TT_OK;
 }
 
@@ -287,7 +293,7 @@ static int collection_piece(struct api_request *rq, struct tt_version *version, 
         return r;
     }
     if (piece->op_count == 0 || op->options.dry_run) {
-        api_respond_success(rq, 200, TT_STR(""), TT_STR(""));
+        next_piece(rq); /* one without rows is the last */
         return TT_OK;
     }
     struct tt_txn txn = {.compares = piece->compares,

@@ -331,6 +331,22 @@ class Deletions(ApiTest):
         self.assertEqual({item["metadata"]["labels"]["half"] for item in left}, {"0"})
         self.assertEqual(len(left), 35)
 
+    def test_dry_run_of_a_collection_looks_at_all_of_it(self):
+        made = []
+        for name in ("heavy-a", "heavy-b"):
+            body = configmap(name, text="x" * (600 << 10))  # one fills a transaction
+            body["metadata"]["labels"] = {"heavy": "yes"}
+            body["metadata"]["finalizers"] = ["example.com/a"]
+            answer = self.call("POST", CONFIGMAPS, body)
+            self.assertEqual(answer.code, 201, answer.text)
+            made.append(answer.json)
+        path = CONFIGMAPS + "?labelSelector=heavy&dryRun=All"
+        self.assertEqual(self.call("DELETE", path).code, 200)
+        options = {"preconditions": {"uid": made[0]["metadata"]["uid"]}}
+        self.refused(self.call("DELETE", path, options), 409, "Conflict", "heavy-b")
+        left = self.call("GET", CONFIGMAPS + "?labelSelector=heavy").json["items"]
+        self.assertEqual(left, made)
+
     def test_namespace_lifecycle(self):
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
         made = self.call("POST", "/api/v1/namespaces", body).json
