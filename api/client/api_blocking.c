@@ -1,6 +1,6 @@
 /* The blocking wrapper: a loop on a thread of its own, one call at a time. The caller posts the
  * call to the loop and waits on a semaphore; the answer is copied on the loop's thread before it is
- * posted. An interrupt is an async handle, which a signal handler may send to. */
+ * posted. */
 #include "api/client/api_client.h"
 
 enum { MAILBOX_MAX = 16, RESULT_MAX = 256 << 20 };
@@ -8,10 +8,9 @@ enum { MAILBOX_MAX = 16, RESULT_MAX = 256 << 20 };
 struct tt_api_blocking {
     struct tt_loop *loop;         /* owned; has the only other thread */
     struct tt_api_client *client; /* on the loop; freed by its own closing */
-    uv_async_t interrupt;         /* on the loop; sent to from any thread */
     uv_sem_t finished;            /* posted once for each call */
     struct tt_msg start_msg;      /* one in flight at most */
-    struct tt_api_call *call;     /* running; NULL from done on */
+    struct tt_api_call *call;     /* the caller's, who waits */
     struct tt_api_result *result; /* the caller's, who waits */
     struct tt_err *err;           /* the caller's, or NULL */
     int code;                     /* of the call: 0 or TT_E…; valid once finished is posted */
@@ -26,7 +25,6 @@ static void on_done(struct tt_api_call *call, const struct tt_err *err)
     if (err && blocking->err) {
         *blocking->err = *err;
     }
-    blocking->call = NULL;
     uv_sem_post(&blocking->finished);
 }
 
@@ -36,16 +34,7 @@ static void on_start(struct tt_msg *msg)
     int r = tt_api_call_start(blocking->client, blocking->call, blocking->err);
     if (r < 0) {
         blocking->code = r;
-        blocking->call = NULL;
         uv_sem_post(&blocking->finished);
-    }
-}
-
-static void on_interrupt(uv_async_t *async)
-{
-    struct tt_api_blocking *blocking = async->data;
-    if (blocking->call) {
-        tt_api_call_cancel(blocking->call);
     }
 }
 
@@ -53,7 +42,6 @@ static void on_stop(void *ctx)
 {
     struct tt_api_blocking *blocking = ctx;
     tt_api_client_close(blocking->client, NULL, NULL);
-    uv_close((uv_handle_t *)&blocking->interrupt, NULL);
 }
 
 int tt_api_blocking_new(const struct tt_api_client_config *config,
@@ -77,8 +65,6 @@ int tt_api_blocking_new(const struct tt_api_client_config *config,
         tt_free(blocking);
         return r;
     }
-    uv_async_init(tt_loop_uv(blocking->loop), &blocking->interrupt, on_interrupt);
-    blocking->interrupt.data = blocking;
     r = uv_sem_init(&blocking->finished, 0);
     TT_ASSERT(r == 0);
     r = tt_loop_start(blocking->loop, err);
@@ -126,9 +112,4 @@ int tt_api_blocking_call(struct tt_api_blocking *blocking, const char *method, s
 {
     struct tt_api_call call = {.method = method, .path = path, .body = body};
     return tt_api_blocking_run(blocking, &call, ret_result, err);
-}
-
-void tt_api_blocking_interrupt(struct tt_api_blocking *blocking)
-{
-    (void)uv_async_send(&blocking->interrupt); /* fails only on a closing handle */
 }

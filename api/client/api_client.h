@@ -104,8 +104,6 @@ int tt_api_blocking_call(struct tt_api_blocking *blocking, const char *method, s
  * (embed the call to reach one's own state: ctx is the wrapper's). */
 int tt_api_blocking_run(struct tt_api_blocking *blocking, struct tt_api_call *call,
                         struct tt_api_result *ret_result, struct tt_err *err) TT_MUST_USE;
-/* Any thread or signal-safe context but the loop's: ends the call that is running. */
-void tt_api_blocking_interrupt(struct tt_api_blocking *blocking);
 TT_DEFINE_AUTO(tt_api_blocking)
 
 #endif

@@ -10,16 +10,13 @@ struct world {
     struct tt_tls_context *client_tls;
     struct tt_http_server *server;
     struct tt_api_blocking *blocking;
-    uv_sem_t held; /* posted when a request is held */
 };
 
 static void on_request(void *ctx, struct tt_http_exchange *ex)
 {
-    struct world *world = ctx;
+    (void)ctx;
     const struct tt_http_request *request = tt_http_request(ex);
-    if (tt_str_eq_c(request->path, "/hold")) {
-        uv_sem_post(&world->held);
-    } else if (tt_str_eq_c(request->path, "/echo")) {
+    if (tt_str_eq_c(request->path, "/echo")) {
         tt_http_respond_text(ex, 200, "text/plain", request->body);
     } else {
         tt_http_respond_status(ex, 403, NULL, TT_STR("not yours"));
@@ -55,7 +52,6 @@ static int world_up(void **state)
     struct tt_err err;
     tt_err_init(&err);
     fixture_up(&world->fixture);
-    assert_int_equal(uv_sem_init(&world->held, 0), 0);
     world->server_tls = tls_of(&world->fixture, true, "server");
     world->client_tls = tls_of(&world->fixture, false, "user");
     world->loop = tt_loop_new(
@@ -66,7 +62,7 @@ static int world_up(void **state)
     struct tt_http_server_config server = {.loop = world->loop,
                                            .tls = world->server_tls,
                                            .host = "127.0.0.1",
-                                           .handler = {on_request, on_cancelled, world}};
+                                           .handler = {on_request, on_cancelled, NULL}};
     fixture_must(tt_http_server_new(&server, &world->server, &err), &err);
     struct tt_kubeconfig kubeconfig = {.endpoint_count = 1};
     (void)snprintf(kubeconfig.endpoint[0].host, sizeof kubeconfig.endpoint[0].host, "127.0.0.1");
@@ -86,7 +82,6 @@ static int world_down(void **state)
     tt_http_server_free(world->server);
     tt_tls_context_unref(world->server_tls);
     tt_tls_context_unref(world->client_tls);
-    uv_sem_destroy(&world->held);
     fixture_down(&world->fixture);
     test_free(world);
     return 0;
@@ -121,33 +116,12 @@ static void error_answer_keeps_code_and_body(void **state)
     tt_buf_fini(&result.body);
 }
 
-static void interrupt_when_held(void *ctx)
-{
-    struct world *world = ctx;
-    uv_sem_wait(&world->held);
-    tt_api_blocking_interrupt(world->blocking);
-}
-
-static void interrupt_ends_a_running_call(void **state)
-{
-    struct world *world = *state;
-    struct tt_api_result result;
-    uv_thread_t thread;
-    assert_int_equal(uv_thread_create(&thread, interrupt_when_held, world), 0);
-    assert_int_equal(
-        tt_api_blocking_call(world->blocking, "GET", TT_STR("/hold"), TT_STR_NONE, &result, NULL),
-        TT_ECANCELED);
-    assert_int_equal(uv_thread_join(&thread), 0);
-    tt_buf_fini(&result.body);
-}
-
 int main(void)
 {
 #define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(calls_return_their_answers),
         WORLD_TEST(error_answer_keeps_code_and_body),
-        WORLD_TEST(interrupt_ends_a_running_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
