@@ -49,7 +49,7 @@ struct tt_api_call {
     struct tt_http_call http;
     struct tt_api_client *client;     /* NULL when not running */
     struct tt_list link;              /* of the client's running or sleeping calls */
-    struct tt_http_header headers[6]; /* of http; at most 4 are used */
+    struct tt_http_header headers[4]; /* of http */
     struct tt_buf error_body;         /* of a streamed call's error */
     struct tt_err err;                /* why the last try failed */
     struct tt_err refusal;            /* the first failure of TLS; code 0: none */

@@ -38,8 +38,7 @@ struct tt_http_exchange *http_exchange_new(struct http_conn *conn)
     ex->state = HTTP_EX_RECEIVING;
     ex->request = (struct tt_http_request){.method = TT_HTTP_OTHER};
     ex->content_length = UINT64_MAX;
-    ex->start_ms = http_now(server);
-    ex->progress_ms = ex->start_ms;
+    ex->progress_ms = http_now(server);
     tt_list_push_back(&conn->exchanges, &ex->link);
     conn->exchange_count++;
     return ex;

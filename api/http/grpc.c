@@ -145,7 +145,6 @@ static size_t deliver(struct tt_grpc_call *call, struct tt_str bytes)
     int found = 0;
     while ((found = find_message(call, tt_str_skip(bytes, used), &message)) == 1) {
         used += PREFIX + message.len;
-        call->message_count++;
         call->message(call, message);
         if (call->http.is_ended) {
             return bytes.len; /* cancelled inside */
@@ -282,7 +281,6 @@ int tt_grpc_start(struct tt_http_client *client, struct tt_grpc_call *call, stru
     call->status = -1;
     call->text[0] = '\0';
     call->reply = TT_STR_NONE;
-    call->message_count = 0;
     call->broken = 0;
     call->http = (struct tt_http_call){.method = "POST",
                                        .path = tt_str_c(call->path),

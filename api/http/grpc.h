@@ -49,9 +49,8 @@ struct tt_grpc_call {
     struct tt_http_call http;
     struct tt_buf request;            /* 5-byte prefix and the message */
     struct tt_buf in;                 /* bytes of messages not yet whole */
-    struct tt_http_header headers[4]; /* of http; the fourth is spare */
+    struct tt_http_header headers[3]; /* of http */
     char timeout_text[24];            /* of grpc-timeout: digits and "m" */
-    uint64_t message_count;           /* handed to message; 0 when unary */
     int broken;                       /* a TT_E… found while decoding; 0 */
 };
 /* message is copied. Failure: done is not called. */

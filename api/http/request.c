@@ -84,8 +84,6 @@ static struct tt_str *header_slot(struct tt_http_request *request, struct tt_str
     } slots[] = {
         {{"accept", 6}, &request->accept},
         {{"content-type", 12}, &request->content_type},
-        {{"user-agent", 10}, &request->user_agent},
-        {{"accept-encoding", 15}, &request->accept_encoding},
         {{":authority", 10}, &request->authority},
         {{"host", 4}, &request->authority},
         {{"if-none-match", 13}, &request->if_none_match},

@@ -30,18 +30,16 @@ enum tt_http_method {
     TT_HTTP_OTHER
 };
 struct tt_http_request {
-    enum tt_http_method method;    /* OTHER: none of those above */
-    struct tt_str path;            /* percent-encoded, without the query */
-    struct tt_str query;           /* without '?' */
-    struct tt_str authority;       /* :authority, or Host; empty when absent */
-    struct tt_str accept;          /* the headers routes care for; empty when absent */
-    struct tt_str content_type;    /* as sent, with parameters */
-    struct tt_str user_agent;      /* as sent */
-    struct tt_str if_none_match;   /* as sent; compared as a whole */
-    struct tt_str request_key;     /* Tutti-Request-Id: exactly-once retries */
-    struct tt_str accept_encoding; /* as sent */
-    struct tt_str upgrade;         /* HTTP/1.1 only */
-    struct tt_str body;            /* contiguous; NUL-padded by 64 readable bytes behind the end */
+    enum tt_http_method method;  /* OTHER: none of those above */
+    struct tt_str path;          /* percent-encoded, without the query */
+    struct tt_str query;         /* without '?' */
+    struct tt_str authority;     /* :authority, or Host; empty when absent */
+    struct tt_str accept;        /* the headers routes care for; empty when absent */
+    struct tt_str content_type;  /* as sent, with parameters */
+    struct tt_str if_none_match; /* as sent; compared as a whole */
+    struct tt_str request_key;   /* Tutti-Request-Id: exactly-once retries */
+    struct tt_str upgrade;       /* HTTP/1.1 only */
+    struct tt_str body;          /* contiguous; NUL-padded by 64 readable bytes behind the end */
 };
 struct tt_http_header {
     struct tt_str name;  /* lower case */

@@ -85,7 +85,6 @@ struct tt_http_exchange {
     void (*on_drain)(void *ctx, struct tt_http_exchange *ex); /* of stream_begin; may be NULL */
     bool wants_drain;                                         /* a write was refused */
     void *user;                                               /* the handler's; NULL until set */
-    uint64_t start_ms;    /* monotonic; taken for this request */
     uint64_t progress_ms; /* last time bytes moved in either direction */
 };
 

@@ -370,7 +370,6 @@ static int fill_subresources(struct loader *l, struct tt_kind *kind, yyjson_val 
             .verbs = keep_member(l, item, "verbs"),
         };
         kind->has_status |= tt_str_eq(copy[i].name, TT_STR("status"));
-        kind->has_scale |= tt_str_eq(copy[i].name, TT_STR("scale"));
     }
     kind->subresources = copy;
     kind->subresource_count = (uint16_t)count;

@@ -56,7 +56,7 @@ struct tt_field {
     uint8_t list_type;                   /* enum tt_list_type */
     /* nullable: null is kept, else it reads as absent. atomic_map: server-side apply takes it as
      * one value. */
-    uint8_t required : 1, immutable : 1, has_min : 1, has_max : 1, nullable : 1, atomic_map : 1;
+    uint8_t required : 1, has_min : 1, has_max : 1, nullable : 1, atomic_map : 1;
     uint8_t pointer : 1; /* zero ("", 0, false) is a value of its own; otherwise it means unset */
 };
 struct tt_type {
@@ -103,7 +103,6 @@ struct tt_kind {
         subresource_count;
     bool namespaced;     /* else cluster-scoped */
     bool has_status;     /* status is a subresource: main writes keep it, status writes only it */
-    bool has_scale;      /* scale is a subresource */
     bool has_generation; /* metadata.generation follows changes of spec */
     bool has_strategic;  /* strategic merge patch allowed (false for custom resources) */
     uint16_t name_rule;  /* enum tt_name_rule */

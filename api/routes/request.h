@@ -75,8 +75,8 @@ void api_read_version(struct api_request *rq,
                                     struct tt_err *err));
 /* What became of a proposal. */
 struct api_outcome {
-    int code;                               /* 0, TT_ECONFLICT, TT_ETIMEOUT … */
-    uint64_t revision_first, revision_last; /* of its ops, with code 0; 0 for no ops */
+    int code;                /* 0, TT_ECONFLICT, TT_ETIMEOUT … */
+    uint64_t revision_first; /* of its ops, with code 0; 0 for no ops */
 };
 /* Takes command. result: called once with the outcome unless the client is gone. TT_EBUSY…: not
  * called. */

@@ -249,7 +249,7 @@ static void proposal_done(struct tt_propose_op *op)
     struct api_proposal *proposal = op->ctx;
     struct tt_api_worker *worker = proposal->worker;
     struct api_request *rq = proposal->rq;
-    struct api_outcome outcome = {op->code, op->revision_first, op->revision_last};
+    struct api_outcome outcome = {op->code, op->revision_first};
     worker->ops_out--;
     tt_loop_mark(worker->loop, "api writes");
     proposal->rq = NULL;
