@@ -1,7 +1,11 @@
 /* tuttictl delete: removes objects by name, by label or as the manifests name them.
  *
  * What will go is named line by line; with --wait (the default) the command returns once the
- * objects are gone, finalizers and dependents included. */
+ * objects are gone, finalizers and dependents included.
+ *
+ *   list page by page → at ROUND_MAX objects: remove them, wait, forget them → list on → the rest
+ * A failure stops no round, but no later one waits; the first failure is the command's. A round
+ * whose waiting outlives the server's history ends the list with its error. */
 #include <stdio.h>
 
 #include "api/http/uri.h"
@@ -12,7 +16,7 @@
 #include "ctl/output.h"
 #include "ctl/watch.h"
 
-enum { PAGE_SIZE = 500, WAIT_S_DEFAULT = 300, DOOMED_MAX = 100000 };
+enum { PAGE_SIZE = 500, WAIT_S_DEFAULT = 300, ROUND_MAX = 10000 };
 
 /* One object that was asked to go. */
 struct doomed {
@@ -29,7 +33,7 @@ struct removal {
     const char *dry_text;            /* --dry-run: "server"; NULL: not given */
     const char *output_text;         /* -o as given; NULL: lines */
     uint64_t grace_s;                /* UINT64_MAX: the object's own */
-    uint64_t timeout_s;              /* of the waiting, for all together */
+    uint64_t timeout_s;              /* of a round's waiting, for all together */
     bool recursive;                  /* -R: directories below too */
     bool all;                        /* a type alone means all of it in the namespace */
     bool wait;                       /* until they are gone; not with dry */
@@ -42,6 +46,9 @@ struct removal {
     struct ctl_targets targets;      /* what the words name; empty with files */
     struct doomed *doomed;           /* owned; in the order of removal */
     size_t count;                    /* of doomed */
+    size_t total;                    /* of all rounds so far, with doomed */
+    int result;                      /* of the first removal that failed */
+    struct tt_err failure;           /* tells of result */
 };
 
 static void add_doomed(struct removal *removal, const struct ctl_resource *resource,
@@ -49,11 +56,12 @@ static void add_doomed(struct removal *removal, const struct ctl_resource *resou
 {
     removal->doomed =
         tt_xrealloc(removal->doomed, (removal->count + 1) * sizeof removal->doomed[0]);
+    removal->total++;
     removal->doomed[removal->count++] =
         (struct doomed){.resource = resource, .ns = tt_str_xdup(ns), .name = tt_str_xdup(name)};
 }
 
-static void free_doomed(struct removal *removal)
+static void forget_doomed(struct removal *removal)
 {
     for (size_t i = 0; i < removal->count; i++) {
         tt_free(removal->doomed[i].ns);
@@ -61,79 +69,8 @@ static void free_doomed(struct removal *removal)
         tt_free(removal->doomed[i].uid);
     }
     tt_free(removal->doomed);
-}
-
-/* ---- which ---- */
-
-static int list_doomed(struct removal *removal, const struct ctl_target *target, struct tt_err *err)
-{
-    TT_AUTO_BUF struct tt_buf base;
-    TT_AUTO_BUF struct tt_buf token;
-    tt_buf_init(&base, CTL_PATH_SIZE_MAX);
-    tt_buf_init(&token, CTL_PATH_SIZE_MAX);
-    ctl_collection_path(removal->session, &removal->selection, target, &base);
-    do {
-        CTL_AUTO_ANSWER struct ctl_answer answer = {0};
-        TT_AUTO_BUF struct tt_buf path;
-        tt_buf_init(&path, 2 * CTL_PATH_SIZE_MAX);
-        tt_buf_printf(&path, "%.*slimit=%d&continue=%.*s", TT_STR_ARG(tt_buf_view(&base)),
-                      PAGE_SIZE, TT_STR_ARG(tt_buf_view(&token)));
-        int r = ctl_get(removal->session, tt_buf_view(&path), &answer, err);
-        if (r != TT_OK) {
-            return r;
-        }
-        yyjson_val *root = yyjson_doc_get_root(answer.doc);
-        yyjson_arr_iter iter = yyjson_arr_iter_with(yyjson_obj_get(root, "items"));
-        yyjson_val *item;
-        while ((item = yyjson_arr_iter_next(&iter)) != NULL && removal->count < DOOMED_MAX) {
-            add_doomed(removal, target->resource, tt_json_iget_str(item, "metadata.namespace"),
-                       tt_json_iget_str(item, "metadata.name"));
-        }
-        tt_buf_reset(&token);
-        tt_uri_encode(&token, tt_json_iget_str(root, "metadata.continue"));
-    } while (token.len > 0);
-    return TT_OK;
-}
-
-static int from_manifests(struct removal *removal, struct tt_err *err)
-{
-    struct ctl_manifest manifest;
-    ctl_manifest_init(&manifest);
-    int r = ctl_manifest_read(&manifest, &removal->files, removal->recursive, err);
-    /* In reverse: namespaces and what others need go last. */
-    for (size_t i = manifest.count; r == TT_OK && i > 0; i--) {
-        const struct ctl_object *object = &manifest.items[i - 1];
-        const struct ctl_resource *resource = NULL;
-        struct tt_str ns = ctl_object_str(object, "metadata.namespace");
-        r = ctl_resources_kind(removal->resources, ctl_object_str(object, "apiVersion"),
-                               ctl_object_str(object, "kind"), &resource, err);
-        if (r == TT_OK) {
-            add_doomed(removal, resource, ns.len > 0 ? ns : ctl_session_namespace(removal->session),
-                       ctl_object_str(object, "metadata.name"));
-        }
-    }
-    ctl_manifest_fini(&manifest);
-    return r;
-}
-
-static int from_words(struct removal *removal, const struct ctl_args *args, struct tt_err *err)
-{
-    int r = ctl_targets_parse(removal->resources, args->words, args->word_count, &removal->targets,
-                              err);
-    for (size_t i = 0; r == TT_OK && i < removal->targets.count; i++) {
-        const struct ctl_target *target = &removal->targets.items[i];
-        bool selects =
-            removal->all || removal->selection.labels != NULL || removal->selection.fields != NULL;
-        if (target->name.len > 0) {
-            add_doomed(removal, target->resource, ctl_session_namespace(removal->session),
-                       target->name);
-        } else if (selects) {
-            r = list_doomed(removal, target, err);
-        } else {
-            r = TT_FAIL(err, TT_EINVAL, "name them, or give -l LABELS or --all");
-        }
-    }
-    return r;
+    removal->doomed = NULL;
+    removal->count = 0;
 }
 
 /* ---- removing ---- */
@@ -223,37 +160,121 @@ static int wait_gone(struct removal *removal, struct doomed *doomed, uint64_t de
     return r;
 }
 
-static int remove_all(struct removal *removal, struct tt_err *err)
+/* The first failure is the command's own, the others are told here. */
+static void note_failure(struct removal *removal, int r, const struct tt_err *cause)
 {
-    int first = TT_OK;
+    if (r == TT_OK) {
+        return;
+    }
+    if (removal->result == TT_OK) {
+        removal->result = r;
+        removal->failure = *cause;
+    } else {
+        (void)fprintf(stderr, "%s\n", tt_err_cause(cause));
+    }
+}
+
+/* Removes what is doomed so far and forgets it. */
+static void remove_round(struct removal *removal)
+{
+    bool waits = removal->wait && !removal->dry && removal->result == TT_OK;
     for (size_t i = 0; i < removal->count; i++) {
         struct tt_err cause;
         tt_err_init(&cause);
         int r = remove_one(removal, &removal->doomed[i], &cause);
-        if (r == TT_ENOTFOUND && removal->ignore_not_found) {
-            continue;
-        }
-        if (r != TT_OK && first == TT_OK) {
-            first = r;
-            *err = cause;
-        } else if (r != TT_OK) {
-            (void)fprintf(stderr, "%s\n", tt_err_cause(&cause));
+        if (r != TT_ENOTFOUND || !removal->ignore_not_found) {
+            note_failure(removal, r, &cause);
         }
     }
     uint64_t deadline_ms = tt_clock_ms(tt_clock_real()) + removal->timeout_s * 1000;
-    bool waits = removal->wait && !removal->dry;
     for (size_t i = 0; waits && i < removal->count; i++) {
         struct tt_err cause;
         tt_err_init(&cause);
         int r = removal->doomed[i].uid != NULL
                     ? wait_gone(removal, &removal->doomed[i], deadline_ms, &cause)
                     : TT_OK;
-        if (r != TT_OK && first == TT_OK) {
-            first = r;
-            *err = cause;
+        if (removal->result == TT_OK) { /* one that stays is enough to tell */
+            note_failure(removal, r, &cause);
         }
     }
-    return first;
+    forget_doomed(removal);
+}
+
+/* ---- which ---- */
+
+static int list_doomed(struct removal *removal, const struct ctl_target *target, struct tt_err *err)
+{
+    TT_AUTO_BUF struct tt_buf base;
+    TT_AUTO_BUF struct tt_buf token;
+    tt_buf_init(&base, CTL_PATH_SIZE_MAX);
+    tt_buf_init(&token, CTL_PATH_SIZE_MAX);
+    ctl_collection_path(removal->session, &removal->selection, target, &base);
+    do {
+        CTL_AUTO_ANSWER struct ctl_answer answer = {0};
+        TT_AUTO_BUF struct tt_buf path;
+        tt_buf_init(&path, 2 * CTL_PATH_SIZE_MAX);
+        tt_buf_printf(&path, "%.*slimit=%d&continue=%.*s", TT_STR_ARG(tt_buf_view(&base)),
+                      PAGE_SIZE, TT_STR_ARG(tt_buf_view(&token)));
+        int r = ctl_get(removal->session, tt_buf_view(&path), &answer, err);
+        if (r != TT_OK) {
+            return removal->total > removal->count ? TT_WRAP(err, r, "list what else to delete")
+                                                   : r;
+        }
+        yyjson_val *root = yyjson_doc_get_root(answer.doc);
+        yyjson_arr_iter iter = yyjson_arr_iter_with(yyjson_obj_get(root, "items"));
+        yyjson_val *item;
+        while ((item = yyjson_arr_iter_next(&iter)) != NULL) {
+            if (removal->count == ROUND_MAX) {
+                remove_round(removal);
+            }
+            add_doomed(removal, target->resource, tt_json_iget_str(item, "metadata.namespace"),
+                       tt_json_iget_str(item, "metadata.name"));
+        }
+        tt_buf_reset(&token);
+        tt_uri_encode(&token, tt_json_iget_str(root, "metadata.continue"));
+    } while (token.len > 0);
+    return TT_OK;
+}
+
+static int from_manifests(struct removal *removal, struct tt_err *err)
+{
+    struct ctl_manifest manifest;
+    ctl_manifest_init(&manifest);
+    int r = ctl_manifest_read(&manifest, &removal->files, removal->recursive, err);
+    /* In reverse: namespaces and what others need go last. */
+    for (size_t i = manifest.count; r == TT_OK && i > 0; i--) {
+        const struct ctl_object *object = &manifest.items[i - 1];
+        const struct ctl_resource *resource = NULL;
+        struct tt_str ns = ctl_object_str(object, "metadata.namespace");
+        r = ctl_resources_kind(removal->resources, ctl_object_str(object, "apiVersion"),
+                               ctl_object_str(object, "kind"), &resource, err);
+        if (r == TT_OK) {
+            add_doomed(removal, resource, ns.len > 0 ? ns : ctl_session_namespace(removal->session),
+                       ctl_object_str(object, "metadata.name"));
+        }
+    }
+    ctl_manifest_fini(&manifest);
+    return r;
+}
+
+static int from_words(struct removal *removal, const struct ctl_args *args, struct tt_err *err)
+{
+    int r = ctl_targets_parse(removal->resources, args->words, args->word_count, &removal->targets,
+                              err);
+    for (size_t i = 0; r == TT_OK && i < removal->targets.count; i++) {
+        const struct ctl_target *target = &removal->targets.items[i];
+        bool selects =
+            removal->all || removal->selection.labels != NULL || removal->selection.fields != NULL;
+        if (target->name.len > 0) {
+            add_doomed(removal, target->resource, ctl_session_namespace(removal->session),
+                       target->name);
+        } else if (selects) {
+            r = list_doomed(removal, target, err);
+        } else {
+            r = TT_FAIL(err, TT_EINVAL, "name them, or give -l LABELS or --all");
+        }
+    }
+    return r;
 }
 
 /* ---- the command ---- */
@@ -336,13 +357,19 @@ static int run_delete(const struct ctl_command *self, int argc, char **argv, str
                                          : from_words(removal, &args, err);
         }
         if (r == TT_OK) {
-            r = remove_all(removal, err);
+            remove_round(removal);
         }
-        if (r == TT_OK && removal->count == 0) {
+        if (r == TT_OK && removal->result != TT_OK) {
+            r = removal->result;
+            *err = removal->failure;
+        } else if (removal->result != TT_OK) {
+            (void)fprintf(stderr, "%s\n", tt_err_cause(&removal->failure));
+        }
+        if (r == TT_OK && removal->total == 0) {
             (void)fprintf(stderr, "nothing to delete\n");
         }
     }
-    free_doomed(removal);
+    forget_doomed(removal);
     ctl_resources_free(removal->resources);
     ctl_session_free(removal->session);
     tt_free(removal);

@@ -182,6 +182,24 @@ class Wait(CtlTest):
                    "--for=jsonpath={.data.k}")  # fmt: skip
 
 
+class Delete(CtlTest):
+    def test_more_than_one_round_goes(self):
+        path = "/api/v1/namespaces/many/configmaps"
+        make("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace",
+                                    "metadata": {"name": "many"}})  # fmt: skip
+        connection = server.connect()
+        for i in range(10001):  # ROUND_MAX of tuttictl and one more
+            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c{i}"}}
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            self.assertEqual(response.status, 201, response.read())
+            response.read()
+        connection.close()
+        out = self.ok("delete", "configmaps", "--all", "-n", "many", "--wait=false", "-o", "name")
+        self.assertEqual(len(set(out.splitlines())), 10001)
+        self.assertEqual(server.call("GET", path).json["items"], [])
+
+
 class Prune(CtlTest):
     """What is in no manifest any more goes, and nothing else does."""
 
