@@ -5,17 +5,22 @@
 #include "api/http/uri.h"
 
 enum param_type { PARAM_STR, PARAM_U64, PARAM_BOOL, PARAM_DURATION };
-enum { QUERY_PARAMS_MAX = 64, NO_FLAG = UINT16_MAX };
+enum { QUERY_PARAMS_MAX = 64, NO_MEMBER = UINT16_MAX };
 
 struct param {
     struct tt_str name;   /* as in the URL; static */
     enum param_type type; /* how it is read, and the type of the member */
-    uint16_t offset;      /* of the value in struct api_query */
-    uint16_t flag_offset; /* of the bool that says it was given; NO_FLAG: none */
+    uint16_t offset;      /* of the value in struct api_query; NO_MEMBER: only checked */
+    uint16_t flag_offset; /* of the bool that says it was given; NO_MEMBER: none */
 };
 #define PARAM(text, kind, member)                                                                  \
     {                                                                                              \
-        {(text), sizeof(text) - 1}, kind, (uint16_t)offsetof(struct api_query, member), NO_FLAG    \
+        {(text), sizeof(text) - 1}, kind, (uint16_t)offsetof(struct api_query, member), NO_MEMBER  \
+    }
+/* Without effect here, but refused when it cannot be read. */
+#define PARAM_CHECKED(text, kind)                                                                  \
+    {                                                                                              \
+        {(text), sizeof(text) - 1}, kind, NO_MEMBER, NO_MEMBER                                     \
     }
 #define PARAM_FLAG(text, kind, member, flag)                                                       \
     {                                                                                              \
@@ -30,7 +35,7 @@ static const struct param params[] = {
     PARAM("resourceVersionMatch", PARAM_STR, resource_version_match),
     PARAM("continue", PARAM_STR, continue_token),
     PARAM("dryRun", PARAM_STR, dry_run),
-    PARAM("fieldManager", PARAM_STR, field_manager),
+    PARAM_CHECKED("fieldManager", PARAM_STR),
     PARAM("fieldValidation", PARAM_STR, field_validation),
     PARAM("propagationPolicy", PARAM_STR, propagation_policy),
     PARAM("includeObject", PARAM_STR, include_object),
@@ -50,9 +55,9 @@ static const struct param params[] = {
     PARAM("timestamps", PARAM_BOOL, timestamps),
     PARAM("previous", PARAM_BOOL, previous),
     PARAM("verbose", PARAM_BOOL, verbose),
-    PARAM("force", PARAM_BOOL, force),
+    PARAM_CHECKED("force", PARAM_BOOL),
     PARAM_FLAG("sendInitialEvents", PARAM_BOOL, send_initial_events, has_send_initial_events),
-    PARAM_FLAG("orphanDependents", PARAM_BOOL, orphan_dependents, has_orphan_dependents),
+    PARAM("orphanDependents", PARAM_BOOL, orphan_dependents),
 };
 enum { PARAM_COUNT = sizeof params / sizeof params[0] };
 
@@ -129,7 +134,8 @@ static bool parse_bool(struct tt_str text, bool *ret)
 static int store(const struct param *param, struct tt_str value, struct api_query *query,
                  struct tt_err *err)
 {
-    char *target = (char *)query + param->offset;
+    char unused[sizeof value];
+    char *target = param->offset == NO_MEMBER ? unused : (char *)query + param->offset;
     uint64_t number = 0;
     bool truth = false;
     bool good = true;
@@ -156,7 +162,7 @@ static int store(const struct param *param, struct tt_str value, struct api_quer
         return TT_FAIL(err, TT_EINVAL, "invalid value \"%.*s\" of query parameter %.*s",
                        TT_STR_ARG(value), TT_STR_ARG(param->name));
     }
-    if (param->flag_offset != NO_FLAG) {
+    if (param->flag_offset != NO_MEMBER) {
         bool given = true;
         memcpy((char *)query + param->flag_offset, &given, sizeof given);
     }

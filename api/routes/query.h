@@ -16,7 +16,6 @@ struct api_query {
     struct tt_str resource_version_match; /* "", "Exact" or "NotOlderThan"; lists check it */
     struct tt_str continue_token;         /* not decoded yet; "": the first page */
     struct tt_str dry_run;                /* "" or "All"; others are refused by the routes */
-    struct tt_str field_manager;          /* accepted without effect */
     struct tt_str field_validation;       /* "" is Warn; writes check it */
     struct tt_str propagation_policy;     /* "", "Orphan", "Foreground" or "Background" */
     struct tt_str include_object;         /* of tables; "" is Metadata */
@@ -30,11 +29,10 @@ struct api_query {
     uint64_t grace_period_s;              /* valid when has_grace_period */
     uint64_t tail_lines, since_seconds, limit_bytes; /* log; UINT64_MAX: absent */
     bool has_grace_period;                           /* gracePeriodSeconds was given */
-    /* Absent is false; bookmarks: of watches; the next three: log; verbose: health; force: no
-     * effect. */
-    bool watch, bookmarks, follow, timestamps, previous, verbose, force;
+    /* Absent is false; bookmarks: of watches; the next three: log; verbose: health. */
+    bool watch, bookmarks, follow, timestamps, previous, verbose;
     bool has_send_initial_events, send_initial_events; /* of watches; was given, and its value */
-    bool has_orphan_dependents, orphan_dependents;     /* of deletions; likewise */
+    bool orphan_dependents;                            /* of deletions */
 };
 int api_query_parse(struct tt_arena *arena, struct tt_str query, struct api_query *ret_query,
                     struct tt_err *err) TT_MUST_USE;

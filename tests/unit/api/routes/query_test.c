@@ -68,8 +68,9 @@ static void durations_are_gos(void **state)
 static void values_that_cannot_be_read_are_refused(void **state)
 {
     static const char *const texts[] = {
-        "limit=-1",          "limit=ten",         "resourceVersion=abc", "watch=maybe",
-        "labelSelector=%zz", "labelSelector=%00", "labelSelector=%ff"};
+        "limit=-1",          "limit=ten",         "resourceVersion=abc",
+        "watch=maybe",       "labelSelector=%zz", "labelSelector=%00",
+        "labelSelector=%ff", "force=maybe",       "fieldManager=%zz"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         assert_int_equal(parse_error(state, texts[i]), TT_EINVAL);
     }
