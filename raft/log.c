@@ -481,10 +481,12 @@ int tt_wal_prepare_run(const struct tt_wal_prepare *job, struct tt_err *err)
     if (r != 0) {
         return r;
     }
+    TT_AUTO_FREE uint8_t *zeros = tt_xaligned(TT_DISK_DIRECT_ALIGN, PIECE);
+    memset(zeros, 0, PIECE);
     tt_disk_direct(file);
     for (uint64_t at = 0; r == 0 && at < job->size; at += PIECE) {
         uint64_t size = tt_u64_min(PIECE, job->size - at);
-        r = tt_disk_fill_zero(file, at, size, err);
+        r = tt_disk_write(file, at, zeros, size, err);
         if (r == 0) {
             r = tt_disk_drain(file, at, size, err);
         }
