@@ -12,7 +12,7 @@
 enum {
     SHARE_SIZE_MIN = 4096, /* bytes: below, a copy is cheaper than two references */
     WARNINGS_MAX = 16,
-    HEADERS_MAX = WARNINGS_MAX + 4,
+    HEADERS_MAX = 1 + WARNINGS_MAX, /* the content type, and a header per warning */
 };
 
 static void release_item(const void *owner)
@@ -149,7 +149,7 @@ void api_fail(struct api_request *rq, const struct tt_err *err)
     tt_status_from_err(&status, err, rq->arena);
     add_details(rq, err->code, &status);
     add_findings(rq, err->code, &status);
-    struct tt_http_header headers[3];
+    struct tt_http_header headers[2];
     size_t count = 0;
     headers[count++] = (struct tt_http_header){TT_STR("content-type"), TT_STR("application/json")};
     if (is_retryable(rq, err->code)) {
