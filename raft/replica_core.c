@@ -126,6 +126,19 @@ static void write_status(struct replica_core *core)
     status.feature_level = tt_store_feature_level(core->store);
     tt_version_unref(version);
     tt_cell_write(core->status, &status);
+    core->told = (struct told_leader){status.leader_id, status.term, status.state};
+}
+
+/* Whoever asks after a change of leader must not be sent to the one before. */
+static void tell_leader(struct replica_core *core)
+{
+    struct tt_node_view view;
+    tt_node_view(core->node, &view);
+    bool same = view.leader_id == core->told.leader_id && view.term == core->told.term &&
+                view.state == core->told.state;
+    if (!same && !REPLICA_FAULT(core, leader_untold)) {
+        write_status(core);
+    }
 }
 
 static void io_change_done(void *ctx, struct tt_change_op *op)
@@ -349,6 +362,7 @@ void replica_core_turn(struct replica_core *core)
 {
     if (core->node != NULL) {     /* a loop that never ran has its turn when it is freed */
         tt_node_turn(core->node); /* a stopped node only hands out its refusals */
+        tell_leader(core);
     }
     flush_replies(core);
 }

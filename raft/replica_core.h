@@ -61,6 +61,13 @@ struct snapshot_stage {
     struct tt_snapshot_file_receiver *receiver; /* pool only while a job is out; owned */
 };
 
+/* What the status last said of the leadership. */
+struct told_leader {
+    uint64_t leader_id;         /* 0 = not known */
+    uint64_t term;              /* newest seen */
+    enum tt_server_state state; /* of this member */
+};
+
 struct replica_core {
     struct tt_replica_config config;     /* strings replaced by owned copies */
     struct replica_env env;              /* copied; what it points to is kept */
@@ -76,6 +83,7 @@ struct replica_core {
     struct tt_node_disk disk;            /* until start */
     struct tt_node *node;                /* owned; made by the owner */
     struct tt_cell *status;              /* struct tt_cluster_status; owned */
+    struct told_leader told;             /* in `status`: written anew when it changes */
     struct reply_chain replies[REPLICA_REPLY_BOXES_MAX]; /* [0, reply_count); one per mailbox */
     size_t reply_count;                                  /* 0 at the end of each turn */
     struct snapshot_stage stage;                         /* the snapshot that a leader sends */
@@ -101,7 +109,8 @@ struct tt_node_config replica_core_node_config(struct replica_core *core);
 void replica_core_start(struct replica_core *core); /* a failure goes to env.fault */
 /* Behind every run of inputs. */
 void replica_core_turn(struct replica_core *core);
-/* Every 100 ms or so: disk space, a compaction that is due, the status for other threads. */
+/* Every 100 ms or so: disk space, a compaction that is due, the status for other threads (a change
+ * of leader is told by the turn that sees it). */
 void replica_core_housekeeping(struct replica_core *core);
 /* Answers what is out and refuses what comes. Jobs may still be out: env.idle tells. */
 void replica_core_stop(struct replica_core *core);

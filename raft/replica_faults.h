@@ -9,9 +9,10 @@
 
 #ifdef TT_SIM
 struct replica_faults {
-    bool pin_late;     /* the version of a snapshot is taken when it is written */
-    bool staged_begin; /* a staged piece is reported by where it begins */
-    bool lost_untold;  /* the end of a leadership is kept from those who listen */
+    bool pin_late;      /* the version of a snapshot is taken when it is written */
+    bool staged_begin;  /* a staged piece is reported by where it begins */
+    bool lost_untold;   /* the end of a leadership is kept from those who listen */
+    bool leader_untold; /* the status names the last leader until it is written anyway */
 };
 #define REPLICA_FAULT(core, name) ((core)->faults.name)
 #else

@@ -309,10 +309,26 @@ void sim_server_stop(struct sim_server *server, uint64_t restart_after_ms)
     plan_restart(server, restart_after_ms);
 }
 
+/* What others read of the leadership is what the node knows. */
+static void check_status(struct sim_server *server)
+{
+    struct tt_cluster_status status;
+    struct tt_node_view view;
+    server->core.cluster.status(&server->core.cluster, &status);
+    tt_node_view(server->node, &view);
+    if (status.leader_id != view.leader_id || status.term != view.term) {
+        sim_fail(server->sim,
+                 "the status of %s names leader %" PRIu64 " of term %" PRIu64 ", it is %" PRIu64
+                 " of %" PRIu64,
+                 server->name, status.leader_id, status.term, view.leader_id, view.term);
+    }
+}
+
 void sim_server_turn(struct sim_server *server)
 {
     server->dirty = false;
     replica_core_turn(&server->core);
+    check_status(server);
     sim_check_turn(server);
 }
 
