@@ -99,8 +99,9 @@ function(tt_program name main)
   add_executable(${name} ${main})
   target_link_libraries(${name} PRIVATE tt_flags)
   tt_link(${name} ${P_DEPS})
-  # It takes malloc's place by being there: nothing refers to it. Sanitizers bring their own.
+  # It takes malloc's place by being there; main sets its options. Sanitizers bring their own.
   if(P_ALLOCATOR AND NOT TT_SANITIZE)
+    target_compile_definitions(${name} PRIVATE TT_MIMALLOC)
     target_link_libraries(${name} PRIVATE -Wl,--push-state,--no-as-needed ${P_ALLOCATOR} -Wl,--pop-state)
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})

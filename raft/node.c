@@ -164,7 +164,7 @@ static void defaults(struct tt_node_config *config)
         uint64_t *field; /* of config; 0 = not given */
         uint64_t value;  /* the default */
     } const wide[] = {
-        {&config->cache_size_max, 64 << 20},    {&config->snapshot_log_size_min, 256 << 20},
+        {&config->cache_size_max, 16 << 20},    {&config->snapshot_log_size_min, 256 << 20},
         {&config->hash_interval_ms, 60000},     {&config->disk_free_growth_min, 256 << 20},
         {&config->disk_free_any_min, 64 << 20}, {&config->snapshot_trailing_size, 64 << 20},
     };

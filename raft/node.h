@@ -105,7 +105,7 @@ struct tt_node_config {
     uint64_t seed;                      /* another one at each start of each server */
     uint32_t election_timeout_ms;       /* 0 = 500 (rule 11) */
     uint32_t heartbeat_ms;              /* 0 = 50 */
-    uint64_t cache_size_max;            /* bytes of log entries in memory; 0 = 64 MiB */
+    uint64_t cache_size_max;            /* bytes of log entries in memory; 0 = 16 MiB */
     uint64_t snapshot_log_size_min;     /* bytes of log before a snapshot; 0 = 256 MiB */
     uint32_t snapshot_trailing;         /* entries kept behind a snapshot; 0 = 4096, the most */
     uint64_t snapshot_trailing_size;    /* bytes of them at most; 0 = 64 MiB */
