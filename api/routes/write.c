@@ -105,6 +105,11 @@ static int answer_keyed(struct api_request *rq, struct api_write *op, uint64_t r
 
 /* ---- proposing ---- */
 
+/* The newest version will do without a read index. An outcome is told once this server has
+ * published what it came of (server/store/proposer.h; a forwarded write too: raft/proposals.c), so
+ * that version holds the change that the compare met. And it holds all that was committed before
+ * the request came, for our proposal took its place in the log behind that: what is refused now is
+ * refused on a state that is up to date. Only a store that is being replaced by a snapshot lags. */
 static int conflict_again(struct api_request *rq, struct api_write *op, struct tt_err *err)
 {
     rq->worker->metrics.conflicts++;
@@ -115,8 +120,16 @@ static int conflict_again(struct api_request *rq, struct api_write *op, struct t
         return api_write_conflict(rq, err);
     }
     op->confirmed = true;
-    api_barrier(rq, attempt);
-    return TT_OK;
+    struct tt_version *version = tt_store_version(rq->worker->api->config.store);
+    uint64_t present = tt_version_revision(version);
+    int r = TT_OK;
+    if (present == 0 || present < op->seen_revision) { /* a snapshot is being installed */
+        api_barrier(rq, attempt);
+    } else {
+        r = attempt(rq, version, err);
+    }
+    tt_version_unref(version);
+    return r;
 }
 
 static int outcome_error(const struct api_outcome *outcome, struct tt_err *err)
@@ -251,6 +264,7 @@ static int attempt(struct api_request *rq, struct tt_version *version, struct tt
 {
     struct api_write *op = rq->op;
     op->admission.version = version;
+    op->seen_revision = tt_version_revision(version);
     op->admission.compare_count = 0;
     tt_issues_init(&rq->warnings, rq->arena);
     rq->causes = NULL;

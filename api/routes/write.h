@@ -2,7 +2,7 @@
  * failed.
  *
  *   admit(local version) ─ok─▶ propose ─applied─▶ answer
- *      │ refused                  └─compare failed─▶ (read index) admit again, at most 5 times
+ *      │ refused                  └─compare failed─▶ admit again on the newest, at most 5 times
  *      └─▶ (read index) admit once more on a version that is up to date ─▶ refuse
  * So no refusal and no conflict is ever told from a stale version, and the common way costs one
  * proposal. A request with a key that was applied before is answered from history (exactly once).
@@ -36,6 +36,7 @@ struct api_write {
     int http_status;               /* of success: 200, 201 */
     bool answers_status;           /* success is a Status (deletion), not the object */
     bool confirmed;                /* the version at hand is known to be up to date */
+    uint64_t seen_revision;        /* of the version of the newest attempt */
     unsigned attempts;             /* proposals made */
     struct tt_str body;            /* JSON of the request */
     enum tt_field_validation validation;     /* what becomes of unknown fields */
