@@ -188,8 +188,14 @@ void http_conn_accept(struct tt_http_server *server, int fd, const char *remote)
     }
 }
 
+/* Most connections have none to call: looking at each exchange would only pull it into the cache.
+ */
 static void drain_callbacks(struct http_conn *conn)
 {
+    if (!conn->wants_drain) {
+        return;
+    }
+    conn->wants_drain = false; /* who still waits says so again */
     struct tt_list *node = conn->exchanges.next;
     for (uint32_t left = conn->exchange_count; left > 0 && node != &conn->exchanges; left--) {
         struct tt_list *next = node->next;

@@ -173,11 +173,16 @@ void http_exchange_drop_output(struct tt_http_exchange *ex)
 void http_exchange_drained(struct tt_http_exchange *ex)
 {
     size_t low = ex->server->limits.response_backlog_max / 2;
-    if (ex->wants_drain && ex->state == HTTP_EX_STREAMING && ex->out_bytes <= low) {
-        ex->wants_drain = false;
-        if (ex->on_drain) {
-            ex->on_drain(ex->server->handler.ctx, ex);
-        }
+    if (!ex->wants_drain || ex->state != HTTP_EX_STREAMING) {
+        return;
+    }
+    if (ex->out_bytes > low) {
+        ex->conn->wants_drain = true;
+        return;
+    }
+    ex->wants_drain = false;
+    if (ex->on_drain) {
+        ex->on_drain(ex->server->handler.ctx, ex);
     }
 }
 
@@ -369,6 +374,7 @@ int tt_http_stream_write(struct tt_http_exchange *ex, const struct tt_http_part 
     bool is_full = ex->out_bytes > 0 && is_over;
     if (is_full || ex->parts_count + part_count > HTTP_PARTS_MAX) {
         ex->wants_drain = true;
+        ex->conn->wants_drain = true;
         return TT_EBUSY;
     }
     if (ex->out_bytes == 0) {

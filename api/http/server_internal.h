@@ -119,6 +119,7 @@ struct http_conn {
     struct http_account *account;         /* a reference: of the address, then of the identity */
     struct tt_list exchanges;             /* owned; by ex.link */
     uint32_t exchange_count;              /* in exchanges */
+    bool wants_drain;                     /* one of the exchanges may want on_drain */
     bool is_doomed;                       /* abort at the next flush */
     bool is_draining;                     /* no new requests */
     bool is_closing;                      /* the stream was told to close */
