@@ -76,6 +76,19 @@ void tt_issues_add(struct tt_issues *issues, enum tt_issue_kind kind, struct tt_
     };
 }
 
+void tt_issues_append(struct tt_issues *to, const struct tt_issues *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const struct tt_issue *issue = &from->items[i];
+        tt_issues_add(to, issue->kind, issue->field, "%.*s", TT_STR_ARG(issue->message));
+    }
+    to->dropped += from->dropped;
+    if (from->refusal.len > 0) {
+        const char *copy = tt_arena_strndup(to->arena, from->refusal.ptr, from->refusal.len);
+        to->refusal = copy ? tt_str(copy, from->refusal.len) : TT_STR("");
+    }
+}
+
 struct tt_str tt_field_path_format(const struct tt_field_path *path, struct tt_arena *arena)
 {
     const struct tt_field_path *frames[PATH_DEPTH_MAX];

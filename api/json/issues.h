@@ -48,6 +48,8 @@ void tt_issues_init(struct tt_issues *issues, struct tt_arena *arena);
 /* field is copied; the message is formatted into the arena. */
 void tt_issues_add(struct tt_issues *issues, enum tt_issue_kind kind, struct tt_str field,
                    const char *fmt, ...) TT_PRINTF(4, 5);
+/* Adds all that `from` has found, its refusal too, copied into the arena of `to`. */
+void tt_issues_append(struct tt_issues *to, const struct tt_issues *from);
 static inline size_t tt_issues_total(const struct tt_issues *issues)
 {
     return issues->count + issues->dropped;

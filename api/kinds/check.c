@@ -67,7 +67,7 @@ static int verdict(const struct tt_object *object, struct tt_issues *causes, str
         return TT_OK;
     }
     causes->refusal =
-        tt_object_invalid_message(object->kind, tt_object_name(object), causes, object->arena);
+        tt_object_invalid_message(object->kind, tt_object_name(object), causes, causes->arena);
     return TT_FAIL(err, TT_EINVALID, "%.*s", TT_STR_ARG(causes->refusal));
 }
 

@@ -67,7 +67,7 @@ static int decode_tree(struct decode *ctx, const struct tt_type *type, yyjson_mu
         return r;
     }
     if (validation == TT_FIELDS_STRICT && tt_issues_total(issues) > 0) {
-        issues->refusal = tt_object_strict_message(issues, ctx->arena);
+        issues->refusal = tt_object_strict_message(issues, issues->arena);
         return TT_FAIL(ctx->err, TT_EINVAL, "%.*s", TT_STR_ARG(issues->refusal));
     }
     return TT_OK;
@@ -92,14 +92,14 @@ static int check_identity(struct tt_object *object, const char *member, struct t
 
 #define NOT_HANDLED_FMT "%.*s in version \"%.*s\" cannot be handled as a %.*s"
 
-static void add_prefix(const struct tt_kind *kind, struct tt_arena *arena, struct tt_issues *issues)
+static void add_prefix(const struct tt_kind *kind, struct tt_issues *issues)
 {
     if (issues->refusal.len == 0) {
         return;
     }
-    const char *whole = tt_arena_printf(arena, NOT_HANDLED_FMT ": %.*s", TT_STR_ARG(kind->kind),
-                                        TT_STR_ARG(kind->version), TT_STR_ARG(kind->kind),
-                                        TT_STR_ARG(issues->refusal));
+    const char *whole = tt_arena_printf(issues->arena, NOT_HANDLED_FMT ": %.*s",
+                                        TT_STR_ARG(kind->kind), TT_STR_ARG(kind->version),
+                                        TT_STR_ARG(kind->kind), TT_STR_ARG(issues->refusal));
     issues->refusal = whole ? tt_str_c(whole) : TT_STR("");
 }
 
@@ -110,7 +110,7 @@ static int adopt(struct tt_object *object, enum tt_field_validation validation,
     struct decode ctx = {.doc = object->doc, .arena = object->arena, .err = err};
     int r = decode_tree(&ctx, kind->type, object->root, validation, issues);
     if (r < 0) {
-        add_prefix(kind, object->arena, issues);
+        add_prefix(kind, issues);
         return TT_WRAP(err, r, NOT_HANDLED_FMT, TT_STR_ARG(kind->kind), TT_STR_ARG(kind->version),
                        TT_STR_ARG(kind->kind));
     }

@@ -67,7 +67,7 @@ static int prepare(struct api_request *rq, struct api_write *op, struct tt_objec
     if (r) {
         return r;
     }
-    rq->status_name = tt_object_name(object);
+    rq->status_name = api_write_keep(rq, tt_object_name(object));
     return tt_admit_create(&op->admission, object, err);
 }
 
@@ -99,7 +99,7 @@ static int admit_namespace(struct api_request *rq, struct api_write *op,
 static int admit_create(struct api_request *rq, struct api_write *op, struct tt_err *err)
 {
     struct tt_object object;
-    int r = tt_object_decode(rq->kind, op->body, op->validation, &rq->warnings, &object, err);
+    int r = api_write_decode(rq, op, &object, err);
     if (r == TT_OK) {
         r = prepare(rq, op, &object, err);
     }
@@ -126,7 +126,7 @@ static int admit_create(struct api_request *rq, struct api_write *op, struct tt_
     tt_object_advise(&object, &rq->warnings);
     tt_admission_compare(&op->admission, op->key, 0);
     op->action = API_WRITE_PUT;
-    op->name = tt_object_name(&object);
+    op->name = rq->status_name;
     return api_write_encode(rq, op, &object, err);
 }
 
@@ -147,7 +147,8 @@ static int read_binding(struct api_request *rq, struct api_write *op, struct tt_
                         struct tt_err *err)
 {
     yyjson_mut_doc *doc = NULL;
-    int r = tt_json_parse(rq->arena, op->body, TT_JSON_DUPLICATES_REFUSE, NULL, &doc, err);
+    int r =
+        tt_json_parse(rq->worker->scratch, op->body, TT_JSON_DUPLICATES_REFUSE, NULL, &doc, err);
     if (r) {
         return r;
     }
@@ -191,7 +192,7 @@ static int admit_binding(struct api_request *rq, struct api_write *op, struct tt
     }
     op->action = API_WRITE_PUT;
     op->name = rq->path.name;
-    op->uid = tt_object_uid(&pod);
+    op->uid = api_write_keep(rq, tt_object_uid(&pod));
     return api_write_encode(rq, op, &pod, err);
 }
 

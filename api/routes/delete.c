@@ -73,7 +73,7 @@ static int admit_delete(struct api_request *rq, struct api_write *op, struct tt_
         return r;
     }
     op->name = rq->path.name;
-    op->uid = tt_object_uid(&object);
+    op->uid = api_write_keep(rq, tt_object_uid(&object));
     op->answers_status = outcome == TT_DELETION_REMOVE;
     op->action = outcome == TT_DELETION_REMOVE ? API_WRITE_DELETE
                  : outcome == TT_DELETION_MARK ? API_WRITE_PUT

@@ -203,8 +203,7 @@ static int set_replicas(struct api_request *rq, struct api_write *op, const stru
     struct tt_object object;
     struct tt_issues *causes = api_request_causes(rq);
     const struct tt_item *item = tt_version_get(op->admission.version, rq->key);
-    int r =
-        tt_object_stored(rq->kind, rq->arena, item->value.bytes, item->mod_revision, &object, err);
+    int r = api_write_stored(rq, item, &object, err);
     if (r) {
         return r;
     }

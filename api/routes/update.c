@@ -86,7 +86,7 @@ static int admit_update(struct api_request *rq, struct api_write *op, struct tt_
 {
     struct tt_object old;
     struct tt_object object;
-    int r = tt_object_decode(rq->kind, op->body, op->validation, &rq->warnings, &object, err);
+    int r = api_write_decode(rq, op, &object, err);
     if (r == TT_OK) {
         r = api_write_load(rq, op, &old, err);
     }
@@ -99,7 +99,7 @@ static int admit_finalize(struct api_request *rq, struct api_write *op, struct t
     struct tt_object old;
     struct tt_object body;
     struct tt_object object;
-    int r = tt_object_decode(rq->kind, op->body, op->validation, &rq->warnings, &body, err);
+    int r = api_write_decode(rq, op, &body, err);
     if (r == TT_OK) {
         r = api_write_load(rq, op, &old, err);
     }
@@ -142,11 +142,7 @@ static int admit_patch(struct api_request *rq, struct api_write *op, struct tt_e
         return r;
     }
     const struct tt_item *item = tt_version_get(op->admission.version, rq->key);
-    struct tt_str text;
-    r = tt_item_text(item, rq->worker->api->config.sealer, rq->arena, &text, err);
-    if (r == TT_OK) {
-        r = tt_object_stored(rq->kind, rq->arena, text, item->mod_revision, &object, err);
-    }
+    r = api_write_stored(rq, item, &object, err);
     if (r == TT_OK) {
         r = tt_object_patch(&object, op->patch_type, op->body, op->validation, &rq->warnings, err);
     }

@@ -18,6 +18,22 @@ int api_write_conflict(struct api_request *rq, struct tt_err *err)
                    api_object_title(rq, rq->path.name));
 }
 
+int api_write_decode(struct api_request *rq, struct api_write *op, struct tt_object *ret_object,
+                     struct tt_err *err)
+{
+    struct tt_issues found;
+    tt_issues_init(&found, rq->worker->scratch);
+    int r = tt_object_decode(rq->kind, op->body, op->validation, &found, ret_object, err);
+    tt_issues_append(&rq->warnings, &found);
+    return r;
+}
+
+struct tt_str api_write_keep(struct api_request *rq, struct tt_str text)
+{
+    const char *copy = tt_arena_strndup(rq->arena, text.len > 0 ? text.ptr : "", text.len);
+    return copy ? tt_str(copy, text.len) : TT_STR("");
+}
+
 int api_write_load(struct api_request *rq, struct api_write *op, struct tt_object *ret_old,
                    struct tt_err *err)
 {
@@ -25,11 +41,7 @@ int api_write_load(struct api_request *rq, struct api_write *op, struct tt_objec
     if (!item) {
         return api_not_found(rq, rq->path.name, err);
     }
-    struct tt_str text;
-    int r = tt_item_text(item, rq->worker->api->config.sealer, rq->arena, &text, err);
-    if (r == TT_OK) {
-        r = tt_object_stored(rq->kind, rq->arena, text, item->mod_revision, ret_old, err);
-    }
+    int r = api_write_stored(rq, item, ret_old, err);
     if (r) {
         return r;
     }
@@ -37,6 +49,15 @@ int api_write_load(struct api_request *rq, struct api_write *op, struct tt_objec
     op->old_revision = item->mod_revision;
     tt_admission_compare(&op->admission, rq->key, item->mod_revision);
     return TT_OK;
+}
+
+int api_write_stored(struct api_request *rq, const struct tt_item *item,
+                     struct tt_object *ret_object, struct tt_err *err)
+{
+    struct tt_arena *scratch = rq->worker->scratch;
+    struct tt_str text;
+    int r = tt_item_text(item, rq->worker->api->config.sealer, scratch, &text, err);
+    return r ? r : tt_object_stored(rq->kind, scratch, text, item->mod_revision, ret_object, err);
 }
 
 int api_write_encode(struct api_request *rq, struct api_write *op, const struct tt_object *object,
@@ -260,7 +281,7 @@ static int refused(struct api_request *rq, struct api_write *op, int code, struc
     return code;
 }
 
-static int attempt(struct api_request *rq, struct tt_version *version, struct tt_err *err)
+static int decide(struct api_request *rq, struct tt_version *version, struct tt_err *err)
 {
     struct api_write *op = rq->op;
     op->admission.version = version;
@@ -290,6 +311,16 @@ static int attempt(struct api_request *rq, struct tt_version *version, struct tt
         return TT_OK;
     }
     return answer(rq, op, op->old_revision, err);
+}
+
+/* Documents of an attempt lie in the worker's scratch, which is warm from the one before; what
+ * waits for the commit with the request is small. */
+static int attempt(struct api_request *rq, struct tt_version *version, struct tt_err *err)
+{
+    tt_arena_reset(rq->worker->scratch);
+    int r = decide(rq, version, err);
+    tt_arena_reset(rq->worker->scratch); /* secrets do not wait there for the next */
+    return r;
 }
 
 int api_write_new(struct api_request *rq, struct api_write **ret_op, struct tt_err *err)

@@ -55,6 +55,15 @@ int api_write_new_json(struct api_request *rq,
 int api_write_start(struct api_request *rq, struct api_write *op, struct tt_err *err) TT_MUST_USE;
 
 /* Shared by the admit functions. */
+/* Objects they decode or load live in the worker's scratch, for this attempt only. */
+/* op->body as an object of the route's kind; what is found goes to rq->warnings. */
+int api_write_decode(struct api_request *rq, struct api_write *op, struct tt_object *ret_object,
+                     struct tt_err *err) TT_MUST_USE;
+/* The object of a stored item of the route's kind. */
+int api_write_stored(struct api_request *rq, const struct tt_item *item,
+                     struct tt_object *ret_object, struct tt_err *err) TT_MUST_USE;
+/* A copy that lives as long as the request; "" when there is no memory. */
+struct tt_str api_write_keep(struct api_request *rq, struct tt_str text);
 /* The stored object, with its row as a compare. TT_ENOTFOUND with the usual message. */
 int api_write_load(struct api_request *rq, struct api_write *op, struct tt_object *ret_old,
                    struct tt_err *err) TT_MUST_USE;
