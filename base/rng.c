@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/err.h"
@@ -72,6 +73,21 @@ double tt_rng_unit(struct tt_rng *rng)
 _Bool tt_rng_chance(struct tt_rng *rng, double probability)
 {
     return tt_rng_unit(rng) < probability;
+}
+
+void tt_rng_fill(struct tt_rng *rng, void *out, size_t size)
+{
+    struct tt_rng local = *rng; /* in registers, whatever `out` may alias */
+    uint8_t *to = out;
+    for (; size >= sizeof(uint64_t); to += sizeof(uint64_t), size -= sizeof(uint64_t)) {
+        uint64_t word = tt_rng_u64(&local);
+        memcpy(to, &word, sizeof word);
+    }
+    if (size > 0) {
+        uint64_t word = tt_rng_u64(&local);
+        memcpy(to, &word, size);
+    }
+    *rng = local;
 }
 
 void tt_random_bytes(void *out, size_t size)

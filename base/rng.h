@@ -19,6 +19,7 @@ uint64_t tt_rng_below(struct tt_rng *rng, uint64_t bound); /* uniform in [0, bou
 uint64_t tt_rng_range(struct tt_rng *rng, uint64_t low, uint64_t high); /* uniform in [low, high] */
 double tt_rng_unit(struct tt_rng *rng);                                 /* [0, 1) */
 _Bool tt_rng_chance(struct tt_rng *rng, double probability);
+void tt_rng_fill(struct tt_rng *rng, void *out, size_t size); /* the stream of u64s, as bytes */
 
 void tt_random_bytes(void *out, size_t size); /* getrandom(2) */
 uint64_t tt_random_u64(void);

@@ -91,6 +91,15 @@ function(tt_proto_module dir)
   target_link_libraries(${target} PUBLIC PkgConfig::protobufc)
 endfunction()
 
+# It takes malloc's place by being there; a main that wants to sets its options. Sanitizers bring
+# their own.
+function(tt_allocator target library)
+  if(library AND NOT TT_SANITIZE)
+    target_compile_definitions(${target} PRIVATE TT_MIMALLOC)
+    target_link_libraries(${target} PRIVATE -Wl,--push-state,--no-as-needed ${library} -Wl,--pop-state)
+  endif()
+endfunction()
+
 function(tt_program name main)
   cmake_parse_arguments(P "" "ALLOCATOR" "DEPS" ${ARGN})
   if(NOT EXISTS ${CMAKE_SOURCE_DIR}/${main})
@@ -99,10 +108,6 @@ function(tt_program name main)
   add_executable(${name} ${main})
   target_link_libraries(${name} PRIVATE tt_flags)
   tt_link(${name} ${P_DEPS})
-  # It takes malloc's place by being there; main sets its options. Sanitizers bring their own.
-  if(P_ALLOCATOR AND NOT TT_SANITIZE)
-    target_compile_definitions(${name} PRIVATE TT_MIMALLOC)
-    target_link_libraries(${name} PRIVATE -Wl,--push-state,--no-as-needed ${P_ALLOCATOR} -Wl,--pop-state)
-  endif()
+  tt_allocator(${name} "${P_ALLOCATOR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()

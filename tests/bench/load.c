@@ -16,6 +16,8 @@
 #include "base/json.h"
 #include "tests/bench/load.h"
 
+enum { SCRATCH_MAX = 256 };
+
 const struct load_mode load_modes[] = {
     {.name = "k8s-create", .method = "POST", .build = load_k8s_create, .is_ok = load_k8s_is_ok},
     {.name = "k8s-update",
@@ -254,12 +256,14 @@ static void load_fini(struct load *load)
     for (struct load_op *op = load->free_ops; op;) {
         struct load_op *next = op->next_free;
         tt_buf_fini(&op->body);
+        tt_buf_fini(&op->path);
         tt_free(op);
         op = next;
     }
     nghttp2_session_callbacks_del(load->callbacks);
     SSL_CTX_free(load->tls);
     tt_free(load->conns);
+    tt_buf_fini(&load->scratch);
     tt_free(load->in);
     tt_free(load);
 }
@@ -293,6 +297,7 @@ static int run(struct load *load, int argc, char **argv, struct tt_err *err)
         load->conns[i].fd = -1;
     }
     load->in = tt_xmalloc(LOAD_READ_MAX);
+    tt_buf_init(&load->scratch, SCRATCH_MAX);
     load->callbacks = load_callbacks();
     r = load_tls_new(load, err);
     if (r == 0) {

@@ -21,6 +21,9 @@ enum {
     LOAD_HEADERS_MAX = 10,
     LOAD_READ_MAX = 128 << 10,
     LOAD_MARK_SIZE = 20, /* "@t=0123456789abcdef@": when a watched write began */
+    LOAD_MARK_AT = 3,    /* where its digits begin */
+    LOAD_MARK_DIGITS = 16,
+    LOAD_NUMBER_DIGITS = 8, /* of an object, in names, keys and paths */
     LOAD_HIST_SUB_BITS = 6,
     LOAD_HIST_SIZE = 64 << LOAD_HIST_SUB_BITS
 };
@@ -47,7 +50,7 @@ struct load_op {
     uint64_t sequence; /* number of the operation */
     struct tt_buf body;
     size_t body_sent;
-    char path[256];
+    struct tt_buf path;
     int status;         /* HTTP */
     int grpc_status;    /* -1: none */
     size_t answer_size; /* bytes of DATA */
@@ -89,7 +92,8 @@ void load_etcd_watch(struct load *load, struct load_op *op);
 bool load_etcd_is_ok(const struct load_op *op);
 /* `size` characters that compress like base64 of random bytes, not like one letter. */
 void load_pad(struct load *load, struct tt_buf *out, size_t size);
-void load_mark(char out[LOAD_MARK_SIZE + 1], uint64_t ns);
+void load_mark(struct tt_buf *out, uint64_t ns);       /* LOAD_MARK_SIZE characters */
+void load_number(struct tt_buf *out, uint64_t number); /* LOAD_NUMBER_DIGITS, leading zeros */
 
 struct load_options {
     const struct load_mode *mode;
@@ -138,6 +142,7 @@ struct load {
     struct load_conn *conns;
     size_t conn_count; /* writers first, then those of watchers */
     struct load_op *free_ops;
+    struct tt_buf scratch; /* a key or a number on its way into a request */
     struct tt_rng rng;
     enum load_phase phase;
     uint64_t measure_ns; /* when measuring began */

@@ -52,18 +52,18 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 {
     (void)flags;
     (void)user;
-    struct load_op *op = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     struct tt_str n = tt_str((const char *)name, name_size);
     struct tt_str v = tt_str((const char *)value, value_size);
+    bool is_status = tt_str_eq(n, TT_STR(":status"));
+    if (!is_status && !tt_str_eq(n, TT_STR("grpc-status"))) {
+        return 0;
+    }
+    struct load_op *op = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     uint64_t number;
     if (!op || !tt_str_to_u64(v, &number) || number > 999) {
         return 0;
     }
-    if (tt_str_eq(n, TT_STR(":status"))) {
-        op->status = (int)number;
-    } else if (tt_str_eq(n, TT_STR("grpc-status"))) {
-        op->grpc_status = (int)number;
-    }
+    *(is_status ? &op->status : &op->grpc_status) = (int)number;
     return 0;
 }
 
@@ -130,13 +130,23 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *b
     return (ssize_t)rest.len;
 }
 
+/* Names are literals; values, too, or belong to the operation or the connection: none is copied. */
 static size_t put(nghttp2_nv *nv, struct tt_str name, struct tt_str value)
 {
     memcpy(&nv->name, &name.ptr, sizeof nv->name);
     memcpy(&nv->value, &value.ptr, sizeof nv->value);
     nv->namelen = name.len;
     nv->valuelen = value.len;
-    nv->flags = NGHTTP2_NV_FLAG_NONE;
+    nv->flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+    return 1;
+}
+
+static size_t put_number(nghttp2_nv *nv, struct tt_str name, struct tt_buf *scratch, uint64_t value)
+{
+    tt_buf_reset(scratch);
+    tt_buf_u64(scratch, value);
+    (void)put(nv, name, tt_buf_view(scratch));
+    nv->flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
     return 1;
 }
 
@@ -144,7 +154,6 @@ void load_conn_submit(struct load_conn *conn, struct load_op *op)
 {
     const struct load_mode *mode = conn->load->options.mode;
     nghttp2_nv nv[LOAD_HEADERS_MAX];
-    char length[24];
     bool has_body = op->body.len > 0;
     bool is_write = mode->is_grpc || has_body;
     bool is_create = conn->load->phase == LOAD_PREPARE && !mode->is_grpc;
@@ -153,7 +162,7 @@ void load_conn_submit(struct load_conn *conn, struct load_op *op)
                                                                   : mode->method;
     size_t count = put(&nv[0], TT_STR(":method"), tt_str_c(method));
     count += put(&nv[count], TT_STR(":scheme"), TT_STR("https"));
-    count += put(&nv[count], TT_STR(":path"), tt_str_c(op->path));
+    count += put(&nv[count], TT_STR(":path"), tt_buf_view(&op->path));
     count += put(&nv[count], TT_STR(":authority"), tt_str_c(conn->endpoint));
     if (mode->is_grpc) {
         count += put(&nv[count], TT_STR("content-type"), TT_STR("application/grpc"));
@@ -163,9 +172,9 @@ void load_conn_submit(struct load_conn *conn, struct load_op *op)
         count += put(&nv[count], TT_STR("user-agent"), TT_STR("tutti-load/1"));
     }
     if (!mode->is_grpc && has_body) {
-        int len = snprintf(length, sizeof length, "%zu", op->body.len);
         count += put(&nv[count], TT_STR("content-type"), TT_STR("application/json"));
-        count += put(&nv[count], TT_STR("content-length"), tt_str(length, (size_t)len));
+        count +=
+            put_number(&nv[count], TT_STR("content-length"), &conn->load->scratch, op->body.len);
     }
     nghttp2_data_provider provider = {.source.ptr = op, .read_callback = read_body};
     op->conn = conn;
@@ -221,6 +230,7 @@ static int open_session(struct load_conn *conn, struct tt_err *err)
     int r = nghttp2_option_new(&option);
     if (r == 0) {
         nghttp2_option_set_no_closed_streams(option, 1);
+        nghttp2_option_set_no_http_messaging(option, 1); /* whether headers are well-formed */
         r = nghttp2_session_client_new2(&conn->session, conn->load->callbacks, conn, option);
         nghttp2_option_del(option);
     }

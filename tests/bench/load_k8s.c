@@ -11,31 +11,37 @@ enum {
 
 static void collection_path(const struct load *load, struct load_op *op, const char *query)
 {
-    (void)snprintf(op->path, sizeof op->path, "/api/v1/namespaces/%s/configmaps%s",
-                   load->options.namespace, query);
+    tt_buf_str(&op->path, TT_STR("/api/v1/namespaces/"));
+    tt_buf_c(&op->path, load->options.namespace);
+    tt_buf_str(&op->path, TT_STR("/configmaps"));
+    tt_buf_c(&op->path, query);
 }
 
 static void object_path(const struct load *load, struct load_op *op, uint64_t number)
 {
-    (void)snprintf(op->path, sizeof op->path, "/api/v1/namespaces/%s/configmaps/%s-%08llu",
-                   load->options.namespace, load->options.prefix, (unsigned long long)number);
+    collection_path(load, op, "/");
+    tt_buf_c(&op->path, load->options.prefix);
+    tt_buf_char(&op->path, '-');
+    load_number(&op->path, number);
 }
 
-/* kind: 'k' for the prepared objects, 'c' for created ones. */
-static void object_body(struct load *load, struct load_op *op, const char *prefix, uint64_t number)
+/* `mark` is between prefix and number: it tells the created objects from the prepared ones. */
+static void object_body(struct load *load, struct load_op *op, const char *mark, uint64_t number)
 {
-    char mark[LOAD_MARK_SIZE + 1];
-    load_mark(mark, op->start_ns);
-    tt_buf_printf(
-        &op->body,
-        "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"%s-%08llu\","
-        "\"namespace\":\"%s\"},\"data\":{\"v\":\"%s",
-        prefix, (unsigned long long)number, load->options.namespace, mark);
     static const char end[] = "\"}}";
-    size_t fixed = op->body.len + sizeof end - 1 + SERVER_ADDS;
-    size_t pad = load->options.size > fixed ? load->options.size - fixed : 0;
-    load_pad(load, &op->body, pad);
-    tt_buf_append(&op->body, end, sizeof end - 1);
+    struct tt_buf *body = &op->body;
+    tt_buf_str(body, TT_STR("{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\","
+                            "\"metadata\":{\"name\":\""));
+    tt_buf_c(body, load->options.prefix);
+    tt_buf_c(body, mark);
+    load_number(body, number);
+    tt_buf_str(body, TT_STR("\",\"namespace\":\""));
+    tt_buf_c(body, load->options.namespace);
+    tt_buf_str(body, TT_STR("\"},\"data\":{\"v\":\""));
+    load_mark(body, op->start_ns);
+    size_t fixed = body->len + sizeof end - 1 + SERVER_ADDS;
+    load_pad(load, body, load->options.size > fixed ? load->options.size - fixed : 0);
+    tt_buf_append(body, end, sizeof end - 1);
 }
 
 static uint64_t any_object(struct load *load)
@@ -45,24 +51,21 @@ static uint64_t any_object(struct load *load)
 
 void load_k8s_create(struct load *load, struct load_op *op)
 {
-    char prefix[64];
-    (void)snprintf(prefix, sizeof prefix, "%.40s-c%d", load->options.prefix,
-                   load->phase == LOAD_WARMUP ? 0 : 1);
     collection_path(load, op, "");
-    object_body(load, op, prefix, op->sequence);
+    object_body(load, op, load->phase == LOAD_WARMUP ? "-c0-" : "-c1-", op->sequence);
 }
 
 void load_k8s_prepare(struct load *load, struct load_op *op)
 {
     collection_path(load, op, "");
-    object_body(load, op, load->options.prefix, op->sequence);
+    object_body(load, op, "-", op->sequence);
 }
 
 void load_k8s_update(struct load *load, struct load_op *op)
 {
     uint64_t number = any_object(load);
     object_path(load, op, number);
-    object_body(load, op, load->options.prefix, number);
+    object_body(load, op, "-", number);
 }
 
 void load_k8s_get(struct load *load, struct load_op *op)

@@ -25,6 +25,25 @@ static void the_same_seed_gives_the_same_stream(void **state)
     assert_int_equal(equal, 0);
 }
 
+static void bytes_are_those_of_the_numbers(void **state)
+{
+    (void)state; /* no fixture */
+    for (size_t size = 0; size <= 40; size++) {
+        struct tt_rng a;
+        struct tt_rng b;
+        tt_rng_seed(&a, size);
+        tt_rng_seed(&b, size);
+        uint8_t filled[41] = {0};
+        tt_rng_fill(&a, filled, size);
+        for (size_t at = 0; at < size; at += 8) {
+            uint64_t word = tt_rng_u64(&b);
+            assert_memory_equal(filled + at, &word, size - at < 8 ? size - at : 8);
+        }
+        assert_int_equal(filled[size], 0);
+        assert_true(tt_rng_u64(&a) == tt_rng_u64(&b)); /* and the stream goes on from there */
+    }
+}
+
 static void every_value_below_the_bound_comes_about_as_often(void **state)
 {
     (void)state; /* no fixture */
@@ -86,6 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_seed_gives_the_same_stream),
+        cmocka_unit_test(bytes_are_those_of_the_numbers),
         cmocka_unit_test(every_value_below_the_bound_comes_about_as_often),
         cmocka_unit_test(ranges_include_both_ends),
         cmocka_unit_test(units_and_chances_stay_in_bounds),
