@@ -1,5 +1,5 @@
-/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): SSE4.2 where the CPU has it, table otherwise, same
- * result. Ownership: borrows the bytes. Thread: any. Errors: none. */
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): by SSE4.2 and PCLMULQDQ where the CPU has them, by a
+ * table otherwise, same result. Ownership: borrows the bytes. Thread: any. Errors: none. */
 #ifndef BASE_CRC32C_H
 #define BASE_CRC32C_H
 
