@@ -17,6 +17,7 @@ struct tt_store {
     struct store_tree_writer writer; /* the open batch */
     struct store_once *once;         /* owned; the index over state.onces */
     struct store_decoder decoder;    /* of commands */
+    struct store_command command;    /* the one being applied */
     bool dirty;                      /* applied something since the last publish */
     struct tt_list listeners;        /* struct tt_store_listener */
     struct tt_store_reclaimer *reclaimer; /* kept; NULL: large versions are freed where they die */

@@ -1,5 +1,10 @@
 /* Decoding. The size is checked before anything is parsed, the arena bounds what a hostile nesting
  * could make of it, and unknown fields are refused in every message.
+ *
+ * A command in canonical form, which is how all that tutti encodes arrives, is read straight into
+ * views (command_wire.h). Whatever that reader does not take, valid or not, protobuf-c decides: the
+ * wire format is protobuf's, and a member whose build reads it by protobuf-c alone must come to the
+ * same answer for every sequence of bytes.
  */
 #include "server/store/command.h"
 
@@ -143,24 +148,79 @@ static int check_txn(const Tt__Txn *txn, struct tt_err *err)
     return 0;
 }
 
-int store_command_decode(struct store_decoder *decoder, struct tt_str bytes, uint32_t feature_level,
-                         const Tt__Command **ret_command, struct tt_err *err)
+/* The views of a transaction that was checked. */
+static void take_txn(const Tt__Txn *txn, struct store_command *command)
 {
-    if (bytes.len > STORE_COMMAND_SIZE_MAX) {
-        return TT_FAIL(err, TT_ECORRUPT, "command of %zu bytes", bytes.len);
+    for (size_t i = 0; i < txn->n_compares; i++) {
+        command->compares[i] =
+            (struct tt_compare){store_str(txn->compares[i]->key), txn->compares[i]->mod_revision};
     }
+    for (size_t i = 0; i < txn->n_ops; i++) {
+        const Tt__Op *op = txn->ops[i];
+        command->ops[i] =
+            (struct tt_txn_op){.kind = (enum tt_txn_op_kind)op->kind, .key = store_str(op->key)};
+        if (op->kind == TT_OP_PUT) {
+            bool good = store_value_decode(op->value, &command->ops[i].value);
+            TT_ASSERT(good);
+        }
+    }
+    command->txn = (struct tt_txn){
+        .compares = command->compares,
+        .compare_count = txn->n_compares,
+        .ops = command->ops,
+        .op_count = txn->n_ops,
+        .actor = store_str(txn->actor),
+        .impersonator = store_str(txn->impersonator),
+        .verb = store_str(txn->verb),
+        .request_id = store_str(txn->request_id),
+    };
+}
+
+int store_command_decode_any(struct store_decoder *decoder, struct tt_str bytes,
+                             struct store_command *ret_command, struct tt_err *err)
+{
     const Tt__Command *command =
         (const Tt__Command *)(const void *)store_decode(decoder, &tt__command__descriptor, bytes);
     if (!command) {
         return TT_FAIL(err, TT_ECORRUPT, "command of %zu bytes is not understood", bytes.len);
     }
-    if (command->feature_level > feature_level) {
-        return TT_FAIL(err, TT_ECORRUPT, "command needs feature level %" PRIu32 ", have %" PRIu32,
-                       command->feature_level, feature_level);
-    }
     if (!!command->txn + !!command->compact + !!command->raise != 1) {
         return TT_FAIL(err, TT_ECORRUPT, "command without exactly one body");
     }
-    *ret_command = command;
-    return command->txn ? check_txn(command->txn, err) : 0;
+    ret_command->leader_time_ms = command->leader_time_ms;
+    ret_command->feature_level = command->feature_level;
+    if (command->txn) {
+        int r = check_txn(command->txn, err);
+        if (r != 0) {
+            return r;
+        }
+        ret_command->body = STORE_BODY_TXN;
+        take_txn(command->txn, ret_command);
+    } else if (command->compact) {
+        ret_command->body = STORE_BODY_COMPACT;
+        ret_command->compact = command->compact->revision;
+    } else {
+        ret_command->body = STORE_BODY_RAISE;
+        ret_command->raise = command->raise->level;
+    }
+    return 0;
+}
+
+int store_command_decode(struct store_decoder *decoder, struct tt_str bytes, uint32_t feature_level,
+                         struct store_command *ret_command, struct tt_err *err)
+{
+    if (bytes.len > STORE_COMMAND_SIZE_MAX) {
+        return TT_FAIL(err, TT_ECORRUPT, "command of %zu bytes", bytes.len);
+    }
+    if (!store_command_read(bytes, ret_command)) {
+        int r = store_command_decode_any(decoder, bytes, ret_command, err);
+        if (r != 0) {
+            return r;
+        }
+    }
+    if (ret_command->feature_level > feature_level) {
+        return TT_FAIL(err, TT_ECORRUPT, "command needs feature level %" PRIu32 ", have %" PRIu32,
+                       ret_command->feature_level, feature_level);
+    }
+    return 0;
 }

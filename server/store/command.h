@@ -1,12 +1,14 @@
-/* Decoding commands and records of outside origin with protobuf-c into a bounded arena.
+/* Decoding commands, and records of outside origin with protobuf-c into a bounded arena.
  *
  * Everything that is wrong with a command is TT_ECORRUPT: it was committed, every member sees the
- * same bytes, so the member that cannot apply it must stop. Ownership: decoded messages live in the
- * arena until its next use. Thread: one decoder per thread. Errors: TT_ECORRUPT. */
+ * same bytes, so the member that cannot apply it must stop. Ownership: what is
+ * decoded lives in the arena until its next use, or in the bytes. Thread: one decoder per thread.
+ * Errors: TT_ECORRUPT. */
 #ifndef SERVER_STORE_COMMAND_H
 #define SERVER_STORE_COMMAND_H
 
 #include "proto/store.pb-c.h"
+#include "server/store/command_wire.h"
 #include "server/store/store.h"
 
 enum {
@@ -28,9 +30,14 @@ void store_decoder_fini(struct store_decoder *decoder);
 /* NULL when it is not such a message, or has unknown fields anywhere, or is too large. */
 ProtobufCMessage *store_decode(struct store_decoder *decoder,
                                const ProtobufCMessageDescriptor *type, struct tt_str bytes);
-/* Views of a decoded command; all sizes checked. feature_level is what the state has. */
+/* Views of the bytes or of the decoder's arena; all sizes checked. feature_level is what the state
+ * has. On failure *ret_command is unspecified. */
 int store_command_decode(struct store_decoder *decoder, struct tt_str bytes, uint32_t feature_level,
-                         const Tt__Command **ret_command, struct tt_err *err) TT_MUST_USE;
+                         struct store_command *ret_command, struct tt_err *err) TT_MUST_USE;
+/* The same by protobuf-c alone, in any encoding of the message and of any feature level: what
+ * store_command_decode does when the bytes are not in canonical form. */
+int store_command_decode_any(struct store_decoder *decoder, struct tt_str bytes,
+                             struct store_command *ret_command, struct tt_err *err) TT_MUST_USE;
 static inline struct tt_str store_str(ProtobufCBinaryData data)
 {
     return tt_str((const char *)data.data, data.len);

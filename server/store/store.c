@@ -142,11 +142,12 @@ bool store_apply_delete(struct tt_store *store, struct tt_str key)
     return true;
 }
 
-static bool compares_hold(const struct tt_store *store, const Tt__Txn *txn, int32_t *ret_failed)
+static bool compares_hold(const struct tt_store *store, const struct tt_txn *txn,
+                          int32_t *ret_failed)
 {
-    for (size_t i = 0; i < txn->n_compares; i++) {
-        const Tt__Compare *compare = txn->compares[i];
-        const struct store_item *item = store_tree_get(&store->state.rows, store_str(compare->key));
+    for (size_t i = 0; i < txn->compare_count; i++) {
+        const struct tt_compare *compare = &txn->compares[i];
+        const struct store_item *item = store_tree_get(&store->state.rows, compare->key);
         if ((item ? item->item.mod_revision : 0) != compare->mod_revision) {
             *ret_failed = (int32_t)i;
             return false;
@@ -155,18 +156,15 @@ static bool compares_hold(const struct tt_store *store, const Tt__Txn *txn, int3
     return true;
 }
 
-static void apply_ops(struct tt_store *store, const Tt__Txn *txn, struct tt_apply_result *ret)
+static void apply_ops(struct tt_store *store, const struct tt_txn *txn, struct tt_apply_result *ret)
 {
     uint64_t before = store->state.history.revision;
-    for (size_t i = 0; i < txn->n_ops; i++) {
-        const Tt__Op *op = txn->ops[i];
-        struct tt_value value;
+    for (size_t i = 0; i < txn->op_count; i++) {
+        const struct tt_txn_op *op = &txn->ops[i];
         if (op->kind == TT_OP_PUT) {
-            bool good = store_value_decode(op->value, &value);
-            TT_ASSERT(good); /* checked by store_command_decode */
-            store_apply_put(store, store_str(op->key), &value);
+            store_apply_put(store, op->key, &op->value);
         } else {
-            (void)store_apply_delete(store, store_str(op->key)); /* absent: changes nothing */
+            (void)store_apply_delete(store, op->key); /* absent: changes nothing */
         }
     }
     if (store->state.history.revision > before) {
@@ -175,13 +173,13 @@ static void apply_ops(struct tt_store *store, const Tt__Txn *txn, struct tt_appl
     }
 }
 
-static void apply_txn(struct tt_store *store, const Tt__Txn *txn, struct tt_apply_result *ret)
+static void apply_txn(struct tt_store *store, const struct tt_txn *txn, struct tt_apply_result *ret)
 {
     struct store_state *state = &store->state;
     struct store_once_record record = {
         .time_ms = state->time_ms,
-        .actor = store_str(txn->actor),
-        .request_id = store_str(txn->request_id),
+        .actor = txn->actor,
+        .request_id = txn->request_id,
     };
     struct store_once_record known;
     store_once_expire(store->once, state, &store->writer);
@@ -226,30 +224,33 @@ static void apply_level(struct tt_store *store, uint32_t level)
 int tt_store_apply(struct tt_store *store, uint64_t index, struct tt_str command,
                    struct tt_apply_result *ret, struct tt_err *err)
 {
-    const Tt__Command *decoded = NULL;
+    struct store_command *decoded = &store->command;
     int r =
-        store_command_decode(&store->decoder, command, store->state.feature_level, &decoded, err);
+        store_command_decode(&store->decoder, command, store->state.feature_level, decoded, err);
     if (r != 0) {
         return TT_WRAP(err, r, "apply index %" PRIu64, index);
     }
-    if (decoded->raise && decoded->raise->level > STORE_FEATURE_LEVEL_MAX) {
+    if (decoded->body == STORE_BODY_RAISE && decoded->raise > STORE_FEATURE_LEVEL_MAX) {
         return TT_FAIL(err, TT_ECORRUPT,
                        "apply index %" PRIu64 ": feature level %" PRIu32
                        " is above %d of this build",
-                       index, decoded->raise->level, STORE_FEATURE_LEVEL_MAX);
+                       index, decoded->raise, STORE_FEATURE_LEVEL_MAX);
     }
     TT_ASSERT(index > store->state.index);
     *ret = (struct tt_apply_result){.failed_compare = -1};
     store->dirty = true;
     store->state.index = index;
     store->state.time_ms = tt_u64_max(store->state.time_ms, decoded->leader_time_ms);
-    if (decoded->txn) {
-        apply_txn(store, decoded->txn, ret);
-    } else if (decoded->compact) {
-        apply_compact(store, decoded->compact->revision);
-    } else {
-        TT_ASSERT(decoded->raise != NULL); /* decoding lets just one of the three through */
-        apply_level(store, decoded->raise->level);
+    switch (decoded->body) {
+    case STORE_BODY_TXN:
+        apply_txn(store, &decoded->txn, ret);
+        break;
+    case STORE_BODY_COMPACT:
+        apply_compact(store, decoded->compact);
+        break;
+    case STORE_BODY_RAISE:
+        apply_level(store, decoded->raise);
+        break;
     }
     return 0;
 }
