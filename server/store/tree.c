@@ -1,10 +1,10 @@
 /* Reading the tree and putting into it.
  *
- * A put walks down, making each node on its way writable (tree_*_writable), and walks up again: a
- * node that was full has split, and hands the new right half and a separator to its parent. A node
- * that is appended to splits so that the left one stays full: keys that arrive in order (restore,
- * time-ordered names) give a dense tree. Depth is at most 12: with 16 children at least on average,
- * far beyond memory.
+ * A put finds its path, then walks down it, making each node on its way writable (tree_*_writable),
+ * and walks up again: a node that was full has split, and hands the new right half and a separator
+ * to its parent. A node that is appended to splits so that the left one stays full: keys that
+ * arrive in order (restore, time-ordered names) give a dense tree. Depth is at most 12: with 16
+ * children at least on average, far beyond memory.
  *
  *   inner   [ sep0 | sep1 | … ]          keys < sep0 → child 0, sep0 <= keys < sep1 → child 1 …
  *             /      |      \
@@ -54,8 +54,7 @@ struct store_leaf *tree_leaf_writable(struct store_tree_writer *writer, struct s
     }
     struct store_leaf *copy = leaf_new(writer);
     copy->count = leaf->count;
-    copy->hints.prefix = leaf->hints.prefix;
-    memcpy(copy->hints.words, leaf->hints.words, leaf->count * sizeof leaf->hints.words[0]);
+    tree_hints_copy(&copy->hints, &leaf->hints, leaf->count);
     memcpy(copy->items, leaf->items, leaf->count * sizeof leaf->items[0]);
     store_tree_retire(writer, &leaf->garbage);
     *slot = &copy->garbage;
@@ -72,8 +71,7 @@ struct store_inner *tree_inner_writable(struct store_tree_writer *writer,
     struct store_inner *copy = inner_new(writer);
     size_t count = inner->count;
     copy->count = count;
-    copy->hints.prefix = inner->hints.prefix;
-    memcpy(copy->hints.words, inner->hints.words, (count - 1) * sizeof inner->hints.words[0]);
+    tree_hints_copy(&copy->hints, &inner->hints, count - 1);
     memcpy(copy->children, inner->children, count * sizeof inner->children[0]);
     memcpy(copy->separators, inner->separators, (count - 1) * sizeof inner->separators[0]);
     memcpy(copy->counts, inner->counts, count * sizeof inner->counts[0]);
@@ -84,7 +82,11 @@ struct store_inner *tree_inner_writable(struct store_tree_writer *writer,
 
 struct tt_str tree_leaf_key(const void *leaf, size_t i)
 {
-    return ((const struct store_leaf *)leaf)->items[i]->item.key;
+    const struct store_item *item = ((const struct store_leaf *)leaf)->items[i];
+    /* The key lies behind the struct, two cache lines on: both misses at once. */
+    __builtin_prefetch((const char *)item + 64);
+    __builtin_prefetch((const char *)item + 128);
+    return item->item.key;
 }
 
 struct tt_str tree_inner_key(const void *inner, size_t i)
@@ -221,58 +223,70 @@ static struct tree_split inner_insert(struct store_tree_writer *writer, struct s
     return split;
 }
 
-static struct tree_split put_leaf(struct store_tree_writer *writer, struct store_garbage **slot,
-                                  struct store_item *item, struct store_item **ret_replaced)
+/* A put on its way down and up again. */
+struct tree_put {
+    struct store_tree_writer *writer;   /* of the batch */
+    const struct store_tree_path *path; /* where the item goes */
+    struct store_item *item;            /* put */
+    struct store_item *replaced;        /* out: what was there before; NULL: nothing */
+};
+
+static struct tree_split put_leaf(struct tree_put *put, struct store_garbage **slot)
 {
-    struct store_leaf *leaf = tree_leaf_writable(writer, slot);
-    bool found;
-    size_t at = tree_leaf_find(leaf, item->item.key, &found);
-    if (found) {
-        *ret_replaced = leaf->items[at];
-        leaf->items[at] = item;
+    struct store_leaf *leaf = tree_leaf_writable(put->writer, slot);
+    size_t at = put->path->index;
+    put->replaced = put->path->item;
+    if (put->replaced) {
+        TT_ASSERT(leaf->items[at] == put->replaced);
+        leaf->items[at] = put->item;
         return (struct tree_split){0};
     }
-    *ret_replaced = NULL;
-    struct tree_split split = leaf_insert(writer, leaf, at, item);
+    struct tree_split split = leaf_insert(put->writer, leaf, at, put->item);
     if (split.right) {
-        split.separator = tree_separator_new(writer, leaf->items[leaf->count - 1]->item.key,
+        split.separator = tree_separator_new(put->writer, leaf->items[leaf->count - 1]->item.key,
                                              tree_leaf(split.right)->items[0]->item.key);
     }
     return split;
 }
 
 /* Recursion is bounded by the tree's depth. */
-static struct tree_split put_node(struct store_tree_writer *writer, struct store_garbage **slot,
-                                  struct store_item *item, struct store_item **ret_replaced)
+static struct tree_split put_node(struct tree_put *put, struct store_garbage **slot, size_t depth)
 {
-    if (tree_is_leaf(*slot)) {
-        return put_leaf(writer, slot, item, ret_replaced);
+    if (depth == put->path->depth) {
+        TT_ASSERT(tree_is_leaf(*slot));
+        return put_leaf(put, slot);
     }
-    struct store_inner *inner = tree_inner_writable(writer, slot);
-    size_t at = tree_inner_find(inner, item->item.key);
-    struct tree_split split = put_node(writer, &inner->children[at], item, ret_replaced);
+    struct store_inner *inner = tree_inner_writable(put->writer, slot);
+    size_t at = put->path->child[depth];
+    struct tree_split split = put_node(put, &inner->children[at], depth + 1);
     if (split.right) {
         inner->counts[at] = tree_node_items(inner->children[at]);
-        return inner_insert(writer, inner, at + 1, split);
+        return inner_insert(put->writer, inner, at + 1, split);
     }
-    inner->counts[at] += *ret_replaced ? 0 : 1;
+    inner->counts[at] += put->replaced ? 0 : 1;
     return split;
 }
 
-struct store_item *store_tree_put(struct store_tree *tree, struct store_tree_writer *writer,
-                                  struct store_item *item)
+static void put_first(struct store_tree *tree, struct store_tree_writer *writer,
+                      struct store_item *item)
+{
+    struct store_leaf *leaf = leaf_new(writer);
+    leaf->items[0] = item;
+    leaf->count = 1;
+    tree_leaf_hint(leaf);
+    tree->root = &leaf->garbage;
+    tree->count = 1;
+}
+
+struct store_item *store_tree_put_at(struct store_tree *tree, struct store_tree_writer *writer,
+                                     const struct store_tree_path *path, struct store_item *item)
 {
     if (!tree->root) {
-        struct store_leaf *leaf = leaf_new(writer);
-        leaf->items[0] = item;
-        leaf->count = 1;
-        tree_leaf_hint(leaf);
-        tree->root = &leaf->garbage;
-        tree->count = 1;
+        put_first(tree, writer, item);
         return NULL;
     }
-    struct store_item *replaced = NULL;
-    struct tree_split split = put_node(writer, &tree->root, item, &replaced);
+    struct tree_put put = {.writer = writer, .path = path, .item = item};
+    struct tree_split split = put_node(&put, &tree->root, 0);
     if (split.right) {
         struct store_inner *root = inner_new(writer);
         root->count = 2;
@@ -284,24 +298,47 @@ struct store_item *store_tree_put(struct store_tree *tree, struct store_tree_wri
         tree_inner_hint(root);
         tree->root = &root->garbage;
     }
-    tree->count += replaced ? 0 : 1;
-    return replaced;
+    tree->count += put.replaced ? 0 : 1;
+    return put.replaced;
 }
 
-struct store_item *store_tree_get(const struct store_tree *tree, struct tt_str key)
+struct store_item *store_tree_put(struct store_tree *tree, struct store_tree_writer *writer,
+                                  struct store_item *item)
+{
+    struct store_tree_path path;
+    (void)store_tree_find(tree, item->item.key, &path); /* it is in the path */
+    return store_tree_put_at(tree, writer, &path, item);
+}
+
+struct store_item *store_tree_find(const struct store_tree *tree, struct tt_str key,
+                                   struct store_tree_path *ret_path)
 {
     struct store_garbage *node = tree->root;
+    ret_path->depth = 0;
+    ret_path->index = 0;
+    ret_path->item = NULL;
     if (!node) {
         return NULL;
     }
     while (!tree_is_leaf(node)) {
+        TT_ASSERT(ret_path->depth < STORE_TREE_DEPTH_MAX);
         const struct store_inner *inner = tree_inner(node);
-        node = inner->children[tree_inner_find(inner, key)];
+        size_t at = tree_inner_find(inner, key);
+        ret_path->child[ret_path->depth++] = (uint8_t)at;
+        node = inner->children[at];
     }
     bool found;
     const struct store_leaf *leaf = tree_leaf(node);
     size_t at = tree_leaf_find(leaf, key, &found);
-    return found ? leaf->items[at] : NULL;
+    ret_path->index = (uint8_t)at;
+    ret_path->item = found ? leaf->items[at] : NULL;
+    return ret_path->item;
+}
+
+struct store_item *store_tree_get(const struct store_tree *tree, struct tt_str key)
+{
+    struct store_tree_path path;
+    return store_tree_find(tree, key, &path);
 }
 
 uint64_t store_tree_rank(const struct store_tree *tree, struct tt_str key)

@@ -46,11 +46,27 @@ struct store_tree_writer {
     struct store_garbage_list retired; /* of this batch */
 };
 
+/* Where a key is, or would be. Good until the tree changes. */
+struct store_tree_path {
+    uint8_t depth;                       /* inner nodes above the leaf */
+    uint8_t child[STORE_TREE_DEPTH_MAX]; /* taken at each of them; [0, depth) */
+    uint8_t index;                       /* in the leaf */
+    struct store_item *item;             /* there; NULL: absent */
+};
+_Static_assert(STORE_TREE_INNER_MAX <= UINT8_MAX && STORE_TREE_LEAF_MAX < UINT8_MAX,
+               "places in nodes fit a path");
+
 struct store_item *store_tree_get(const struct store_tree *tree, struct tt_str key);
+/* The same, with the way there for a put. */
+struct store_item *store_tree_find(const struct store_tree *tree, struct tt_str key,
+                                   struct store_tree_path *ret_path);
 /* Takes the item's first reference. Returns what it replaces (NULL: nothing), still referenced: the
  * caller retires it. */
 struct store_item *store_tree_put(struct store_tree *tree, struct store_tree_writer *writer,
                                   struct store_item *item);
+/* The same when the path of the item's key was found already and the tree is as it was then. */
+struct store_item *store_tree_put_at(struct store_tree *tree, struct store_tree_writer *writer,
+                                     const struct store_tree_path *path, struct store_item *item);
 /* Returns what was removed, to be retired by the caller; NULL when the key is absent. */
 struct store_item *store_tree_remove(struct store_tree *tree, struct store_tree_writer *writer,
                                      struct tt_str key);

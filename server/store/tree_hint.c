@@ -1,13 +1,23 @@
 /* See tree_hint.h. Entries with equal words (keys that go on alike, or that end: missing bytes
- * count as zero) are told apart by comparing them in full. */
+ * count as zero) are told apart by comparing them in full. Different words say which key is the
+ * smaller one, also when one of them ends: where they differ first, a byte that is missing counts
+ * as the smallest. */
 #include "server/store/tree_hint.h"
 
+#include "base/intmath.h"
 #include "server/store/tree.h"
 
 static uint32_t word_of(struct tt_str key, size_t prefix)
 {
     uint32_t word = 0;
-    for (size_t i = 0; i < 4; i++) {
+    if (key.len >= prefix + sizeof word) {
+        memcpy(&word, key.ptr + prefix, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        word = __builtin_bswap32(word);
+#endif
+        return word;
+    }
+    for (size_t i = 0; i < sizeof word; i++) {
         size_t at = prefix + i;
         word = word << 8 | (at < key.len ? (unsigned char)key.ptr[at] : 0u);
     }
@@ -44,13 +54,22 @@ static size_t find_plain(const void *node, size_t low, size_t high, tree_key_at 
     return low;
 }
 
-size_t tree_hints_find(const struct tree_hints *hints, const void *node, size_t count,
-                       tree_key_at *key_at, struct tt_str key, bool *ret_found)
+/* What all keys begin with; entry `holder` is one of them, if there are any. */
+static struct tt_str common_part(const struct tree_hints *hints, const void *node,
+                                 tree_key_at *key_at, size_t holder)
 {
-    if (key.len < hints->prefix) {
-        return find_plain(node, 0, count, key_at, key, ret_found);
-    }
-    uint32_t word = word_of(key, hints->prefix);
+    bool kept = hints->prefix <= sizeof hints->lead;
+    return tt_str(kept ? hints->lead : key_at(node, holder).ptr, hints->prefix);
+}
+
+static bool begins_with(struct tt_str key, struct tt_str common)
+{
+    return key.len >= common.len && memcmp(key.ptr, common.ptr, common.len) == 0;
+}
+
+/* First entry whose word is not smaller. */
+static size_t find_word(const struct tree_hints *hints, size_t count, uint32_t word)
+{
     size_t low = 0;
     for (size_t left = count; left > 0;) {
         size_t half = left / 2;
@@ -58,17 +77,40 @@ size_t tree_hints_find(const struct tree_hints *hints, const void *node, size_t 
         low += right ? half + 1 : 0;
         left = right ? left - half - 1 : half;
     }
-    size_t high = low;
+    return low;
+}
+
+size_t tree_hints_find(const struct tree_hints *hints, const void *node, size_t count,
+                       tree_key_at *key_at, struct tt_str key, bool *ret_found)
+{
+    struct tt_str common = common_part(hints, node, key_at, 0);
+    *ret_found = false;
+    if (common.len > 0 && !begins_with(key, common)) {
+        return store_key_cmp(key, common) < 0 ? 0 : count;
+    }
+    uint32_t word = word_of(key, hints->prefix);
+    size_t low = find_word(hints, count, word);
+    if (low == count || hints->words[low] != word) {
+        return low;
+    }
+    /* Mostly this is the one. */
+    int order = store_key_cmp(key_at(node, low), key);
+    *ret_found = order == 0;
+    if (order >= 0) {
+        return low;
+    }
+    size_t high = ++low;
     while (high < count && hints->words[high] == word) {
         high++;
     }
-    size_t at = find_plain(node, low, high, key_at, key, ret_found);
-    if (*ret_found) {
-        return at;
-    }
-    bool between = (at == 0 || store_key_cmp(key_at(node, at - 1), key) < 0) &&
-                   (at == count || store_key_cmp(key_at(node, at), key) > 0);
-    return between ? at : find_plain(node, 0, count, key_at, key, ret_found);
+    return find_plain(node, low, high, key_at, key, ret_found);
+}
+
+void tree_hints_copy(struct tree_hints *to, const struct tree_hints *from, size_t count)
+{
+    to->prefix = from->prefix;
+    memcpy(to->lead, from->lead, sizeof to->lead);
+    memcpy(to->words, from->words, count * sizeof to->words[0]);
 }
 
 void tree_hints_build(struct tree_hints *hints, const void *node, size_t count, tree_key_at *key_at)
@@ -76,7 +118,9 @@ void tree_hints_build(struct tree_hints *hints, const void *node, size_t count, 
     TT_ASSERT(count <= TREE_HINT_MAX);
     hints->prefix = 0;
     if (count > 0) {
-        hints->prefix = (uint32_t)common_size(key_at(node, 0), key_at(node, count - 1));
+        struct tt_str first = key_at(node, 0);
+        hints->prefix = (uint32_t)common_size(first, key_at(node, count - 1));
+        memcpy(hints->lead, first.ptr, tt_size_min(hints->prefix, sizeof hints->lead));
     }
     for (size_t i = 0; i < count; i++) {
         hints->words[i] = word_of(key_at(node, i), hints->prefix);
@@ -87,30 +131,37 @@ void tree_hints_insert(struct tree_hints *hints, const void *node, size_t count,
                        tree_key_at *key_at, size_t at)
 {
     TT_ASSERT(at < count && count <= TREE_HINT_MAX);
-    if (at == 0 || at == count - 1) {
-        size_t prefix = common_size(key_at(node, 0), key_at(node, count - 1));
-        if (prefix != hints->prefix) {
-            tree_hints_build(hints, node, count, key_at);
-            return;
-        }
-    }
+    struct tt_str key = key_at(node, at);
     /* A key between two others begins with what they have in common. */
+    bool begins = at > 0 && at < count - 1;
+    if (!begins && count > 2) {
+        begins = begins_with(key, common_part(hints, node, key_at, at == 0 ? 1 : 0));
+    }
+    if (!begins) {
+        tree_hints_build(hints, node, count, key_at);
+        return;
+    }
     memmove(hints->words + at + 1, hints->words + at, (count - 1 - at) * sizeof hints->words[0]);
-    hints->words[at] = word_of(key_at(node, at), hints->prefix);
+    hints->words[at] = word_of(key, hints->prefix);
 }
 
 void tree_hints_remove(struct tree_hints *hints, size_t count, size_t at)
 {
     TT_ASSERT(at <= count);
     memmove(hints->words + at, hints->words + at + 1, (count - at) * sizeof hints->words[0]);
+    if (count == 0) {
+        hints->prefix = 0; /* no key has it */
+    }
 }
 
 bool tree_hints_valid(const struct tree_hints *hints, const void *node, size_t count,
                       tree_key_at *key_at)
 {
-    bool good = true;
+    bool good = count > 0 || hints->prefix == 0;
     for (size_t i = 0; good && i < count; i++) {
         good = common_size(key_at(node, 0), key_at(node, i)) >= hints->prefix &&
+               memcmp(key_at(node, i).ptr, hints->lead,
+                      tt_size_min(hints->prefix, sizeof hints->lead)) == 0 &&
                hints->words[i] == word_of(key_at(node, i), hints->prefix);
     }
     return good;
