@@ -110,14 +110,17 @@ void store_apply_row(struct tt_store *store, struct store_item *item)
     row_added(store, item);
 }
 
-void store_apply_put(struct tt_store *store, struct tt_str key, const struct tt_value *value)
+/* `path` is where the key is in the tree as it is now. */
+static void put_at(struct tt_store *store, const struct store_tree_path *path, struct tt_str key,
+                   const struct tt_value *value)
 {
     struct store_state *state = &store->state;
     uint64_t revision = state->history.revision + 1;
     struct store_item *item = store_item_new(key, value, store->writer.batch);
-    /* One walk down the tree: what the put replaces decides what the item is sealed with. */
-    struct store_item *prev = store_tree_put(&state->rows, &store->writer, item);
+    struct store_item *prev = path->item;
     store_item_seal(item, prev ? prev->item.create_revision : revision, revision);
+    struct store_item *replaced = store_tree_put_at(&state->rows, &store->writer, path, item);
+    TT_ASSERT(replaced == prev);
     const struct tt_item *prev_item = prev ? &prev->item : NULL;
     store_history_append(&state->history, &store->writer, &item->item, prev_item, state->time_ms);
     state->history_bytes += store_history_bytes(prev_item);
@@ -126,6 +129,13 @@ void store_apply_put(struct tt_store *store, struct tt_str key, const struct tt_
     if (prev) {
         row_removed(store, prev);
     }
+}
+
+void store_apply_put(struct tt_store *store, struct tt_str key, const struct tt_value *value)
+{
+    struct store_tree_path path;
+    (void)store_tree_find(&store->state.rows, key, &path); /* it is in the path */
+    put_at(store, &path, key, value);
 }
 
 bool store_apply_delete(struct tt_store *store, struct tt_str key)
@@ -142,29 +152,45 @@ bool store_apply_delete(struct tt_store *store, struct tt_str key)
     return true;
 }
 
+/* What compares found that the first operation can go on from: most transactions compare the key
+ * they put. */
+struct txn_place {
+    bool known;                  /* path leads to the key of the first operation */
+    struct store_tree_path path; /* good until something is applied */
+};
+
 static bool compares_hold(const struct tt_store *store, const struct tt_txn *txn,
-                          int32_t *ret_failed)
+                          struct txn_place *ret_place, int32_t *ret_failed)
 {
+    struct tt_str first = txn->op_count > 0 ? txn->ops[0].key : TT_STR_NONE;
+    ret_place->known = false;
     for (size_t i = 0; i < txn->compare_count; i++) {
         const struct tt_compare *compare = &txn->compares[i];
-        const struct store_item *item = store_tree_get(&store->state.rows, compare->key);
+        struct store_tree_path path;
+        const struct store_item *item = store_tree_find(&store->state.rows, compare->key, &path);
         if ((item ? item->item.mod_revision : 0) != compare->mod_revision) {
             *ret_failed = (int32_t)i;
             return false;
+        }
+        if (tt_str_eq(compare->key, first)) {
+            *ret_place = (struct txn_place){true, path};
         }
     }
     return true;
 }
 
-static void apply_ops(struct tt_store *store, const struct tt_txn *txn, struct tt_apply_result *ret)
+static void apply_ops(struct tt_store *store, const struct tt_txn *txn,
+                      const struct txn_place *place, struct tt_apply_result *ret)
 {
     uint64_t before = store->state.history.revision;
     for (size_t i = 0; i < txn->op_count; i++) {
         const struct tt_txn_op *op = &txn->ops[i];
-        if (op->kind == TT_OP_PUT) {
-            store_apply_put(store, op->key, &op->value);
-        } else {
+        if (op->kind != TT_OP_PUT) {
             (void)store_apply_delete(store, op->key); /* absent: changes nothing */
+        } else if (i == 0 && place->known) {
+            put_at(store, &place->path, op->key, &op->value);
+        } else {
+            store_apply_put(store, op->key, &op->value);
         }
     }
     if (store->state.history.revision > before) {
@@ -189,11 +215,12 @@ static void apply_txn(struct tt_store *store, const struct tt_txn *txn, struct t
         ret->revision_last = known.revision_last;
         return;
     }
-    if (!compares_hold(store, txn, &ret->failed_compare)) {
+    struct txn_place place;
+    if (!compares_hold(store, txn, &place, &ret->failed_compare)) {
         ret->code = TT_ECONFLICT;
         return;
     }
-    apply_ops(store, txn, ret);
+    apply_ops(store, txn, &place, ret);
     if (record.request_id.len > 0) {
         record.sequence = ++state->once_sequence;
         record.revision_first = ret->revision_first;
