@@ -278,9 +278,10 @@ static void observe_gc(struct tt_controller *base, const struct tt_change *chang
     (void)ref; /* every kind can own and be owned */
     struct gc_controller *self = TT_CONTAINER_OF(base, struct gc_controller, base);
     struct tt_view view;
-    /* Cheap tests on the text first: most objects have neither owners nor finalizers. */
-    bool had = tt_observe_mentions(observer, change->prev, "\"ownerReferences\"");
-    bool has = tt_observe_mentions(observer, change->item, "\"ownerReferences\"");
+    /* Cheap tests on the text first: most objects have neither owners nor finalizers, and this sees
+     * each change of the cluster. */
+    bool had = tt_observe_has_metadata(observer, change->prev, "ownerReferences");
+    bool has = tt_observe_has_metadata(observer, change->item, "ownerReferences");
     if (had && tt_observe_view(observer, change->prev, &view)) {
         index_references(self, &view, false);
     }
@@ -290,8 +291,9 @@ static void observe_gc(struct tt_controller *base, const struct tt_change *chang
     }
     if (change->item == NULL) {
         observe_gone(self, change->prev, observer);
-    } else if (tt_observe_mentions(observer, change->item, "\"" TT_FINALIZER_FOREGROUND "\"") ||
-               tt_observe_mentions(observer, change->item, "\"" TT_FINALIZER_ORPHAN "\"")) {
+    } else if (tt_observe_has_metadata(observer, change->item, "finalizers") &&
+               (tt_observe_mentions(observer, change->item, "\"" TT_FINALIZER_FOREGROUND "\"") ||
+                tt_observe_mentions(observer, change->item, "\"" TT_FINALIZER_ORPHAN "\""))) {
         tt_observe_add(observer, change->item->key, 0);
     }
 }

@@ -46,6 +46,56 @@ bool tt_observe_mentions(struct tt_observer *observer, const struct tt_item *ite
            tt_str_find_str(text, tt_str_c(word)) >= 0;
 }
 
+/* Behind the quote that ends the string that starts at text[at]; the text's end when none does. */
+static size_t string_end(struct tt_str text, size_t at)
+{
+    for (;;) {
+        const char *quote = memchr(text.ptr + at, '"', text.len - at);
+        if (quote == NULL) {
+            return text.len;
+        }
+        size_t end = (size_t)(quote - text.ptr), slashes = 0;
+        while (end - slashes > at && text.ptr[end - slashes - 1] == '\\') {
+            slashes++;
+        }
+        if (slashes % 2 == 0) {
+            return end + 1;
+        }
+        at = end + 1; /* what lies before is an escaped quote: no slash to count again */
+    }
+}
+
+/* Has the object whose members begin at text[at] one of that name? Written by our own encoder:
+ * valid and without blanks. */
+static bool has_member(struct tt_str text, size_t at, struct tt_str name)
+{
+    for (unsigned depth = 1; at < text.len && depth > 0; at++) {
+        char c = text.ptr[at];
+        if (c == '"') {
+            size_t end = string_end(text, at + 1);
+            if (depth == 1 && end - at == name.len + 2 && end < text.len && text.ptr[end] == ':' &&
+                memcmp(text.ptr + at + 1, name.ptr, name.len) == 0) {
+                return true;
+            }
+            at = end - 1;
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return false;
+}
+
+bool tt_observe_has_metadata(struct tt_observer *observer, const struct tt_item *item,
+                             const char *member)
+{
+    struct tt_str text;
+    tt_arena_reset(observer->arena);
+    return tt_item_json(observer->seal, item, observer->arena, &text) && item->value.splice > 0 &&
+           has_member(text, item->value.splice, tt_str_c(member));
+}
+
 void tt_observe_field(struct tt_observer *observer, const struct tt_item *item, const char *dotted)
 {
     struct tt_view view;

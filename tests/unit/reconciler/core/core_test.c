@@ -321,6 +321,34 @@ static void an_opened_secret_is_overwritten(void **state)
     tt_pass_free(pass);
 }
 
+/* Only a member of metadata itself counts, whatever strings and objects hold. */
+static void a_member_of_metadata_is_told_from_its_name_elsewhere(void **state)
+{
+    struct world *world = *state;
+    world_create(world, "v1", "ConfigMap", "shop",
+                 "{\"metadata\":{\"name\":\"says\",\"annotations\":{\"finalizers\":\"[]\","
+                 "\"a\":\"\\\"finalizers\\\":\\\\\",\"ownerReferences\":\"}]\"},"
+                 "\"labels\":{\"is\":\"finalizers\"}},\"data\":{\"finalizers\":\"x\"}}");
+    world_create(world, "v1", "ConfigMap", "shop",
+                 "{\"metadata\":{\"name\":\"has\",\"annotations\":{\"a\":\"\\\"}\\\\\"},"
+                 "\"finalizers\":[\"a.b/c\"]}}");
+    struct tt_pass *pass = world_pass(world);
+    struct tt_view says;
+    struct tt_view has;
+    const struct tt_object_ref says_ref = config_map("says");
+    const struct tt_object_ref has_ref = config_map("has");
+    assert_int_equal(tt_pass_get(pass, &says_ref, &says, NULL), 0);
+    assert_int_equal(tt_pass_get(pass, &has_ref, &has, NULL), 0);
+    struct tt_observer observer = {.arena = world->scratch, .seal = world->seal};
+    assert_false(tt_observe_has_metadata(&observer, NULL, "finalizers"));
+    assert_false(tt_observe_has_metadata(&observer, says.item, "finalizers"));
+    assert_false(tt_observe_has_metadata(&observer, says.item, "ownerReferences"));
+    assert_true(tt_observe_has_metadata(&observer, says.item, "annotations"));
+    assert_true(tt_observe_has_metadata(&observer, has.item, "finalizers"));
+    assert_false(tt_observe_has_metadata(&observer, has.item, "finalizer"));
+    tt_pass_free(pass);
+}
+
 static struct tt_object_ref event(const char *name)
 {
     return world_ref("", "events", "shop", name);
@@ -399,6 +427,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_secrets_finalizer_holds_its_namespace, setup_sealed,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_opened_secret_is_overwritten, setup_sealed, teardown),
+        cmocka_unit_test_setup_teardown(a_member_of_metadata_is_told_from_its_name_elsewhere,
+                                        setup_sealed, teardown),
         cmocka_unit_test_setup_teardown(events_go_an_hour_after_their_last_time, setup, teardown),
         cmocka_unit_test_setup_teardown(an_event_from_a_clock_ahead_lives_its_hour, setup,
                                         teardown),
