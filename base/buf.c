@@ -144,10 +144,12 @@ char *tt_buf_take(struct tt_buf *buf, size_t *ret_size)
     return bytes;
 }
 
-/* tt_bytes: the count of references precedes what callers see. */
+/* tt_bytes: the count of references precedes what callers see. A slice's owner is never a slice
+ * itself, so that chains of them cannot grow. */
 struct bytes_block {
-    _Atomic size_t ref_count; /* free at 0 */
-    struct tt_bytes view;     /* what callers hold; its ptr is in the same allocation */
+    _Atomic size_t ref_count;  /* free at 0 */
+    struct bytes_block *owner; /* of a slice: whose bytes they are, a reference; else NULL */
+    struct tt_bytes view;      /* what callers hold; ptr: behind us, of a slice behind the owner */
 };
 
 static struct bytes_block *block_of(struct tt_bytes *bytes)
@@ -162,6 +164,7 @@ struct tt_bytes *tt_bytes_new_uninit(size_t size, uint8_t **ret_data)
     struct bytes_block *block = tt_xmalloc(total);
     uint8_t *data = (uint8_t *)(block + 1);
     atomic_init(&block->ref_count, 1);
+    block->owner = NULL;
     block->view = (struct tt_bytes){data, size};
     *ret_data = data;
     return &block->view;
@@ -177,6 +180,40 @@ struct tt_bytes *tt_bytes_new(const void *bytes, size_t size)
     return shared;
 }
 
+struct tt_bytes *tt_bytes_slice(struct tt_bytes *of, size_t from, size_t size)
+{
+    TT_ASSERT(from <= of->size && size <= of->size - from);
+    struct bytes_block *whole = block_of(of);
+    struct bytes_block *owner = whole->owner ? whole->owner : whole;
+    struct bytes_block *slice = tt_xmalloc(sizeof *slice);
+    (void)tt_bytes_ref(&owner->view);
+    atomic_init(&slice->ref_count, 1);
+    slice->owner = owner;
+    slice->view = (struct tt_bytes){of->ptr + from, size};
+    return &slice->view;
+}
+
+struct tt_bytes *tt_bytes_join(struct tt_bytes *const *parts, size_t count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++) {
+        TT_ASSERT(tt_size_add(size, parts[i]->size, &size));
+    }
+    uint8_t *to;
+    struct tt_bytes *joined = tt_bytes_new_uninit(size, &to);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(to, parts[i]->ptr, parts[i]->size);
+        to += parts[i]->size;
+    }
+    return joined;
+}
+
+void tt_bytes_shorten(struct tt_bytes *unshared, size_t size)
+{
+    TT_ASSERT(size <= unshared->size && atomic_load(&block_of(unshared)->ref_count) == 1);
+    unshared->size = size;
+}
+
 struct tt_bytes *tt_bytes_ref(struct tt_bytes *bytes)
 {
     size_t before = atomic_fetch_add_explicit(&block_of(bytes)->ref_count, 1, memory_order_relaxed);
@@ -186,13 +223,15 @@ struct tt_bytes *tt_bytes_ref(struct tt_bytes *bytes)
 
 void tt_bytes_unref(struct tt_bytes *bytes)
 {
-    if (!bytes) {
-        return;
-    }
-    struct bytes_block *block = block_of(bytes);
-    size_t before = atomic_fetch_sub_explicit(&block->ref_count, 1, memory_order_acq_rel);
-    TT_ASSERT(before > 0);
-    if (before == 1) {
+    struct bytes_block *block = bytes ? block_of(bytes) : NULL;
+    while (block) {
+        size_t before = atomic_fetch_sub_explicit(&block->ref_count, 1, memory_order_acq_rel);
+        TT_ASSERT(before > 0);
+        if (before > 1) {
+            return;
+        }
+        struct bytes_block *owner = block->owner; /* the slice held a reference on it */
         tt_free(block);
+        block = owner;
     }
 }

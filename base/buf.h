@@ -63,9 +63,18 @@ struct tt_bytes {
 struct tt_bytes *
 tt_bytes_new(const void *bytes,
              size_t size); /* copies; bytes lie behind the struct in one allocation */
+/* A part of another run, [from, from + size), without a copy: refs the run that holds the bytes, so
+ * that all of that run stays in memory as long as the slice. */
+struct tt_bytes *tt_bytes_slice(struct tt_bytes *of, size_t from, size_t size);
+struct tt_bytes *tt_bytes_join(struct tt_bytes *const *parts, size_t count); /* one copy of all */
 /* Uninitialised payload to fill before it is shared: write through *ret_data, then treat as
  * immutable. */
 struct tt_bytes *tt_bytes_new_uninit(size_t size, uint8_t **ret_data);
+void tt_bytes_shorten(struct tt_bytes *unshared, size_t size); /* less was filled than expected */
+static inline struct tt_str tt_bytes_view(const struct tt_bytes *bytes)
+{
+    return (struct tt_str){(const char *)bytes->ptr, bytes->size};
+}
 struct tt_bytes *tt_bytes_ref(struct tt_bytes *bytes); /* any thread */
 void tt_bytes_unref(struct tt_bytes *bytes);           /* any thread; NULL is fine */
 

@@ -110,6 +110,48 @@ static void shared_bytes_live_until_the_last_reference(void **state)
     tt_bytes_unref(NULL);
 }
 
+static void a_slice_outlives_the_run_it_is_of(void **state)
+{
+    (void)state; /* no fixture */
+    struct tt_bytes *whole = tt_bytes_new("0123456789", 10);
+    struct tt_bytes *slice = tt_bytes_slice(whole, 2, 6);
+    struct tt_bytes *inner = tt_bytes_slice(slice, 1, 3);
+    assert_ptr_equal(slice->ptr, whole->ptr + 2);
+    tt_bytes_unref(whole);
+    tt_bytes_unref(slice);
+    assert_int_equal(inner->size, 3);
+    assert_memory_equal(inner->ptr, "345", 3);
+    tt_bytes_unref(inner);
+}
+
+static void a_slice_may_be_empty_or_all_of_it(void **state)
+{
+    (void)state; /* no fixture */
+    struct tt_bytes *whole = tt_bytes_new("abc", 3);
+    struct tt_bytes *empty = tt_bytes_slice(whole, 3, 0);
+    struct tt_bytes *all = tt_bytes_slice(whole, 0, 3);
+    tt_bytes_unref(whole);
+    assert_int_equal(empty->size, 0);
+    assert_memory_equal(all->ptr, "abc", 3);
+    tt_bytes_unref(empty);
+    tt_bytes_unref(all);
+}
+
+static void joined_bytes_are_a_copy_in_order(void **state)
+{
+    (void)state; /* no fixture */
+    struct tt_bytes *parts[3] = {tt_bytes_new("ab", 2), tt_bytes_new("", 0), tt_bytes_new("c", 1)};
+    struct tt_bytes *joined = tt_bytes_join(parts, 3);
+    for (size_t i = 0; i < 3; i++) {
+        tt_bytes_unref(parts[i]);
+    }
+    assert_int_equal(joined->size, 3);
+    assert_memory_equal(joined->ptr, "abc", 3);
+    tt_bytes_shorten(joined, 2);
+    assert_true(tt_str_eq(tt_bytes_view(joined), TT_STR("ab")));
+    tt_bytes_unref(joined);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +163,9 @@ int main(void)
         cmocka_unit_test(consume_drops_the_front_and_take_empties),
         cmocka_unit_test(reserve_gives_room_for_direct_writes),
         cmocka_unit_test(shared_bytes_live_until_the_last_reference),
+        cmocka_unit_test(a_slice_outlives_the_run_it_is_of),
+        cmocka_unit_test(a_slice_may_be_empty_or_all_of_it),
+        cmocka_unit_test(joined_bytes_are_a_copy_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
