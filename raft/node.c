@@ -287,23 +287,24 @@ void tt_node_tick(struct tt_node *node)
     (void)node_step(node, &event, NULL);
 }
 
-void tt_node_receive(struct tt_node *node, uint64_t peer_id, struct tt_str frame)
+void tt_node_receive(struct tt_node *node, uint64_t peer_id, struct tt_bytes *frame)
 {
     (void)node_now(node);
     if (!node_alive(node)) {
         return;
     }
     Tt__Peer__Message *message = NULL;
+    struct peer_attachment attachment;
     struct tt_err err;
     tt_err_init(&err);
     struct node_peer *peer = node_peer(node, peer_id);
-    if (!peer || peer_decode(node->cluster, frame, &message, &err) < 0) {
+    if (!peer || peer_decode(node->cluster, frame, &message, &attachment, &err) < 0) {
         node->stats.frame_dropped_count++;
         TT_LOG(TT_LOG_DEBUG, "raft", "frame dropped", TT_F_U64("peer", peer_id), TT_F_ERR(&err));
         return;
     }
     peer->heard_ms = node->now_ms;
-    node_receive(node, peer, message);
+    node_receive(node, peer, message, &attachment);
     peer_message_free(message);
 }
 

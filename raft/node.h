@@ -46,10 +46,11 @@ struct tt_node_snapshot {
 
 /* Network, timer and answers. */
 struct tt_node_io {
-    /* One frame for a peer (peer_codec.h). Takes the reference. May lose or delay it, even overtake
-     * with a later one, but never deliver it twice. `bulk`: a snapshot piece, which must not delay
-     * the others. */
-    void (*send)(void *ctx, uint64_t peer_id, struct tt_bytes *frame, bool bulk);
+    /* One frame for a peer (peer_codec.h), in parts: borrows them, each may be referenced. May lose
+     * or delay it, even overtake with a later one, but never deliver it twice. `bulk`: a snapshot
+     * piece, which must not delay the others. */
+    void (*send)(void *ctx, uint64_t peer_id, struct tt_bytes *const *parts, size_t part_count,
+                 bool bulk);
     /* Call tt_node_tick at or soon after this monotonic time, replacing the earlier wish. A time in
      * the past means as soon as possible, but after returning to the loop. */
     void (*set_timer)(void *ctx, uint64_t at_ms);
@@ -67,8 +68,9 @@ struct tt_node_io {
 
 /* The state machine: in production and simulation alike server/store (node_store.h). */
 struct tt_fsm {
-    /* Leader only, just before appending: the time stamp, in place (the command is unshared). */
-    int (*stamp)(void *ctx, struct tt_bytes *command, uint64_t wall_ms, struct tt_err *err);
+    /* Leader only, just before appending: the time stamp, into the command's place in the entry,
+     * which nobody else reads yet. */
+    int (*stamp)(void *ctx, uint8_t *command, size_t size, uint64_t wall_ms, struct tt_err *err);
     /* False for deletes, compaction and leases: they go on below the first disk mark (rule 8). */
     bool (*grows)(void *ctx, struct tt_str command);
     /* In log order, each committed command once; `position` counts within the entry. An error stops
@@ -143,8 +145,9 @@ void tt_node_stop(struct tt_node *node);
 int tt_node_start(struct tt_node *node, const struct tt_node_disk *disk,
                   struct tt_err *err) TT_MUST_USE;
 void tt_node_tick(struct tt_node *node);
-/* A frame from an authenticated peer. Borrows. What cannot be decoded is dropped and counted. */
-void tt_node_receive(struct tt_node *node, uint64_t peer_id, struct tt_str frame);
+/* A frame from an authenticated peer, immutable: parts of it may be kept as references. What cannot
+ * be decoded is dropped and counted. */
+void tt_node_receive(struct tt_node *node, uint64_t peer_id, struct tt_bytes *frame);
 /* The transport's view: connected, so tell it about us. */
 void tt_node_peer_reachable(struct tt_node *node, uint64_t peer_id);
 /* Nobody listens at the peer's address any more (its process is gone, as far as its host knows). */

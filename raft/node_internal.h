@@ -105,13 +105,14 @@ struct node_out {
     enum node_out_kind kind; /* which of frame and op is set */
     uint64_t hold;           /* leaves when node.hold_done has reached it */
     uint64_t peer_id;        /* OUT_FRAME: to whom */
-    struct tt_bytes *frame;  /* OUT_FRAME: a reference; else NULL */
-    bool bulk;               /* the frame */
+    bool bulk;               /* OUT_FRAME: a snapshot piece */
     union {
         struct tt_propose_op *propose; /* OUT_PROPOSE: the caller's, code set */
         struct tt_read_op *read;       /* OUT_READ: likewise */
         struct tt_change_op *change;   /* OUT_CHANGE: likewise */
     } op;                              /* whose answer it is */
+    size_t part_count;                 /* OUT_FRAME: of parts; else 0 */
+    struct tt_bytes *parts[];          /* of the frame: references */
 };
 
 /* The election that a refused connection brings forward. */

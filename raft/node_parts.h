@@ -46,6 +46,9 @@ void node_config_commit(struct tt_node *node, uint64_t index);
 void node_config_fini(struct tt_node *node);
 /* node_send.c */
 void node_send(struct tt_node *node, uint64_t peer_id, Tt__Peer__Message *message);
+/* With the attachment that the message names the sizes of. Refs the pieces. */
+void node_send_with(struct tt_node *node, uint64_t peer_id, Tt__Peer__Message *message,
+                    struct tt_bytes *const *pieces, size_t count);
 void node_send_raft(struct tt_node *node, const struct raft_message *message);
 void node_send_entries(struct tt_node *node, uint64_t peer_id, uint64_t first, uint64_t prev_term,
                        const struct tt_wal_entry *const *entries, size_t count);
@@ -60,7 +63,8 @@ void node_announce_matched(struct tt_node *node, struct node_peer *peer, uint64_
                            uint64_t last_index);
 void node_announce_turn(struct tt_node *node);
 /* node_recv.c */
-void node_receive(struct tt_node *node, struct node_peer *peer, const Tt__Peer__Message *message);
+void node_receive(struct tt_node *node, struct node_peer *peer, const Tt__Peer__Message *message,
+                  struct peer_attachment *attachment);
 void node_send_info(struct tt_node *node, uint64_t peer_id, bool reply_wanted);
 /* node_apply.c */
 void node_apply(struct tt_node *node);
@@ -78,7 +82,7 @@ void node_snapshot_fini(struct tt_node *node);
 void node_snapshot_staged(struct tt_node *node);                 /* whole and durable: feed it */
 void node_snapshot_send(struct tt_node *node, uint64_t peer_id); /* the core wants it */
 void node_snapshot_receive(struct tt_node *node, struct node_peer *peer,
-                           const Tt__Peer__Message *message);
+                           const Tt__Peer__Message *message, struct peer_attachment *attachment);
 void node_stream_turn(struct tt_node *node);
 void node_stream_want(struct tt_node *node, uint64_t peer_id, uint64_t index, uint64_t offset,
                       bool done);

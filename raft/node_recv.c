@@ -1,8 +1,8 @@
 /* Frames in: raft messages are fed to the core, the rest goes to its module.
  *
  * Rule 1: an AppendEntries is fed in parts, each RAFT_CHANGE at the front of one; a part that was
- * not accepted ends the message. Payloads are our own references; the core gets a one-byte token as
- * "batch", which it frees unless it keeps the entries.
+ * not accepted ends the message. Payloads are our own references, into the frame that they came in;
+ * the core gets a one-byte token as "batch", which it frees unless it keeps the entries.
  *
  * What is applied here is committed, so every leader has it: an AppendEntries that reaches below it
  * is shortened to begin there. The core takes entries that it has compacted for ones it never had,
@@ -26,7 +26,7 @@ static bool feed_message(struct tt_node *node, struct raft_message *message)
 
 /* Entries [from, to) of the wire message as one message to the core. */
 static bool feed_part(struct tt_node *node, uint64_t peer_id, const Tt__Peer__AppendEntries *wire,
-                      size_t from, size_t to)
+                      struct peer_attachment *attachment, size_t from, size_t to)
 {
     struct raft_message message = {.type = RAFT_APPEND_ENTRIES, .server_id = peer_id};
     struct raft_append_entries *args = &message.append_entries;
@@ -43,7 +43,7 @@ static bool feed_part(struct tt_node *node, uint64_t peer_id, const Tt__Peer__Ap
     }
     for (size_t i = from; i < to; i++) {
         const Tt__Peer__Entry *entry = wire->entries[i];
-        struct tt_bytes *payload = tt_bytes_new(entry->data.data, entry->data.len);
+        struct tt_bytes *payload = peer_piece_keep(attachment, entry->size);
         node->feed_payload[i - from] = payload;
         node->feed[i - from] = (struct raft_entry){
             .term = entry->term,
@@ -100,7 +100,8 @@ static void feed_known(struct tt_node *node, uint64_t peer_id, const Tt__Peer__A
 }
 
 static void receive_append_entries(struct tt_node *node, uint64_t peer_id,
-                                   const Tt__Peer__AppendEntries *wire)
+                                   const Tt__Peer__AppendEntries *wire,
+                                   struct peer_attachment *attachment)
 {
     size_t from = 0;
     if (tt_sm_state(&node->sm) == NODE_RUNNING && wire->prev_log_index < node->applied_index) {
@@ -110,6 +111,9 @@ static void receive_append_entries(struct tt_node *node, uint64_t peer_id,
             return;
         }
         from = (size_t)known;
+        for (size_t i = 0; i < from; i++) {
+            peer_piece_skip(attachment, wire->entries[i]->size);
+        }
     }
     do {
         size_t to = from + (wire->n_entries > from);
@@ -118,7 +122,7 @@ static void receive_append_entries(struct tt_node *node, uint64_t peer_id,
             to++;
         }
         settle_configs(node, wire, from);
-        if (!node_alive(node) || !feed_part(node, peer_id, wire, from, to)) {
+        if (!node_alive(node) || !feed_part(node, peer_id, wire, attachment, from, to)) {
             return;
         }
         from = to;
@@ -230,11 +234,11 @@ static void receive_timeout_now(struct tt_node *node, uint64_t peer_id,
 
 /* Messages of the core. False when it is none. */
 static bool receive_raft(struct tt_node *node, struct node_peer *peer,
-                         const Tt__Peer__Message *message)
+                         const Tt__Peer__Message *message, struct peer_attachment *attachment)
 {
     switch ((int)message->body_case) {
     case TT__PEER__MESSAGE__BODY_APPEND_ENTRIES:
-        receive_append_entries(node, peer->id, message->append_entries);
+        receive_append_entries(node, peer->id, message->append_entries, attachment);
         note_leader(node, peer->id, message->append_entries->term);
         return true;
     case TT__PEER__MESSAGE__BODY_APPEND_ENTRIES_RESULT:
@@ -280,9 +284,10 @@ static void receive_info(struct tt_node *node, struct node_peer *peer,
     }
 }
 
-void node_receive(struct tt_node *node, struct node_peer *peer, const Tt__Peer__Message *message)
+void node_receive(struct tt_node *node, struct node_peer *peer, const Tt__Peer__Message *message,
+                  struct peer_attachment *attachment)
 {
-    if (receive_raft(node, peer, message)) {
+    if (receive_raft(node, peer, message, attachment)) {
         return;
     }
     switch ((int)message->body_case) {
@@ -299,7 +304,7 @@ void node_receive(struct tt_node *node, struct node_peer *peer, const Tt__Peer__
         read_index_answer(node, message->read_index_reply);
         break;
     case TT__PEER__MESSAGE__BODY_FORWARD:
-        proposals_forward_received(node, peer->id, message->forward);
+        proposals_forward_received(node, peer->id, message->forward, attachment);
         break;
     case TT__PEER__MESSAGE__BODY_FORWARD_REPLY:
         proposals_reply_received(node, message->forward_reply);
@@ -317,7 +322,7 @@ void node_receive(struct tt_node *node, struct node_peer *peer, const Tt__Peer__
         receive_info(node, peer, message->member_info);
         break;
     default:
-        node_snapshot_receive(node, peer, message);
+        node_snapshot_receive(node, peer, message, attachment);
         break;
     }
 }

@@ -4,7 +4,8 @@
  * Entries come from memory; for a follower that lags behind it they are read from the log in the
  * background, one read per peer, and the message leaves when they are there (until then further
  * ones for that peer are as good as lost: raft repeats). Frames are cut at about 1 MiB and before
- * each RAFT_CHANGE (rules 1, 10). */
+ * each RAFT_CHANGE (rules 1, 10). Payloads go along as references: the log, the memory of it and
+ * the frames for all followers share one copy (docs/adr/0026). */
 #include "raft/node_parts.h"
 
 static void out_push(struct tt_node *node, struct node_out *out)
@@ -15,12 +16,30 @@ static void out_push(struct tt_node *node, struct node_out *out)
 
 void node_send(struct tt_node *node, uint64_t peer_id, Tt__Peer__Message *message)
 {
-    struct node_out *out = TT_NEW(struct node_out);
+    node_send_with(node, peer_id, message, NULL, 0);
+}
+
+void node_send_with(struct tt_node *node, uint64_t peer_id, Tt__Peer__Message *message,
+                    struct tt_bytes *const *pieces, size_t count)
+{
+    TT_ASSERT(count <= PEER_PIECES_MAX);
+    struct node_out *out = tt_xcalloc(1, sizeof *out + (1 + count) * sizeof out->parts[0]);
     out->kind = OUT_FRAME;
     out->peer_id = peer_id;
-    out->frame = peer_encode(node->cluster, message);
     out->bulk = message->body_case == TT__PEER__MESSAGE__BODY_SNAPSHOT_PIECE;
+    out->parts[out->part_count++] = peer_encode(node->cluster, message);
+    for (size_t i = 0; i < count; i++) {
+        out->parts[out->part_count++] = tt_bytes_ref(pieces[i]);
+    }
     out_push(node, out);
+}
+
+static void out_free(struct node_out *out)
+{
+    for (size_t i = 0; i < out->part_count; i++) {
+        tt_bytes_unref(out->parts[i]);
+    }
+    tt_free(out);
 }
 
 void node_out_propose(struct tt_node *node, struct tt_propose_op *op, int code)
@@ -55,7 +74,7 @@ static void out_release(struct tt_node *node, struct node_out *out)
     const struct tt_node_io *io = &node->config.io;
     switch (out->kind) {
     case OUT_FRAME:
-        io->send(io->ctx, out->peer_id, TT_TAKE(out->frame), out->bulk);
+        io->send(io->ctx, out->peer_id, out->parts, out->part_count, out->bulk);
         break;
     case OUT_PROPOSE:
         io->propose_done(io->ctx, out->op.propose);
@@ -67,7 +86,7 @@ static void out_release(struct tt_node *node, struct node_out *out)
         io->change_done(io->ctx, out->op.change);
         break;
     }
-    tt_free(out);
+    out_free(out);
 }
 
 /* With `all`, answers leave whatever they wait for (the node has stopped or failed); frames do not.
@@ -81,8 +100,7 @@ void node_out_flush(struct tt_node *node, bool all)
         }
         tt_list_remove(&out->link);
         if (all && out->kind == OUT_FRAME) {
-            tt_bytes_unref(out->frame);
-            tt_free(out);
+            out_free(out);
         } else {
             out_release(node, out);
         }
@@ -93,9 +111,7 @@ void node_out_drop(struct tt_node *node)
 {
     struct tt_list *link;
     while ((link = tt_list_pop_front(&node->outbox)) != NULL) {
-        struct node_out *out = TT_CONTAINER_OF(link, struct node_out, link);
-        tt_bytes_unref(out->frame);
-        tt_free(out);
+        out_free(TT_CONTAINER_OF(link, struct node_out, link));
     }
 }
 
@@ -107,14 +123,16 @@ static void send_append(struct tt_node *node, uint64_t peer_id, const Tt__Peer__
     Tt__Peer__AppendEntries append = *head;
     Tt__Peer__Entry wire[NODE_FEED_MAX];
     Tt__Peer__Entry *pointers[NODE_FEED_MAX];
+    struct tt_bytes *payloads[NODE_FEED_MAX];
+    size_t payload_count = 0;
     TT_ASSERT(count <= NODE_FEED_MAX);
     for (size_t i = 0; i < count; i++) {
         tt__peer__entry__init(&wire[i]);
         wire[i].term = entries[i]->term;
         wire[i].type = entries[i]->type;
         if (entries[i]->payload) {
-            wire[i].data.data = (uint8_t *)(uintptr_t)entries[i]->payload->ptr;
-            wire[i].data.len = entries[i]->payload->size;
+            wire[i].size = (uint32_t)entries[i]->payload->size;
+            payloads[payload_count++] = entries[i]->payload;
         }
         pointers[i] = &wire[i];
     }
@@ -122,7 +140,7 @@ static void send_append(struct tt_node *node, uint64_t peer_id, const Tt__Peer__
     append.entries = pointers;
     message.body_case = TT__PEER__MESSAGE__BODY_APPEND_ENTRIES;
     message.append_entries = &append;
-    node_send(node, peer_id, &message);
+    node_send_with(node, peer_id, &message, payloads, payload_count);
 }
 
 void node_send_entries(struct tt_node *node, uint64_t peer_id, uint64_t first, uint64_t prev_term,
@@ -139,7 +157,7 @@ void node_send_entries(struct tt_node *node, uint64_t peer_id, uint64_t first, u
     for (size_t i = 0; i < count; i++) {
         size_t entry_size = entries[i]->payload ? entries[i]->payload->size : 0;
         bool change = entries[i]->type == RAFT_CHANGE && !NODE_FAULT(node, split_not_at_change);
-        if (i > from && (change || size + entry_size > PEER_ENTRIES_SIZE_TARGET)) {
+        if (i > from && (change || size + entry_size > PEER_ATTACHMENT_SIZE_TARGET)) {
             send_append(node, peer_id, &head, entries + from, i - from);
             head.prev_log_index += i - from;
             head.prev_log_term = entries[i - 1]->term;

@@ -13,10 +13,10 @@
 _Static_assert(PROPOSALS_COMMANDS_PER_ENTRY_MAX <= 1 << TT_NODE_STORE_POSITION_BITS,
                "each command of an entry has its own number");
 
-static int stamp(void *ctx, struct tt_bytes *command, uint64_t wall_ms, struct tt_err *err)
+static int stamp(void *ctx, uint8_t *command, size_t size, uint64_t wall_ms, struct tt_err *err)
 {
     (void)ctx;
-    return tt_command_stamp(command, wall_ms, err);
+    return tt_command_stamp(command, size, wall_ms, err);
 }
 
 static bool grows(void *ctx, struct tt_str command)

@@ -96,11 +96,10 @@ void tt_node_snapshot_piece(struct tt_node *node, uint64_t peer_id, uint64_t ind
         wire.term = node->lead_term;
         wire.index = index;
         wire.offset = offset;
-        wire.data.data = (uint8_t *)(uintptr_t)piece->ptr;
-        wire.data.len = piece->size;
+        wire.size = (uint32_t)piece->size;
         message.body_case = TT__PEER__MESSAGE__BODY_SNAPSHOT_PIECE;
         message.snapshot_piece = &wire;
-        node_send(node, peer_id, &message);
+        node_send_with(node, peer_id, &message, &piece, 1);
         peer->stream.state = STREAM_WAITING;
         peer->stream.sent_ms = node->now_ms;
     }
@@ -191,7 +190,7 @@ static void receive_offer(struct tt_node *node, struct node_peer *peer,
 }
 
 static void receive_piece(struct tt_node *node, struct node_peer *peer,
-                          const Tt__Peer__SnapshotPiece *wire)
+                          const Tt__Peer__SnapshotPiece *wire, struct peer_attachment *attachment)
 {
     const struct tt_node_snapshots *snapshots = &node->config.snapshots;
     const struct tt_node_snapshot *staging = node->staging;
@@ -203,18 +202,18 @@ static void receive_piece(struct tt_node *node, struct node_peer *peer,
         node_stream_want(node, peer->id, wire->index, node->staging_offset, false);
         return;
     }
-    if (wire->data.len == 0 || wire->data.len > staging->file_size - wire->offset) {
+    if (wire->size == 0 || wire->size > staging->file_size - wire->offset) {
         tt_free(TT_TAKE(node->staging));
         return; /* not what was offered: from the start with the next offer */
     }
     node->staging_term = tt_u64_max(node->staging_term, wire->term);
     node->stage_busy = true;
     snapshots->stage(snapshots->ctx, staging, wire->offset,
-                     tt_bytes_new(wire->data.data, wire->data.len));
+                     peer_piece_take(attachment, wire->size));
 }
 
 void node_snapshot_receive(struct tt_node *node, struct node_peer *peer,
-                           const Tt__Peer__Message *message)
+                           const Tt__Peer__Message *message, struct peer_attachment *attachment)
 {
     switch ((int)message->body_case) {
     case TT__PEER__MESSAGE__BODY_SNAPSHOT_OFFER:
@@ -224,7 +223,7 @@ void node_snapshot_receive(struct tt_node *node, struct node_peer *peer,
         receive_want(node, peer, message->snapshot_want);
         break;
     case TT__PEER__MESSAGE__BODY_SNAPSHOT_PIECE:
-        receive_piece(node, peer, message->snapshot_piece);
+        receive_piece(node, peer, message->snapshot_piece, attachment);
         break;
     default:
         node->stats.frame_dropped_count++;

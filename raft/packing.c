@@ -14,16 +14,19 @@ size_t packing_size(const struct packed_command *packed)
     return HEAD_SIZE + (packed->member != 0 ? (size_t)ORIGIN_SIZE : 0) + packed->command.len;
 }
 
-void packing_put(struct tt_buf *payload, const struct packed_command *packed)
+uint8_t *packing_put(uint8_t *to, const struct packed_command *packed)
 {
     TT_ASSERT(packed->command.len > 0 && packed->command.len < FORWARDED_BIT);
-    uint8_t head[HEAD_SIZE + ORIGIN_SIZE];
     bool forwarded = packed->member != 0;
-    tt_le32_put(head, (uint32_t)packed->command.len | (forwarded ? FORWARDED_BIT : 0));
-    tt_le64_put(head + HEAD_SIZE, packed->member);
-    tt_le64_put(head + HEAD_SIZE + 8, packed->request);
-    tt_buf_append(payload, head, forwarded ? sizeof head : HEAD_SIZE);
-    tt_buf_append(payload, packed->command.ptr, packed->command.len);
+    tt_le32_put(to, (uint32_t)packed->command.len | (forwarded ? FORWARDED_BIT : 0));
+    to += HEAD_SIZE;
+    if (forwarded) {
+        tt_le64_put(to, packed->member);
+        tt_le64_put(to + 8, packed->request);
+        to += ORIGIN_SIZE;
+    }
+    memcpy(to, packed->command.ptr, packed->command.len);
+    return to;
 }
 
 int packing_next(struct tt_str *rest, struct packed_command *ret)

@@ -9,7 +9,7 @@
 #ifndef RAFT_PACKING_H
 #define RAFT_PACKING_H
 
-#include "base/buf.h"
+#include "base/str.h"
 
 struct packed_command {
     struct tt_str command; /* view into the payload; not empty */
@@ -18,7 +18,9 @@ struct packed_command {
 };
 
 size_t packing_size(const struct packed_command *packed); /* bytes it takes */
-void packing_put(struct tt_buf *payload, const struct packed_command *packed);
+/* Writes it at `to`, where its size must have room. Returns where the command's own bytes begin;
+ * they reach to the end. */
+uint8_t *packing_put(uint8_t *to, const struct packed_command *packed);
 /* Takes one command off the front of *rest: 1; 0 at the end. */
 int packing_next(struct tt_str *rest, struct packed_command *ret) TT_MUST_USE;
 

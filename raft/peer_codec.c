@@ -1,9 +1,10 @@
 /* Encoding and checked decoding of peer messages.
  *
- * Happy path: protobuf-c unpacks within a memory budget, the message is checked by a function per
- * type, the node gets it. Failure: anything beyond a limit is TT_EPROTO and the frame is dropped;
- * the sender is an authenticated server, so this means a bug or another version, and raft goes on
- * as if the frame had been lost. */
+ * Happy path: protobuf-c unpacks the head within a memory budget, the message is checked by a
+ * function per type, which takes off the attachment what its sizes name; when nothing is left, the
+ * node gets it. Failure: anything beyond a limit is TT_EPROTO and the frame is dropped; the sender
+ * is an authenticated server, so this means a bug or another version, and raft goes on as if the
+ * frame had been lost. */
 #include "raft/peer_codec.h"
 
 #include <inttypes.h>
@@ -12,8 +13,13 @@
 #include "base/mem.h"
 #include "raft/node.h"
 
-/* Unpacked messages cost at most this: the frame itself plus the array of entries. */
-enum { DECODE_SIZE_MAX = PEER_FRAME_SIZE_MAX + (1 << 20) };
+enum {
+    HEAD_AT = 4,               /* u32 size of the head */
+    DECODE_SIZE_MAX = 1 << 20, /* an unpacked head costs at most this */
+    /* A piece that is kept is copied when it is a smaller part of its frame than one in so many:
+     * one entry of many in a frame could otherwise keep all the others in memory. */
+    KEEP_SHARE = 4,
+};
 
 static void *budget_alloc(void *ctx, size_t size)
 {
@@ -47,12 +53,37 @@ struct tt_bytes *peer_encode(uint64_t cluster, Tt__Peer__Message *message)
     TT_ASSERT(message->body_case != TT__PEER__MESSAGE__BODY__NOT_SET);
     message->cluster = cluster;
     size_t size = tt__peer__message__get_packed_size(message);
-    TT_ASSERT(size <= PEER_FRAME_SIZE_MAX);
+    TT_ASSERT(size <= PEER_HEAD_SIZE_MAX);
     uint8_t *data;
-    struct tt_bytes *frame = tt_bytes_new_uninit(size, &data);
-    size_t packed = tt__peer__message__pack(message, data);
+    struct tt_bytes *head = tt_bytes_new_uninit(HEAD_AT + size, &data);
+    tt_le32_put(data, (uint32_t)size);
+    size_t packed = tt__peer__message__pack(message, data + HEAD_AT);
     TT_ASSERT(packed == size);
-    return frame;
+    return head;
+}
+
+struct tt_bytes *peer_piece_take(struct peer_attachment *attachment, size_t size)
+{
+    size_t at = attachment->at;
+    attachment->at += size;
+    return tt_bytes_slice(attachment->frame, at, size);
+}
+
+struct tt_bytes *peer_piece_keep(struct peer_attachment *attachment, size_t size)
+{
+    const struct tt_bytes *frame = attachment->frame;
+    if (size >= frame->size / KEEP_SHARE) {
+        return peer_piece_take(attachment, size);
+    }
+    const uint8_t *from = frame->ptr + attachment->at;
+    peer_piece_skip(attachment, size);
+    return tt_bytes_new(from, size);
+}
+
+void peer_piece_skip(struct peer_attachment *attachment, size_t size)
+{
+    TT_ASSERT(size <= attachment->frame->size - attachment->at);
+    attachment->at += size;
 }
 
 void peer_message_free(Tt__Peer__Message *message)
@@ -63,33 +94,41 @@ void peer_message_free(Tt__Peer__Message *message)
     }
 }
 
-static bool entry_valid(const Tt__Peer__Entry *entry, size_t *size_left)
+/* Takes a piece off the front of what is left of the attachment. */
+static bool piece_valid(size_t size, size_t size_max, struct tt_str *left, struct tt_str *ret_piece)
 {
-    if (entry->term == 0 || entry->data.len > *size_left ||
-        entry->data.len > TT_WAL_ENTRY_SIZE_MAX) {
+    if (size > size_max || size > left->len) {
         return false;
     }
-    *size_left -= entry->data.len;
+    *ret_piece = tt_str_head(*left, size);
+    *left = tt_str_skip(*left, size);
+    return true;
+}
+
+static bool entry_valid(const Tt__Peer__Entry *entry, struct tt_str *left)
+{
+    struct tt_str payload;
+    if (entry->term == 0 || !piece_valid(entry->size, TT_WAL_ENTRY_SIZE_MAX, left, &payload)) {
+        return false;
+    }
     if (entry->type == RAFT_CHANGE) {
         struct tt_membership membership;
-        return tt_membership_decode(tt_str((const char *)entry->data.data, entry->data.len),
-                                    &membership, NULL) == 0;
+        return tt_membership_decode(payload, &membership, NULL) == 0;
     }
     return entry->type == RAFT_COMMAND || entry->type == RAFT_BARRIER;
 }
 
-static bool append_entries_valid(const Tt__Peer__AppendEntries *append)
+static bool append_entries_valid(const Tt__Peer__AppendEntries *append, struct tt_str *left)
 {
     if (append->term == 0 || append->n_entries > PEER_ENTRIES_MAX ||
         append->prev_log_index > UINT64_MAX - PEER_ENTRIES_MAX ||
         (append->prev_log_index == 0) != (append->prev_log_term == 0)) {
         return false;
     }
-    size_t size_left = PEER_FRAME_SIZE_MAX;
     uint64_t term = append->prev_log_term;
     for (size_t i = 0; i < append->n_entries; i++) {
         const Tt__Peer__Entry *entry = append->entries[i];
-        if (!entry_valid(entry, &size_left) || entry->term < term || entry->term > append->term) {
+        if (!entry_valid(entry, left) || entry->term < term || entry->term > append->term) {
             return false;
         }
         term = entry->term;
@@ -107,10 +146,21 @@ static bool text_valid(const char *text)
     return strnlen(text, PEER_TEXT_SIZE_MAX) < PEER_TEXT_SIZE_MAX;
 }
 
-static bool forward_valid(const Tt__Peer__Forward *forward)
+static bool forward_valid(const Tt__Peer__Forward *forward, struct tt_str *left)
 {
-    return forward->timeout_ms <= PEER_TIMEOUT_MS_MAX && forward->command.len > 0 &&
-           forward->command.len <= TT_NODE_COMMAND_SIZE_MAX && forward->term > 0;
+    if (forward->term == 0 || forward->n_size == 0 || forward->n_size > PEER_COMMANDS_MAX ||
+        forward->n_timeout_ms != forward->n_size ||
+        forward->first_request > UINT64_MAX - PEER_COMMANDS_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < forward->n_size; i++) {
+        struct tt_str command;
+        if (forward->size[i] == 0 || forward->timeout_ms[i] > PEER_TIMEOUT_MS_MAX ||
+            !piece_valid(forward->size[i], TT_NODE_COMMAND_SIZE_MAX, left, &command)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool change_valid(const Tt__Peer__Change *change)
@@ -136,13 +186,15 @@ static bool member_info_valid(const Tt__Peer__MemberInfo *info)
            strnlen(info->api_address, TT_ADDRESS_SIZE) < TT_ADDRESS_SIZE;
 }
 
-static bool piece_valid(const Tt__Peer__SnapshotPiece *piece)
+static bool snapshot_piece_valid(const Tt__Peer__SnapshotPiece *piece, struct tt_str *left)
 {
-    return piece->term > 0 && piece->index > 0 && piece->data.len <= PEER_PIECE_SIZE_MAX &&
-           piece->offset <= UINT64_MAX - PEER_PIECE_SIZE_MAX;
+    struct tt_str bytes;
+    return piece->term > 0 && piece->index > 0 &&
+           piece->offset <= UINT64_MAX - PEER_PIECE_SIZE_MAX &&
+           piece_valid(piece->size, PEER_PIECE_SIZE_MAX, left, &bytes);
 }
 
-static bool raft_body_valid(const Tt__Peer__Message *message)
+static bool raft_body_valid(const Tt__Peer__Message *message, struct tt_str *left)
 {
     const Tt__Peer__RequestVote *vote;
     switch ((int)message->body_case) {
@@ -152,7 +204,7 @@ static bool raft_body_valid(const Tt__Peer__Message *message)
     case TT__PEER__MESSAGE__BODY_REQUEST_VOTE_RESULT:
         return message->request_vote_result->term > 0;
     case TT__PEER__MESSAGE__BODY_APPEND_ENTRIES:
-        return append_entries_valid(message->append_entries);
+        return append_entries_valid(message->append_entries, left);
     case TT__PEER__MESSAGE__BODY_APPEND_ENTRIES_RESULT:
         return message->append_entries_result->term > 0;
     case TT__PEER__MESSAGE__BODY_TIMEOUT_NOW:
@@ -161,13 +213,13 @@ static bool raft_body_valid(const Tt__Peer__Message *message)
         return message->snapshot_offer->term > 0 &&
                snapshot_valid(message->snapshot_offer->snapshot);
     case TT__PEER__MESSAGE__BODY_SNAPSHOT_PIECE:
-        return piece_valid(message->snapshot_piece);
+        return snapshot_piece_valid(message->snapshot_piece, left);
     default:
         return false;
     }
 }
 
-static bool client_body_valid(const Tt__Peer__Message *message)
+static bool client_body_valid(const Tt__Peer__Message *message, struct tt_str *left)
 {
     switch ((int)message->body_case) {
     case TT__PEER__MESSAGE__BODY_READ_PROBE:
@@ -181,7 +233,7 @@ static bool client_body_valid(const Tt__Peer__Message *message)
     case TT__PEER__MESSAGE__BODY_READ_INDEX_REPLY:
         return code_valid(message->read_index_reply->code);
     case TT__PEER__MESSAGE__BODY_FORWARD:
-        return forward_valid(message->forward);
+        return forward_valid(message->forward, left);
     case TT__PEER__MESSAGE__BODY_FORWARD_REPLY:
         return code_valid(message->forward_reply->code);
     case TT__PEER__MESSAGE__BODY_CHANGE:
@@ -195,28 +247,36 @@ static bool client_body_valid(const Tt__Peer__Message *message)
     }
 }
 
-int peer_decode(uint64_t cluster, struct tt_str frame, Tt__Peer__Message **ret_message,
-                struct tt_err *err)
+int peer_decode(uint64_t cluster, struct tt_bytes *frame, Tt__Peer__Message **ret_message,
+                struct peer_attachment *ret_attachment, struct tt_err *err)
 {
-    if (frame.len == 0 || frame.len > PEER_FRAME_SIZE_MAX) {
-        return TT_FAIL(err, TT_EPROTO, "peer frame of %zu bytes", frame.len);
+    if (frame->size < HEAD_AT || frame->size > PEER_FRAME_SIZE_MAX) {
+        return TT_FAIL(err, TT_EPROTO, "peer frame of %zu bytes", frame->size);
+    }
+    size_t size = tt_le32_get(frame->ptr);
+    if (size > PEER_HEAD_SIZE_MAX || size > frame->size - HEAD_AT) {
+        return TT_FAIL(err, TT_EPROTO, "head of %zu bytes in a peer frame of %zu", size,
+                       frame->size);
     }
     ProtobufCAllocator from = allocator();
-    Tt__Peer__Message *message =
-        tt__peer__message__unpack(&from, frame.len, (const uint8_t *)frame.ptr);
+    Tt__Peer__Message *message = tt__peer__message__unpack(&from, size, frame->ptr + HEAD_AT);
     if (!message) {
-        return TT_FAIL(err, TT_EPROTO, "peer frame of %zu bytes cannot be unpacked", frame.len);
+        return TT_FAIL(err, TT_EPROTO, "head of %zu bytes cannot be unpacked", size);
     }
     if (message->cluster != cluster) {
         peer_message_free(message);
         return TT_FAIL(err, TT_EPROTO, "peer frame of another cluster");
     }
-    if (!raft_body_valid(message) && !client_body_valid(message)) {
+    struct tt_str left = tt_str_skip(tt_bytes_view(frame), HEAD_AT + size);
+    bool valid = raft_body_valid(message, &left) || client_body_valid(message, &left);
+    if (!valid || left.len > 0) {
         int body = (int)message->body_case;
         peer_message_free(message);
-        return TT_FAIL(err, TT_EPROTO, "peer message of type %d breaks a limit", body);
+        return TT_FAIL(err, TT_EPROTO, "peer message of type %d %s", body,
+                       valid ? "with bytes that it does not name" : "breaks a limit");
     }
     *ret_message = message;
+    *ret_attachment = (struct peer_attachment){.frame = frame, .at = HEAD_AT + size};
     return 0;
 }
 

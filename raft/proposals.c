@@ -208,23 +208,35 @@ static bool meant_for_us(const struct tt_node *node, uint64_t term)
     return node->lead_term != 0 && (term == node->lead_term || NODE_FAULT(node, forward_any_term));
 }
 
+static void forward_refuse(struct tt_node *node, uint64_t peer_id, const Tt__Peer__Forward *forward)
+{
+    for (size_t i = 0; i < forward->n_size; i++) {
+        const struct proposal refused = {.request = forward->first_request + i, .peer_id = peer_id};
+        send_reply(node, &refused, TT_ENOTLEADER);
+    }
+}
+
+/* The commands stay in the frame that they came in: they leave in order, so that it is gone soon
+ * after most of them, and what a frame carries was bounded by its sender's turn. */
 void proposals_forward_received(struct tt_node *node, uint64_t peer_id,
-                                const Tt__Peer__Forward *forward)
+                                const Tt__Peer__Forward *forward,
+                                struct peer_attachment *attachment)
 {
     if (!meant_for_us(node, forward->term)) {
-        const struct proposal refused = {.request = forward->request, .peer_id = peer_id};
-        send_reply(node, &refused, TT_ENOTLEADER);
+        forward_refuse(node, peer_id, forward);
         return;
     }
-    struct proposal *proposal = TT_NEW(struct proposal);
-    proposal->peer_id = peer_id;
-    proposal->request = forward->request;
-    proposal->term = forward->term;
-    proposal->command = tt_bytes_new(forward->command.data, forward->command.len);
-    proposal->size = forward->command.len;
-    proposal->deadline_ms = node->now_ms + forward->timeout_ms;
-    proposal->result.failed_compare = -1;
-    enqueue(node, proposal);
+    for (size_t i = 0; i < forward->n_size; i++) {
+        struct proposal *proposal = TT_NEW(struct proposal);
+        proposal->peer_id = peer_id;
+        proposal->request = forward->first_request + i;
+        proposal->term = forward->term;
+        proposal->command = peer_piece_take(attachment, forward->size[i]);
+        proposal->size = forward->size[i];
+        proposal->deadline_ms = node->now_ms + forward->timeout_ms[i];
+        proposal->result.failed_compare = -1;
+        enqueue(node, proposal);
+    }
 }
 
 static void expire(struct tt_node *node, struct tt_list *list, int code)
@@ -270,51 +282,71 @@ static void expire_batches(struct tt_node *node)
 
 static struct packed_command packed_of(const struct proposal *proposal)
 {
-    return (struct packed_command){.command =
-                                       tt_str((const char *)proposal->command->ptr, proposal->size),
+    return (struct packed_command){.command = tt_bytes_view(proposal->command),
                                    .member = proposal->peer_id,
                                    .request = proposal->request};
 }
 
-/* Stamps a command and appends it to the payload of the entry being built. */
-static void pack(struct tt_node *node, struct proposal *proposal, struct proposal_batch *batch,
-                 struct tt_buf *payload, uint64_t wall_ms)
+/* 0: it may be appended now. */
+static int check(const struct tt_node *node, const struct proposal *proposal)
 {
-    const struct tt_fsm *fsm = &node->config.fsm;
-    struct tt_err err;
-    tt_err_init(&err);
-    struct tt_str view = tt_str((const char *)proposal->command->ptr, proposal->size);
     bool allowed = proposal->op || meant_for_us(node, proposal->term);
-    int code = allowed ? check_space(node, view) : TT_ENOTLEADER;
-    if (code == 0) {
-        code = fsm->stamp(fsm->ctx, proposal->command, wall_ms, &err);
-    }
-    if (code != 0) {
-        answer(node, proposal, code);
-        return;
-    }
-    const struct packed_command packed = packed_of(proposal);
-    packing_put(payload, &packed);
-    tt_list_push_back(&batch->commands, &proposal->link);
+    return allowed ? check_space(node, tt_bytes_view(proposal->command)) : TT_ENOTLEADER;
 }
 
-/* What has queued, up to one entry. */
-static size_t fill(struct tt_node *node, struct proposal_batch *batch, struct tt_buf *payload)
+/* What has queued, up to one entry. Returns the size of its payload. */
+static size_t fill(struct tt_node *node, struct proposal_batch *batch)
 {
     struct proposals *proposals = &node->proposals;
-    uint64_t wall_ms = tt_clock_wall_ms(node->config.clock);
+    size_t size = 0;
     size_t count = 0;
     while (!tt_list_empty(&proposals->queue) && count < PROPOSALS_COMMANDS_PER_ENTRY_MAX) {
         struct proposal *proposal = proposal_of(proposals->queue.next);
         const struct packed_command packed = packed_of(proposal);
-        if (payload->len > 0 && payload->len + packing_size(&packed) > TT_NODE_BATCH_SIZE_MAX) {
+        if (count > 0 && size + packing_size(&packed) > TT_NODE_BATCH_SIZE_MAX) {
             break;
         }
         tt_list_remove(&proposal->link);
-        size_t before = payload->len;
-        pack(node, proposal, batch, payload, wall_ms);
-        count += payload->len > before;
+        int code = check(node, proposal);
+        if (code != 0) {
+            answer(node, proposal, code);
+            continue;
+        }
+        tt_list_push_back(&batch->commands, &proposal->link);
+        size += packing_size(&packed);
+        count++;
     }
+    return size;
+}
+
+/* The payload of the batch, each command stamped in its place there: the command itself may be
+ * shared. Returns how many it holds. */
+static size_t pack(struct tt_node *node, struct proposal_batch *batch, size_t size)
+{
+    const struct tt_fsm *fsm = &node->config.fsm;
+    uint64_t wall_ms = tt_clock_wall_ms(node->config.clock);
+    uint8_t *start;
+    size_t count = 0;
+    batch->payload = tt_bytes_new_uninit(size, &start);
+    uint8_t *to = start;
+    for (struct tt_list *link = batch->commands.next; link != &batch->commands;) {
+        struct proposal *proposal = proposal_of(link);
+        link = link->next;
+        const struct packed_command packed = packed_of(proposal);
+        uint8_t *command = packing_put(to, &packed);
+        struct tt_err err;
+        tt_err_init(&err);
+        int code = fsm->stamp(fsm->ctx, command, proposal->size, wall_ms, &err);
+        if (code != 0) {
+            tt_list_remove(&proposal->link);
+            answer(node, proposal, code); /* and the next one in its place */
+            continue;
+        }
+        to = command + proposal->size;
+        count++;
+    }
+    TT_ASSERT((size_t)(to - start) <= size);
+    tt_bytes_shorten(batch->payload, (size_t)(to - start));
     return count;
 }
 
@@ -331,19 +363,15 @@ static void unfill(struct proposals *proposals, struct proposal_batch *batch)
 static bool submit_one(struct tt_node *node)
 {
     struct proposals *proposals = &node->proposals;
-    struct tt_buf payload;
-    tt_buf_init(&payload, TT_NODE_BATCH_SIZE_MAX + TT_NODE_COMMAND_SIZE_MAX);
     struct proposal_batch *batch = TT_NEW(struct proposal_batch);
     tt_list_init(&batch->commands);
-    size_t count = fill(node, batch, &payload);
+    size_t size = fill(node, batch);
+    size_t count = size > 0 ? pack(node, batch, size) : 0;
     bool submitted = false;
     if (count > 0) {
-        TT_ASSERT(tt_buf_ok(&payload));
         batch->term = node->lead_term;
-        batch->payload = tt_bytes_new(payload.ptr, payload.len);
         submitted = node_submit(node, RAFT_COMMAND, batch->payload, &batch->index);
     }
-    tt_buf_fini(&payload);
     if (!submitted) {
         unfill(proposals, batch);
         tt_bytes_unref(batch->payload);
@@ -387,11 +415,12 @@ static void propose_again(struct tt_node *node, struct proposal *proposal, struc
     }
 }
 
-/* Its commands back to the front of the queue: the payload has kept their bytes. */
+/* Its commands back to the front of the queue: the payload has kept their bytes, and stays until
+ * they are packed again. */
 static void batch_again(struct tt_node *node, struct proposal_batch *batch)
 {
     struct tt_list *next = node->proposals.queue.next;
-    struct tt_str rest = tt_str((const char *)batch->payload->ptr, batch->payload->size);
+    struct tt_str rest = tt_bytes_view(batch->payload);
     struct packed_command packed;
     struct tt_list *link;
     while ((link = tt_list_pop_front(&batch->commands)) != NULL) {
@@ -399,7 +428,8 @@ static void batch_again(struct tt_node *node, struct proposal_batch *batch)
         int r = packing_next(&rest, &packed);
         TT_ASSERT(r == 1); /* it was packed here */
         if (proposal->op) {
-            proposal->command = tt_bytes_new(packed.command.ptr, packed.command.len);
+            size_t at = (size_t)((const uint8_t *)packed.command.ptr - batch->payload->ptr);
+            proposal->command = tt_bytes_slice(batch->payload, at, packed.command.len);
             node->proposals.bytes += proposal->size;
         }
         propose_again(node, proposal, next);
@@ -424,20 +454,46 @@ static void settle_forwarded(struct tt_node *node, uint64_t term)
     }
 }
 
-static void forward_one(struct tt_node *node, struct proposal *proposal)
+/* One frame with as many from the front of the queue as fit. */
+static void forward_some(struct tt_node *node)
 {
+    struct tt_list *queue = &node->proposals.queue;
     Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;
     Tt__Peer__Forward forward = TT__PEER__FORWARD__INIT;
-    uint64_t left_ms = proposal->deadline_ms - node->now_ms;
-    forward.request = ++node->next_request;
+    struct tt_bytes *commands[PEER_COMMANDS_MAX];
+    uint32_t timeouts[PEER_COMMANDS_MAX];
+    uint32_t sizes[PEER_COMMANDS_MAX];
+    size_t count = 0;
+    size_t size = 0;
     forward.term = node->led_term;
-    forward.timeout_ms = (uint32_t)tt_u64_min(left_ms, PEER_TIMEOUT_MS_MAX);
-    forward.command.data = (uint8_t *)(uintptr_t)proposal->command->ptr;
-    forward.command.len = proposal->size;
+    forward.first_request = node->next_request + 1;
+    while (!tt_list_empty(queue) && count < PEER_COMMANDS_MAX) {
+        struct proposal *proposal = proposal_of(queue->next);
+        if (count > 0 && size + proposal->size > PEER_ATTACHMENT_SIZE_TARGET) {
+            break;
+        }
+        tt_list_remove(&proposal->link);
+        if (proposal->deadline_ms <= node->now_ms) {
+            answer(node, proposal, TT_EUNAVAILABLE);
+            continue;
+        }
+        uint64_t left_ms = proposal->deadline_ms - node->now_ms;
+        commands[count] = proposal->command;
+        timeouts[count] = (uint32_t)tt_u64_min(left_ms, PEER_TIMEOUT_MS_MAX);
+        sizes[count] = (uint32_t)proposal->size;
+        count++;
+        size += proposal->size;
+        forwarded_add(&node->proposals.forwarded, &proposal->attempt, ++node->next_request,
+                      forward.term);
+    }
+    forward.n_timeout_ms = forward.n_size = count;
+    forward.timeout_ms = timeouts;
+    forward.size = sizes;
     message.body_case = TT__PEER__MESSAGE__BODY_FORWARD;
     message.forward = &forward;
-    node_send(node, node->led_by, &message);
-    forwarded_add(&node->proposals.forwarded, &proposal->attempt, forward.request, forward.term);
+    if (count > 0) {
+        node_send_with(node, node->led_by, &message, commands, count);
+    }
 }
 
 /* A leader that refused once because of its term will not lead in it again. */
@@ -446,19 +502,6 @@ static bool may_forward(struct tt_node *node)
     return node->lead_term == 0 && node->led_by != 0 && node_leader(node) == node->led_by &&
            raft_current_term(&node->raft) == node->led_term &&
            node->led_term > node->proposals.refused_term;
-}
-
-static void forward_all(struct tt_node *node)
-{
-    struct proposals *proposals = &node->proposals;
-    while (!tt_list_empty(&proposals->queue)) {
-        struct proposal *proposal = proposal_of(tt_list_pop_front(&proposals->queue));
-        if (proposal->deadline_ms <= node->now_ms) {
-            answer(node, proposal, TT_EUNAVAILABLE);
-        } else {
-            forward_one(node, proposal);
-        }
-    }
 }
 
 void proposals_turn(struct tt_node *node)
@@ -471,8 +514,8 @@ void proposals_turn(struct tt_node *node)
            !membership_op_holds(&node->change) &&
            proposals->in_flight < TT_NODE_ENTRIES_IN_FLIGHT_MAX && submit_one(node)) {
     }
-    if (!tt_list_empty(&proposals->queue) && may_forward(node)) {
-        forward_all(node);
+    while (!tt_list_empty(&proposals->queue) && may_forward(node)) {
+        forward_some(node);
     }
     if (proposals->count > 0 && node->now_ms >= proposals->expire_ms) {
         proposals->expire_ms = node->now_ms + PROPOSALS_EXPIRE_MS; /* they may be thousands */

@@ -30,7 +30,7 @@ struct proposal {
     uint64_t peer_id;         /* that peer */
     uint64_t request;         /* its request */
     uint64_t term; /* of the leader that the peer meant: to be appended in this one only */
-    struct tt_bytes *command; /* owned until packed here, or answered */
+    struct tt_bytes *command; /* a reference until packed here, or answered; may be a slice */
     size_t size;              /* of command, for the bound */
     uint64_t deadline_ms;     /* monotonic; then unknown if it left the queue, else not done */
     uint64_t index; /* of its entry; forwarded and answered: answer once this is applied here */
@@ -60,8 +60,10 @@ struct proposals {
 void proposals_init(struct proposals *proposals);
 void proposals_fini(struct proposals *proposals);
 void proposals_add(struct tt_node *node, struct tt_propose_op *op);
+struct peer_attachment;
 void proposals_forward_received(struct tt_node *node, uint64_t peer_id,
-                                const Tt__Peer__Forward *forward);
+                                const Tt__Peer__Forward *forward,
+                                struct peer_attachment *attachment);
 void proposals_reply_received(struct tt_node *node, const Tt__Peer__ForwardReply *reply);
 /* Submits or forwards what may go, ends what is overdue. */
 void proposals_turn(struct tt_node *node);

@@ -36,12 +36,12 @@ struct tt_replica {
 
 /* What the core asks for. */
 
-static void env_send(void *ctx, uint64_t peer_id, struct tt_bytes *frame, bool bulk)
+static void env_send(void *ctx, uint64_t peer_id, struct tt_bytes *const *parts, size_t part_count,
+                     bool bulk)
 {
     struct tt_replica *replica = ctx;
     enum tt_transport_channel channel = bulk ? TT_TRANSPORT_BULK : TT_TRANSPORT_FAST;
-    tt_transport_send(replica->transport, peer_id, channel, REPLICA_FRAME_TYPE, &frame, 1);
-    tt_bytes_unref(frame);
+    tt_transport_send(replica->transport, peer_id, channel, REPLICA_FRAME_TYPE, parts, part_count);
 }
 
 static void env_set_timer(void *ctx, uint64_t at_ms)
@@ -89,8 +89,7 @@ static void transport_received(void *ctx, uint64_t peer_id, uint8_t type, struct
 {
     struct tt_replica *replica = ctx;
     if (type == REPLICA_FRAME_TYPE && !replica->core.stopping) {
-        tt_node_receive(replica->core.node, peer_id,
-                        tt_str((const char *)payload->ptr, payload->size));
+        tt_node_receive(replica->core.node, peer_id, payload);
     }
     tt_bytes_unref(payload);
 }

@@ -93,10 +93,11 @@ static void io_read_done(void *ctx, struct tt_read_op *op)
 
 /* The node's other outputs. */
 
-static void io_send(void *ctx, uint64_t peer_id, struct tt_bytes *frame, bool bulk)
+static void io_send(void *ctx, uint64_t peer_id, struct tt_bytes *const *parts, size_t part_count,
+                    bool bulk)
 {
     struct replica_core *core = ctx;
-    core->env.send(core->env.ctx, peer_id, frame, bulk);
+    core->env.send(core->env.ctx, peer_id, parts, part_count, bulk);
 }
 
 static void io_set_timer(void *ctx, uint64_t at_ms)

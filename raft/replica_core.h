@@ -38,7 +38,8 @@ struct replica_env {
     struct tt_pace *pace;         /* of the worker that takes snapshots; kept; NULL = no brake */
     struct tt_mailbox *box;       /* kept; drained on the core thread */
     /* as struct tt_node_io says, and the next three likewise */
-    void (*send)(void *ctx, uint64_t peer_id, struct tt_bytes *frame, bool bulk);
+    void (*send)(void *ctx, uint64_t peer_id, struct tt_bytes *const *parts, size_t part_count,
+                 bool bulk);
     void (*set_timer)(void *ctx, uint64_t at_ms);                                    /* as there */
     void (*peers_changed)(void *ctx, const struct tt_member *members, size_t count); /* as there */
     /* as there: once, then the process must end */

@@ -11,7 +11,7 @@ enum {
     TT_FRAME_HEADER_SIZE = 12,
     TT_FRAME_HELLO = 0,  /* the first frame of a connection, by the dialling side */
     TT_FRAME_ACCEPT = 1, /* the answer: the other side takes this member's frames */
-    TT_HELLO_VERSION = 3,
+    TT_HELLO_VERSION = 4,
     TT_HELLO_SIZE_MAX = 256,
     TT_CLUSTER_ID_SIZE = 64,    /* with the NUL */
     TT_HELLO_ADDRESS_SIZE = 128 /* with the NUL */

@@ -41,9 +41,9 @@ static void apply_op(struct tt_direct *direct, struct tt_propose_op *op)
 {
     struct tt_apply_result result = {.failed_compare = -1};
     uint64_t now = direct->clock ? tt_clock_wall_ms(direct->clock) : 0;
-    int r = tt_command_stamp(op->command, now, NULL);
+    struct tt_str bytes = tt_bytes_view(op->command);
+    int r = tt_command_stamp((uint8_t *)(uintptr_t)bytes.ptr, bytes.len, now, NULL);
     if (r == 0) {
-        struct tt_str bytes = tt_str((const char *)op->command->ptr, op->command->size);
         r = tt_store_apply(direct->store, direct->index + 1, bytes, &result, NULL);
     }
     if (r == 0) {

@@ -56,8 +56,8 @@ uint32_t tt_store_feature_level(const struct tt_store *store);
 struct tt_bytes *tt_command_compact(uint64_t revision);
 struct tt_bytes *tt_command_feature_level(uint32_t level);
 /* The leader stamps a command with its time just before it is appended (monotone at apply). In
- * place, fixed width. */
-int tt_command_stamp(struct tt_bytes *unshared_command, uint64_t wall_ms,
+ * place, fixed width: in bytes that nobody else reads yet. */
+int tt_command_stamp(uint8_t *command, size_t size, uint64_t wall_ms,
                      struct tt_err *err) TT_MUST_USE;
 /* What history wants compacted now (64 MiB or 5 minutes of leader time); 0 = nothing. The leader
  * proposes it. */

@@ -130,12 +130,12 @@ struct tt_bytes *tt_command_feature_level(uint32_t level)
     return pack(&command);
 }
 
-int tt_command_stamp(struct tt_bytes *unshared_command, uint64_t wall_ms, struct tt_err *err)
+int tt_command_stamp(uint8_t *command, size_t size, uint64_t wall_ms, struct tt_err *err)
 {
-    if (unshared_command->size < STAMP_SIZE || unshared_command->ptr[0] != STAMP_TAG) {
+    if (size < STAMP_SIZE || command[0] != STAMP_TAG) {
         return TT_FAIL(err, TT_ECORRUPT, "command of %zu bytes has no place for a time stamp",
-                       unshared_command->size);
+                       size);
     }
-    tt_le64_put((uint8_t *)(uintptr_t)unshared_command->ptr + 1, wall_ms);
+    tt_le64_put(command + 1, wall_ms);
     return 0;
 }

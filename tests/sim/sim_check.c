@@ -316,7 +316,15 @@ static uint64_t varint(struct tt_str *bytes)
     return value;
 }
 
-enum { CLUSTER_SIZE = 9, RESULT = 3, APPEND = 4, APPEND_RESULT = 5, PROBE = 7, REPLY = 8 };
+enum {
+    HEAD_AT = 4,
+    CLUSTER_SIZE = 9,
+    RESULT = 3,
+    APPEND = 4,
+    APPEND_RESULT = 5,
+    PROBE = 7,
+    REPLY = 8
+};
 
 /* The first numbers of a body, by field; field numbers as in proto/peer.proto. */
 static void numbers(struct tt_str body, uint64_t values[4])
@@ -344,7 +352,8 @@ static bool speaks_early(const struct sim_shadow *durable, uint64_t field, const
 /* Nothing leaves before the term and the vote it speaks for are durable. */
 void sim_check_frame(struct sim_server *from, uint64_t to_id, const struct tt_bytes *frame)
 {
-    struct tt_str rest = tt_str_skip(tt_str((const char *)frame->ptr, frame->size), CLUSTER_SIZE);
+    struct tt_str rest = tt_str_skip(tt_bytes_view(frame), HEAD_AT);
+    rest = tt_str_skip(tt_str_head(rest, tt_le32_get(frame->ptr)), CLUSTER_SIZE);
     uint64_t field = varint(&rest) >> 3;
     if (field != RESULT && field != APPEND && field != APPEND_RESULT && field != PROBE &&
         field != REPLY) {

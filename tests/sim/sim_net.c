@@ -12,8 +12,7 @@ static void deliver(struct sim *sim, struct sim_event *event)
         return;
     }
     to->dirty = true;
-    tt_node_receive(to->node, from->id,
-                    tt_str((const char *)event->bytes->ptr, event->bytes->size));
+    tt_node_receive(to->node, from->id, event->bytes);
 }
 
 static uint64_t delay_us(struct sim *sim)
@@ -28,13 +27,15 @@ static uint64_t delay_us(struct sim *sim)
     return delay;
 }
 
-/* The tag of the body in a frame: field 1 (cluster) takes nine bytes, then comes the body's key. */
+/* The tag of the body in a frame: behind the size of the head field 1 (cluster) takes nine bytes,
+ * then comes the body's key. */
 static bool at_most_once(const struct tt_bytes *frame)
 {
-    if (frame->size < 10) {
+    enum { KEY_AT = 4 + 9 };
+    if (frame->size <= KEY_AT) {
         return true;
     }
-    uint8_t field = frame->ptr[9] >> 3;
+    uint8_t field = frame->ptr[KEY_AT] >> 3;
     return field == 11 || field == 13; /* Forward, Change */
 }
 

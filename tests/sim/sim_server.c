@@ -40,10 +40,10 @@ static void plan_restart(struct sim_server *server, uint64_t after_ms)
 
 /* The production state machine, looked over. */
 
-static int fsm_stamp(void *ctx, struct tt_bytes *command, uint64_t wall_ms, struct tt_err *err)
+static int fsm_stamp(void *ctx, uint8_t *command, size_t size, uint64_t wall_ms, struct tt_err *err)
 {
     struct sim_server *server = ctx;
-    return server->fsm.stamp(server->fsm.ctx, command, wall_ms, err);
+    return server->fsm.stamp(server->fsm.ctx, command, size, wall_ms, err);
 }
 
 static bool fsm_grows(void *ctx, struct tt_str command)

@@ -19,14 +19,15 @@ static uint64_t cluster_clock_wall(void *ctx)
     return ((struct cluster *)ctx)->now_ms + 1700000000000u;
 }
 
-static void server_send(void *ctx, uint64_t peer_id, struct tt_bytes *bytes, bool bulk)
+static void server_send(void *ctx, uint64_t peer_id, struct tt_bytes *const *parts,
+                        size_t part_count, bool bulk)
 {
     (void)bulk;
     struct server *server = ctx;
     struct frame *frame = TT_NEW(struct frame);
     frame->from = server->id;
     frame->to = peer_id;
-    frame->bytes = bytes;
+    frame->bytes = tt_bytes_join(parts, part_count);
     tt_list_push_back(&server->cluster->frames, &frame->link);
 }
 
@@ -68,9 +69,16 @@ static void server_fault(void *ctx, const struct tt_err *err)
     ((struct server *)ctx)->fault = err->code;
 }
 
-static int server_stamp(void *ctx, struct tt_bytes *command, uint64_t wall_ms, struct tt_err *err)
+static int server_stamp(void *ctx, uint8_t *command, size_t size, uint64_t wall_ms,
+                        struct tt_err *err)
 {
-    (void)ctx, (void)command, (void)wall_ms, (void)err;
+    (void)ctx, (void)size, (void)wall_ms;
+    if (command[0] == '!') {
+        return TT_FAIL(err, TT_ECORRUPT, "no place for a stamp");
+    }
+    if (command[0] == '@') {
+        command[0] = 'T';
+    }
     return 0;
 }
 
@@ -305,8 +313,7 @@ static bool cluster_deliver(struct cluster *cluster)
     struct server *from = &cluster->servers[frame->from - 1];
     struct server *to = frame->to <= cluster->count ? &cluster->servers[frame->to - 1] : NULL;
     if (to && to->node && !to->cut && !from->cut) {
-        tt_node_receive(to->node, frame->from,
-                        tt_str((const char *)frame->bytes->ptr, frame->bytes->size));
+        tt_node_receive(to->node, frame->from, frame->bytes);
         tt_node_turn(to->node);
     }
     tt_bytes_unref(frame->bytes);
@@ -363,6 +370,16 @@ struct server *cluster_elect(struct cluster *cluster)
     }
     assert_non_null(cluster_leader(cluster));
     return cluster_leader(cluster);
+}
+
+size_t cluster_frames(const struct cluster *cluster)
+{
+    size_t count = 0;
+    const struct tt_list *head = &cluster->frames;
+    for (const struct tt_list *link = head->next; link != head; link = link->next) {
+        count++;
+    }
+    return count;
 }
 
 void propose(struct server *server, struct tt_propose_op *op, const char *text)

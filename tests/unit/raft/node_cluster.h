@@ -84,6 +84,7 @@ void server_crash(struct server *server);
 void server_compact(struct server *server);
 
 /* Proposes `text` through `op`, which must live until its code is no longer 1. */
+size_t cluster_frames(const struct cluster *cluster); /* on their way */
 void propose(struct server *server, struct tt_propose_op *op, const char *text);
 
 #endif

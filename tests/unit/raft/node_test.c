@@ -36,6 +36,116 @@ static void a_follower_forwards_and_answers_after_it_has_applied(void **state)
     cluster_free(cluster);
 }
 
+/* Queued, without a turn: the caller keeps a reference on the command. */
+static struct tt_bytes *queue(struct server *server, struct tt_propose_op *op, const char *text)
+{
+    struct tt_bytes *command = tt_bytes_new(text, strlen(text));
+    memset(op, 0, sizeof *op);
+    op->code = 1;
+    op->command = tt_bytes_ref(command);
+    tt_node_propose(server->node, op);
+    return command;
+}
+
+static void what_a_follower_forwards_in_one_turn_shares_frames(void **state)
+{
+    (void)state;
+    enum { COUNT = PEER_COMMANDS_MAX + 45 };
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *follower = &cluster->servers[leader->id % 3];
+    static struct tt_propose_op ops[COUNT];
+    cluster_run(cluster, 100);
+    assert_true(tt_list_empty(&cluster->frames));
+    for (size_t i = 0; i < COUNT; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "c%zu", i);
+        tt_bytes_unref(queue(follower, &ops[i], text));
+    }
+    tt_node_turn(follower->node);
+    assert_int_equal(cluster_frames(cluster), 2);
+    cluster_run(cluster, 100);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(ops[i].code, 0);
+        assert_int_equal(ops[i].revision_first, i + 1); /* in order of arrival */
+    }
+    assert_string_equal(follower->applied[COUNT - 1], "c299");
+    cluster_free(cluster);
+}
+
+static void large_commands_are_forwarded_in_frames_of_about_a_mebibyte(void **state)
+{
+    (void)state;
+    enum { COUNT = 5, SIZE = 400 << 10 };
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *follower = &cluster->servers[leader->id % 3];
+    struct tt_propose_op ops[COUNT];
+    char *text = tt_xmalloc(SIZE + 1);
+    memset(text, 'x', SIZE);
+    text[SIZE] = '\0';
+    cluster_run(cluster, 100);
+    for (size_t i = 0; i < COUNT; i++) {
+        tt_bytes_unref(queue(follower, &ops[i], text));
+    }
+    tt_node_turn(follower->node);
+    assert_int_equal(cluster_frames(cluster), 3);
+    cluster_run(cluster, 100);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(ops[i].code, 0);
+        assert_string_equal(leader->applied[i], text);
+    }
+    tt_free(text);
+    cluster_free(cluster);
+}
+
+static void a_stamp_goes_into_the_entry_and_not_into_the_command(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *follower = &cluster->servers[leader->id % 3];
+    struct tt_propose_op at_leader, at_follower;
+    struct tt_bytes *local = queue(leader, &at_leader, "@local");
+    tt_node_turn(leader->node);
+    cluster_run(cluster, 10);
+    struct tt_bytes *forwarded = queue(follower, &at_follower, "@forwarded");
+    tt_node_turn(follower->node);
+    cluster_run(cluster, 100);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(cluster->servers[i].applied[0], "Tlocal");
+        assert_string_equal(cluster->servers[i].applied[1], "Tforwarded");
+    }
+    assert_true(tt_str_eq(tt_bytes_view(local), TT_STR("@local")));
+    assert_true(tt_str_eq(tt_bytes_view(forwarded), TT_STR("@forwarded")));
+    tt_bytes_unref(local);
+    tt_bytes_unref(forwarded);
+    cluster_free(cluster);
+}
+
+static void a_command_without_a_place_for_a_stamp_is_left_out_of_its_entry(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct tt_propose_op ops[5];
+    static const char *const texts[5] = {"!first", "one", "!middle", "two", "!last"};
+    for (size_t i = 0; i < 5; i++) {
+        tt_bytes_unref(queue(leader, &ops[i], texts[i]));
+    }
+    tt_node_turn(leader->node);
+    cluster_run(cluster, 100);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(ops[i].code, texts[i][0] == '!' ? TT_ECORRUPT : 0);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(cluster->servers[i].applied_count, 2);
+        assert_string_equal(cluster->servers[i].applied[0], "one");
+        assert_string_equal(cluster->servers[i].applied[1], "two");
+    }
+    cluster_free(cluster);
+}
+
 static void commands_that_queue_behind_two_entries_share_the_next(void **state)
 {
     (void)state;
@@ -283,21 +393,33 @@ static void what_a_leader_that_died_had_sent_to_the_others_is_written_once(void 
     }
 }
 
+static void deliver_frame(struct server *to, uint64_t from, Tt__Peer__Message *message,
+                          const char *attachment)
+{
+    struct tt_bytes *parts[] = {peer_encode(peer_cluster_hash("test"), message),
+                                tt_bytes_new(attachment, strlen(attachment))};
+    struct tt_bytes *frame = tt_bytes_join(parts, 2);
+    tt_bytes_unref(parts[0]);
+    tt_bytes_unref(parts[1]);
+    tt_node_receive(to->node, from, frame);
+    tt_bytes_unref(frame);
+}
+
 static void deliver_forward(struct server *to, uint64_t from, uint64_t term, const char *text)
 {
     Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;
     Tt__Peer__Forward forward = TT__PEER__FORWARD__INIT;
-    forward.request = 1;
+    uint32_t timeout_ms = 1000;
+    uint32_t size = (uint32_t)strlen(text);
+    forward.first_request = 1;
     forward.term = term;
-    forward.timeout_ms = 1000;
-    forward.command.data = (uint8_t *)(uintptr_t)text;
-    forward.command.len = strlen(text);
+    forward.n_timeout_ms = forward.n_size = 1;
+    forward.timeout_ms = &timeout_ms;
+    forward.size = &size;
     message.body_case = TT__PEER__MESSAGE__BODY_FORWARD;
     message.forward = &forward;
-    struct tt_bytes *frame = peer_encode(peer_cluster_hash("test"), &message);
-    tt_node_receive(to->node, from, tt_str((const char *)frame->ptr, frame->size));
+    deliver_frame(to, from, &message, text);
     tt_node_turn(to->node);
-    tt_bytes_unref(frame);
 }
 
 static void a_leader_appends_only_what_was_meant_for_its_term(void **state)
@@ -347,8 +469,12 @@ static void a_frame_of_another_cluster_is_dropped(void **state)
     (void)cluster_elect(cluster);
     struct tt_node_stats before, after;
     tt_node_stats(cluster->servers[0].node, &before);
-    tt_node_receive(cluster->servers[0].node, 2, TT_STR("\x09garbage"));
-    tt_node_receive(cluster->servers[0].node, 2, TT_STR(""));
+    struct tt_bytes *garbage = tt_bytes_new("\x08\0\0\0\x09garbage", 12);
+    struct tt_bytes *empty = tt_bytes_new("", 0);
+    tt_node_receive(cluster->servers[0].node, 2, garbage);
+    tt_node_receive(cluster->servers[0].node, 2, empty);
+    tt_bytes_unref(garbage);
+    tt_bytes_unref(empty);
     tt_node_stats(cluster->servers[0].node, &after);
     assert_int_equal(after.frame_dropped_count - before.frame_dropped_count, 2);
     cluster_free(cluster);
@@ -498,9 +624,7 @@ static void deliver_hash(struct server *to, uint64_t from, uint64_t index, uint6
     body.hash = hash;
     message.body_case = TT__PEER__MESSAGE__BODY_STATE_HASH;
     message.state_hash = &body;
-    struct tt_bytes *frame = peer_encode(peer_cluster_hash("test"), &message);
-    tt_node_receive(to->node, from, tt_str((const char *)frame->ptr, frame->size));
-    tt_bytes_unref(frame);
+    deliver_frame(to, from, &message, "");
 }
 
 /* The leader's hash arrives before the follower knows of the commit, the third member's before
@@ -530,6 +654,10 @@ int main(void)
         cmocka_unit_test(three_servers_elect_one_leader_and_commit),
         cmocka_unit_test(a_follower_forwards_and_answers_after_it_has_applied),
         cmocka_unit_test(commands_that_queue_behind_two_entries_share_the_next),
+        cmocka_unit_test(what_a_follower_forwards_in_one_turn_shares_frames),
+        cmocka_unit_test(large_commands_are_forwarded_in_frames_of_about_a_mebibyte),
+        cmocka_unit_test(a_stamp_goes_into_the_entry_and_not_into_the_command),
+        cmocka_unit_test(a_command_without_a_place_for_a_stamp_is_left_out_of_its_entry),
         cmocka_unit_test(the_others_go_on_when_the_leader_dies_and_it_catches_up_later),
         cmocka_unit_test(a_leader_whose_process_is_gone_is_replaced_without_the_election_timeout),
         cmocka_unit_test(a_silent_leader_is_replaced_after_its_timeouts),

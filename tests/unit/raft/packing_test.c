@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "raft/packing.h"
 
 static const struct packed_command COMMANDS[] = {
@@ -18,12 +19,15 @@ enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
 static void pack_all(struct tt_buf *payload)
 {
     tt_buf_init(payload, 1000);
+    uint8_t *to = (uint8_t *)tt_buf_reserve(payload, 1000);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        size_t before = payload->len;
-        packing_put(payload, &COMMANDS[i]);
-        assert_int_equal(payload->len - before, packing_size(&COMMANDS[i]));
+        uint8_t *command = packing_put(to, &COMMANDS[i]);
+        assert_memory_equal(command, COMMANDS[i].command.ptr, COMMANDS[i].command.len);
+        uint8_t *end = command + COMMANDS[i].command.len;
+        assert_int_equal((size_t)(end - to), packing_size(&COMMANDS[i]));
+        payload->len += (size_t)(end - to);
+        to = end;
     }
-    assert_true(tt_buf_ok(payload));
 }
 
 static void commands_come_back_in_order_with_their_origin(void **state)

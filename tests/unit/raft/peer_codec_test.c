@@ -15,19 +15,34 @@ enum { CLUSTER = 42 };
 
 static int decode(struct tt_bytes *frame, Tt__Peer__Message **ret)
 {
-    return peer_decode(CLUSTER, tt_str((const char *)frame->ptr, frame->size), ret, NULL);
+    struct peer_attachment attachment;
+    return peer_decode(CLUSTER, frame, ret, &attachment, NULL);
+}
+
+static struct tt_bytes *frame_of(uint64_t cluster, Tt__Peer__Message *message, const char *text)
+{
+    struct tt_bytes *parts[] = {peer_encode(cluster, message), tt_bytes_new(text, strlen(text))};
+    struct tt_bytes *frame = tt_bytes_join(parts, 2);
+    tt_bytes_unref(parts[0]);
+    tt_bytes_unref(parts[1]);
+    return frame;
 }
 
 /* Encodes, decodes, and says what came of it. */
-static int through(Tt__Peer__Message *message)
+static int through_with(Tt__Peer__Message *message, const char *attachment)
 {
-    struct tt_bytes *frame = peer_encode(CLUSTER, message);
+    struct tt_bytes *frame = frame_of(CLUSTER, message, attachment);
     Tt__Peer__Message *again = NULL;
     int r = decode(frame, &again);
     assert_true(r != 0 || again->body_case == message->body_case);
     peer_message_free(again);
     tt_bytes_unref(frame);
     return r;
+}
+
+static int through(Tt__Peer__Message *message)
+{
+    return through_with(message, "");
 }
 
 static int append_through(uint64_t term, uint32_t type, const char *data)
@@ -41,13 +56,12 @@ static int append_through(uint64_t term, uint32_t type, const char *data)
     append.prev_log_term = 2;
     entry.term = term;
     entry.type = type;
-    entry.data.data = (uint8_t *)(uintptr_t)data;
-    entry.data.len = strlen(data);
+    entry.size = (uint32_t)strlen(data);
     append.n_entries = 1;
     append.entries = entries;
     message.body_case = TT__PEER__MESSAGE__BODY_APPEND_ENTRIES;
     message.append_entries = &append;
-    return through(&message);
+    return through_with(&message, data);
 }
 
 static void entries_need_a_fitting_term_and_a_known_type(void **state)
@@ -60,6 +74,152 @@ static void entries_need_a_fitting_term_and_a_known_type(void **state)
     assert_int_equal(append_through(0, RAFT_COMMAND, "none"), TT_EPROTO);
     assert_int_equal(append_through(3, 9, "unknown"), TT_EPROTO);
     assert_int_equal(append_through(3, RAFT_CHANGE, "no configuration"), TT_EPROTO);
+}
+
+/* Entries of these sizes, with that attachment behind the head. */
+static struct tt_bytes *entries_frame(const uint32_t *sizes, size_t count, const char *attachment)
+{
+    Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;
+    Tt__Peer__AppendEntries append = TT__PEER__APPEND_ENTRIES__INIT;
+    Tt__Peer__Entry entries[PEER_ENTRIES_MAX];
+    Tt__Peer__Entry *pointers[PEER_ENTRIES_MAX];
+    for (size_t i = 0; i < count; i++) {
+        tt__peer__entry__init(&entries[i]);
+        entries[i].term = 3;
+        entries[i].type = RAFT_COMMAND;
+        entries[i].size = sizes[i];
+        pointers[i] = &entries[i];
+    }
+    append.term = 3;
+    append.n_entries = count;
+    append.entries = pointers;
+    message.body_case = TT__PEER__MESSAGE__BODY_APPEND_ENTRIES;
+    message.append_entries = &append;
+    return frame_of(CLUSTER, &message, attachment);
+}
+
+static int entries_through(const uint32_t *sizes, size_t count, const char *attachment)
+{
+    struct tt_bytes *frame = entries_frame(sizes, count, attachment);
+    Tt__Peer__Message *message = NULL;
+    int r = decode(frame, &message);
+    peer_message_free(message);
+    tt_bytes_unref(frame);
+    return r;
+}
+
+static void sizes_have_to_add_up_to_the_attachment(void **state)
+{
+    (void)state;
+    const uint32_t sizes[] = {3, 0, 4};
+    const uint32_t overflow[] = {UINT32_MAX, UINT32_MAX, 9};
+    assert_int_equal(entries_through(sizes, 3, "1234567"), 0);
+    assert_int_equal(entries_through(sizes, 3, "123456"), TT_EPROTO);
+    assert_int_equal(entries_through(sizes, 3, "12345678"), TT_EPROTO);
+    assert_int_equal(entries_through(sizes, 3, ""), TT_EPROTO);
+    assert_int_equal(entries_through(sizes, 0, "1"), TT_EPROTO);
+    assert_int_equal(entries_through(overflow, 3, "1234567"), TT_EPROTO);
+}
+
+static void an_attachment_may_be_empty(void **state)
+{
+    (void)state;
+    const uint32_t sizes[] = {0, 0};
+    assert_int_equal(entries_through(sizes, 2, ""), 0);
+    assert_int_equal(entries_through(sizes, 0, ""), 0);
+}
+
+static void messages_without_sizes_have_no_attachment(void **state)
+{
+    (void)state;
+    Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;
+    Tt__Peer__ReadIndex question = TT__PEER__READ_INDEX__INIT;
+    message.body_case = TT__PEER__MESSAGE__BODY_READ_INDEX;
+    message.read_index = &question;
+    assert_int_equal(through_with(&message, ""), 0);
+    assert_int_equal(through_with(&message, "x"), TT_EPROTO);
+}
+
+static void pieces_outlive_their_frame(void **state)
+{
+    (void)state;
+    const uint32_t sizes[] = {2, 500, 3};
+    char text[506];
+    memset(text, 'm', sizeof text);
+    memcpy(text, "ab", 2);
+    memcpy(text + 502, "xyz", 4);
+    struct tt_bytes *frame = entries_frame(sizes, 3, text);
+    const uint8_t *end = frame->ptr + frame->size;
+    Tt__Peer__Message *message = NULL;
+    struct peer_attachment attachment;
+    assert_int_equal(peer_decode(CLUSTER, frame, &message, &attachment, NULL), 0);
+    struct tt_bytes *small = peer_piece_keep(&attachment, 2);
+    struct tt_bytes *large = peer_piece_keep(&attachment, 500);
+    struct tt_bytes *last = peer_piece_take(&attachment, 3);
+    assert_ptr_equal(large->ptr, end - 503); /* no copy */
+    assert_ptr_equal(last->ptr, end - 3);
+    assert_true(small->ptr < frame->ptr || small->ptr >= end); /* does not hold the rest */
+    peer_message_free(message);
+    tt_bytes_unref(frame);
+    assert_true(tt_str_eq(tt_bytes_view(small), TT_STR("ab")));
+    assert_memory_equal(large->ptr, text + 2, 500);
+    assert_true(tt_str_eq(tt_bytes_view(last), TT_STR("xyz")));
+    tt_bytes_unref(small);
+    tt_bytes_unref(large);
+    tt_bytes_unref(last);
+}
+
+static int forward_through(const uint32_t *sizes, size_t size_count, size_t timeout_count,
+                           const char *commands)
+{
+    Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;
+    Tt__Peer__Forward forward = TT__PEER__FORWARD__INIT;
+    uint32_t timeouts[4] = {0, 1, PEER_TIMEOUT_MS_MAX, 5};
+    forward.term = 2;
+    forward.first_request = 7;
+    forward.n_size = size_count;
+    forward.size = (uint32_t *)(uintptr_t)sizes;
+    forward.n_timeout_ms = timeout_count;
+    forward.timeout_ms = timeouts;
+    message.body_case = TT__PEER__MESSAGE__BODY_FORWARD;
+    message.forward = &forward;
+    return through_with(&message, commands);
+}
+
+static void a_forward_names_each_command_once(void **state)
+{
+    (void)state;
+    const uint32_t sizes[] = {1, 2, 3};
+    const uint32_t with_none[] = {3, 0, 3};
+    assert_int_equal(forward_through(sizes, 3, 3, "abbccc"), 0);
+    assert_int_equal(forward_through(sizes, 3, 2, "abbccc"), TT_EPROTO);
+    assert_int_equal(forward_through(sizes, 2, 3, "abb"), TT_EPROTO);
+    assert_int_equal(forward_through(sizes, 0, 0, ""), TT_EPROTO);
+    assert_int_equal(forward_through(with_none, 3, 3, "abbccc"), TT_EPROTO);
+    assert_int_equal(forward_through(sizes, 3, 3, "abbcc"), TT_EPROTO);
+}
+
+static void a_head_that_reaches_beyond_the_frame_is_refused(void **state)
+{
+    (void)state;
+    const uint32_t sizes[] = {1};
+    struct tt_bytes *frame = entries_frame(sizes, 1, "x");
+    const uint8_t head_sizes[] = {0, 1, (uint8_t)(frame->size - 4), (uint8_t)(frame->size - 3),
+                                  255};
+    for (size_t i = 0; i < sizeof head_sizes; i++) {
+        struct tt_bytes *other = tt_bytes_new(frame->ptr, frame->size);
+        ((uint8_t *)(uintptr_t)other->ptr)[0] = head_sizes[i];
+        Tt__Peer__Message *message = NULL;
+        assert_int_equal(decode(other, &message), TT_EPROTO);
+        tt_bytes_unref(other);
+    }
+    for (size_t size = 0; size < frame->size; size++) {
+        struct tt_bytes *cut = tt_bytes_new(frame->ptr, size);
+        Tt__Peer__Message *message = NULL;
+        assert_int_equal(decode(cut, &message), TT_EPROTO);
+        tt_bytes_unref(cut);
+    }
+    tt_bytes_unref(frame);
 }
 
 static void votes_need_a_term(void **state)
@@ -99,7 +259,7 @@ static void a_frame_of_another_cluster_is_refused(void **state)
     Tt__Peer__ReadIndex question = TT__PEER__READ_INDEX__INIT;
     message.body_case = TT__PEER__MESSAGE__BODY_READ_INDEX;
     message.read_index = &question;
-    struct tt_bytes *frame = peer_encode(CLUSTER + 1, &message);
+    struct tt_bytes *frame = frame_of(CLUSTER + 1, &message, "");
     Tt__Peer__Message *again = NULL;
     assert_int_equal(decode(frame, &again), TT_EPROTO);
     tt_bytes_unref(frame);
@@ -151,14 +311,15 @@ static void damaged_frames_are_refused_or_within_the_limits(void **state)
     struct tt_rng rng;
     tt_rng_seed(&rng, 5);
     for (int round = 0; round < 20000; round++) {
-        char *copy = tt_xmemdup(frame->ptr, frame->size);
-        copy[tt_rng_below(&rng, frame->size)] ^= (char)(1u << tt_rng_below(&rng, 8));
+        struct tt_bytes *copy = tt_bytes_new(frame->ptr, frame->size);
+        uint8_t *damaged = (uint8_t *)(uintptr_t)copy->ptr + tt_rng_below(&rng, copy->size);
+        *damaged = (uint8_t)(*damaged ^ 1u << tt_rng_below(&rng, 8));
         Tt__Peer__Message *again = NULL;
-        if (peer_decode(CLUSTER, tt_str(copy, frame->size), &again, NULL) == 0) {
+        if (decode(copy, &again) == 0) {
             assert_int_not_equal(again->body_case, TT__PEER__MESSAGE__BODY__NOT_SET);
         }
         peer_message_free(again);
-        tt_free(copy);
+        tt_bytes_unref(copy);
     }
     tt_bytes_unref(frame);
 }
@@ -187,6 +348,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entries_need_a_fitting_term_and_a_known_type),
+        cmocka_unit_test(sizes_have_to_add_up_to_the_attachment),
+        cmocka_unit_test(an_attachment_may_be_empty),
+        cmocka_unit_test(messages_without_sizes_have_no_attachment),
+        cmocka_unit_test(pieces_outlive_their_frame),
+        cmocka_unit_test(a_forward_names_each_command_once),
+        cmocka_unit_test(a_head_that_reaches_beyond_the_frame_is_refused),
         cmocka_unit_test(votes_need_a_term),
         cmocka_unit_test(codes_of_answers_are_known_ones),
         cmocka_unit_test(a_frame_of_another_cluster_is_refused),

@@ -334,6 +334,34 @@ static void a_hung_peer_costs_a_bounded_queue(void **state)
     assert_true(world->nodes[2].text_count >= 1);
 }
 
+static void send_pieces(struct world *world, struct tt_bytes *piece, size_t count)
+{
+    struct tt_bytes *parts[TT_TRANSPORT_PARTS_MAX];
+    for (size_t i = 0; i < count; i++) {
+        parts[i] = piece;
+    }
+    tt_transport_send(world->nodes[1].transport, 2, TT_TRANSPORT_FAST, BLOB, parts, count);
+}
+
+/* Shared or not: what a peer may make us keep is counted by what is to be sent to it. */
+static void every_piece_counts_in_the_queue(void **state)
+{
+    enum { QUEUE_SIZE = 1 << 20, MOST = QUEUE_SIZE / PART_SIZE };
+    struct world *world = *state;
+    uint8_t *data = NULL;
+    struct tt_bytes *piece = tt_bytes_new_uninit(PART_SIZE, &data);
+    memset(data, 'p', PART_SIZE);
+    world->tweak.queue_size_max = QUEUE_SIZE;
+    cluster_up(world, 2);
+    send_pieces(world, piece, MOST - 1);
+    WAIT_UNTIL(world, world->nodes[2].blob_count == 1);
+    assert_int_equal(world->nodes[2].blob_size, (MOST - 1) * PART_SIZE);
+    send_pieces(world, piece, MOST);
+    WAIT_UNTIL(world, world->nodes[1].stats.overflow_count == 1);
+    assert_int_equal(world->nodes[2].blob_count, 1);
+    tt_bytes_unref(piece);
+}
+
 static void a_restarted_peer_is_dialled_again(void **state)
 {
     struct world *world = *state;
@@ -680,6 +708,20 @@ static void frames_survive_any_split(void **state)
     tt_frame_reader_fini(&reader);
 }
 
+static void a_hello_of_another_version_is_refused(void **state)
+{
+    (void)state;
+    struct tt_hello hello;
+    struct tt_err err;
+    tt_err_init(&err);
+    struct tt_bytes *bytes = raw_hello(2, 1);
+    assert_int_equal(tt_hello_decode(tt_bytes_view(bytes), &hello, &err), 0);
+    tt_le32_put((uint8_t *)(uintptr_t)bytes->ptr, TT_HELLO_VERSION - 1);
+    assert_int_equal(tt_hello_decode(tt_bytes_view(bytes), &hello, &err), TT_EPROTO);
+    assert_string_equal(tt_err_cause(&err), "a hello of version 3");
+    tt_bytes_unref(bytes);
+}
+
 #define TRANSPORT_TEST(name) cmocka_unit_test_setup_teardown(name, world_up, world_down)
 
 int main(void)
@@ -689,6 +731,7 @@ int main(void)
         TRANSPORT_TEST(the_largest_frame_arrives_whole),
         TRANSPORT_TEST(snapshot_pieces_do_not_delay_a_heartbeat),
         TRANSPORT_TEST(a_hung_peer_costs_a_bounded_queue),
+        TRANSPORT_TEST(every_piece_counts_in_the_queue),
         TRANSPORT_TEST(a_restarted_peer_is_dialled_again),
         TRANSPORT_TEST(a_peer_that_reaches_us_is_dialled_at_once),
         TRANSPORT_TEST(a_member_id_that_is_not_in_the_certificate_is_refused),
@@ -702,6 +745,7 @@ int main(void)
         TRANSPORT_TEST(newer_servers_are_taken_in_and_removed_ones_are_not),
         TRANSPORT_TEST(bad_hellos_are_refused),
         TRANSPORT_TEST(a_user_certificate_is_no_peer),
+        cmocka_unit_test(a_hello_of_another_version_is_refused),
         cmocka_unit_test(frames_survive_any_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

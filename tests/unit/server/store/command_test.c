@@ -52,7 +52,7 @@ static struct tt_bytes *random_command(struct workload *w, const struct tt_versi
         txn->txn.verb = TT_STR("patch");
     }
     struct tt_bytes *bytes = test_encode(&txn->txn);
-    assert_int_equal(tt_command_stamp(bytes, tt_rng_u64(&w->rng), NULL), 0);
+    test_stamp(bytes, tt_rng_u64(&w->rng));
     tt_free(txn);
     return bytes;
 }
