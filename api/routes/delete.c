@@ -304,7 +304,10 @@ static int collection_piece(struct api_request *rq, struct tt_version *version, 
                          .verb = TT_STR("deletecollection")};
     struct tt_bytes *command = NULL;
     r = tt_txn_encode(&txn, &command, err);
-    return r ? r : api_propose(rq, command, collection_proposed, err);
+    if (r == TT_OK) {
+        api_propose(rq, command, collection_proposed);
+    }
+    return r;
 }
 
 int api_handle_delete_collection(struct api_request *rq, struct tt_err *err)

@@ -184,7 +184,10 @@ int api_handle_tokens(struct api_request *rq, struct tt_err *err)
                          .verb = TT_STR("token")};
     struct tt_bytes *command = NULL;
     r = tt_txn_encode(&txn, &command, err);
-    return r ? r : api_propose(rq, command, token_stored, err);
+    if (r == TT_OK) {
+        api_propose(rq, command, token_stored);
+    }
+    return r;
 }
 
 /* ---- signing ---- */
@@ -322,7 +325,10 @@ static int propose_join(struct api_request *rq, struct join_op *op, uint64_t tok
                          .verb = TT_STR("join")};
     struct tt_bytes *command = NULL;
     r = tt_txn_encode(&txn, &command, err);
-    return r ? r : api_propose(rq, command, joined, err);
+    if (r == TT_OK) {
+        api_propose(rq, command, joined);
+    }
+    return r;
 }
 
 static int join_with(struct api_request *rq, struct tt_version *version, struct tt_err *err)

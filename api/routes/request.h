@@ -78,12 +78,11 @@ struct api_outcome {
     int code;                /* 0, TT_ECONFLICT, TT_ETIMEOUT … */
     uint64_t revision_first; /* of its ops, with code 0; 0 for no ops */
 };
-/* Takes command. result: called once with the outcome unless the client is gone. TT_EBUSY…: not
- * called. */
-int api_propose(struct api_request *rq, struct tt_bytes *command,
-                int (*result)(struct api_request *rq, const struct api_outcome *outcome,
-                              struct tt_err *err),
-                struct tt_err *err) TT_MUST_USE;
+/* Takes command, submits it at the end of the loop turn. result: called once with the outcome
+ * unless the client is gone; a refused submit (TT_EBUSY…) is answered without it. */
+void api_propose(struct api_request *rq, struct tt_bytes *command,
+                 int (*result)(struct api_request *rq, const struct api_outcome *outcome,
+                               struct tt_err *err));
 /* Runs a handler's step and answers its error, if any. */
 void api_settle(struct api_request *rq, int code, struct tt_err *err);
 

@@ -275,7 +275,10 @@ static int add_revocation(struct api_request *rq, struct tt_err *err)
                          .request_id = rq->http->request_key};
     struct tt_bytes *command = NULL;
     r = tt_txn_encode(&txn, &command, err);
-    return r ? r : api_propose(rq, command, revoked, err);
+    if (r == TT_OK) {
+        api_propose(rq, command, revoked);
+    }
+    return r;
 }
 
 int api_handle_revocations(struct api_request *rq, struct tt_err *err)

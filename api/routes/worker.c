@@ -4,7 +4,7 @@
  * the loop blocks, they share one read index, and when it is done one version serves them all.
  * Revisions: requests that want a revision above the local one sit in `waiting` until the store
  * publishes it, or 3 s. Writes: a proposal lives in a pool, since it must outlive a client that
- * goes away.
+ * goes away; those of a loop turn are submitted together, before the loop blocks.
  * Failure: submit refused → every request concerned is answered with that code. */
 #include "api/routes/worker.h"
 
@@ -275,13 +275,16 @@ static struct api_proposal *proposal_get(struct tt_api_worker *worker)
     return proposal;
 }
 
-int api_propose(struct api_request *rq, struct tt_bytes *command,
-                int (*result)(struct api_request *rq, const struct api_outcome *outcome,
-                              struct tt_err *err),
-                struct tt_err *err)
+static void on_uncork(uv_idle_t *idle)
+{
+    (void)idle; /* its being active keeps the loop from blocking before the turn's end */
+}
+
+void api_propose(struct api_request *rq, struct tt_bytes *command,
+                 int (*result)(struct api_request *rq, const struct api_outcome *outcome,
+                               struct tt_err *err))
 {
     struct tt_api_worker *worker = rq->worker;
-    struct tt_proposer *proposer = worker->api->config.proposer;
     struct api_proposal *proposal = proposal_get(worker);
     uint64_t wait_ms = rq->query.timeout_ms > 0 && rq->query.timeout_ms < API_WRITE_WAIT_MS
                            ? rq->query.timeout_ms
@@ -294,18 +297,50 @@ int api_propose(struct api_request *rq, struct tt_bytes *command,
     proposal->op.ctx = proposal;
     proposal->rq = rq;
     proposal->result = result;
-    int r = proposer->propose(proposer, &proposal->op);
-    if (r) {
-        proposal->rq = NULL;
-        tt_list_push_back(&worker->free_proposals, &proposal->link);
-        return TT_FAIL(err, r,
-                       r == TT_EBUSY ? "Too many requests, please try again later."
-                                     : "the server is shutting down");
+    if (tt_list_empty(&worker->corked)) {
+        (void)uv_idle_start(&worker->uncork, on_uncork); /* fails only without a callback */
     }
+    tt_list_push_back(&worker->corked, &proposal->link);
     worker->ops_out++;
     rq->proposal = proposal;
     tt_sm_move(&rq->sm, API_WRITING);
-    return TT_OK;
+}
+
+/* The door has taken the command, but not the proposal. */
+static void refuse(struct api_proposal *proposal, int code)
+{
+    struct tt_api_worker *worker = proposal->worker;
+    struct api_request *rq = proposal->rq;
+    worker->ops_out--;
+    proposal->rq = NULL;
+    tt_list_push_back(&worker->free_proposals, &proposal->link);
+    if (!rq) {
+        return;
+    }
+    rq->proposal = NULL;
+    tt_sm_move(&rq->sm, API_RUNNING);
+    struct tt_err err;
+    tt_err_init(&err);
+    int r = TT_FAIL(&err, code,
+                    code == TT_EBUSY ? "Too many requests, please try again later."
+                                     : "the server is shutting down");
+    api_settle(rq, r, &err);
+}
+
+/* All that a turn has admitted in one go: who takes it wakes once and finds a batch, instead of
+ * being woken for the first and, with fewer cores than threads, running for each. */
+static void submit_corked(struct tt_api_worker *worker)
+{
+    struct tt_proposer *proposer = worker->api->config.proposer;
+    struct tt_list *node;
+    while ((node = tt_list_pop_front(&worker->corked))) {
+        struct api_proposal *proposal = TT_CONTAINER_OF(node, struct api_proposal, link);
+        int r = proposer->propose(proposer, &proposal->op);
+        if (r) {
+            refuse(proposal, r);
+        }
+    }
+    (void)uv_idle_stop(&worker->uncork); /* always succeeds */
 }
 
 /* ---- what drives the worker ---- */
@@ -359,6 +394,9 @@ static void on_turn(uv_prepare_t *handle)
     if (!worker->working && tt_watch_hub_has_work(worker->hub)) {
         worker->working = true;
         (void)uv_idle_start(&worker->work, on_work); /* fails only without a callback */
+    }
+    if (!tt_list_empty(&worker->corked)) {
+        submit_corked(worker);
     }
     if (!tt_list_empty(&worker->barrier)) {
         submit_barrier(worker);
@@ -432,10 +470,12 @@ static void open_handles(struct tt_api_worker *worker)
     (void)uv_prepare_init(uv, &worker->turn); /* cannot fail */
     (void)uv_timer_init(uv, &worker->tick);   /* cannot fail */
     (void)uv_idle_init(uv, &worker->work);    /* cannot fail */
+    (void)uv_idle_init(uv, &worker->uncork);  /* cannot fail */
+    worker->uncork.data = worker;
     worker->work.data = worker;
     worker->turn.data = worker;
     worker->tick.data = worker;
-    worker->handles_open = 3;
+    worker->handles_open = 4;
     (void)uv_prepare_start(&worker->turn, on_turn); /* fails only without a callback */
     (void)uv_timer_start(&worker->tick, on_tick, API_TICK_MS, API_TICK_MS); /* likewise */
 }
@@ -462,6 +502,7 @@ int tt_api_worker_new(struct tt_api *api, const struct tt_api_worker_config *con
     tt_list_init(&worker->waiting);
     tt_list_init(&worker->free_batches);
     tt_list_init(&worker->free_proposals);
+    tt_list_init(&worker->corked);
     tt_list_init(&worker->agents);
     tt_list_init(&worker->guards.requests);
     worker->scratch = tt_arena_new(API_SCRATCH_CHUNK_SIZE, API_SCRATCH_SIZE_MAX);
@@ -529,9 +570,11 @@ static void on_http_closed(void *ctx)
 {
     struct tt_api_worker *worker = ctx;
     worker->http_closed = true;
+    submit_corked(worker); /* of clients that went away meanwhile */
     uv_close((uv_handle_t *)&worker->turn, on_handle_closed);
     uv_close((uv_handle_t *)&worker->tick, on_handle_closed);
     uv_close((uv_handle_t *)&worker->work, on_handle_closed);
+    uv_close((uv_handle_t *)&worker->uncork, on_handle_closed);
     api_agents_close(worker);
 }
 

@@ -39,7 +39,7 @@ struct api_batch {
 /* A proposal that is out; rq is NULL once its client went away. */
 struct api_proposal {
     struct tt_propose_op op;      /* ctx is this struct */
-    struct tt_list link;          /* in free_proposals */
+    struct tt_list link;          /* in corked, then in none, then in free_proposals */
     struct api_request *rq;       /* in state WRITING; NULL in the pool, too */
     struct tt_api_worker *worker; /* whose pool it is of */
     /* What goes on when it is done and rq still there. */
@@ -82,6 +82,8 @@ struct tt_api_worker {
     struct tt_list waiting;        /* requests that want a revision */
     struct tt_list free_batches;   /* pool of struct api_batch, owned */
     struct tt_list free_proposals; /* pool of struct api_proposal, owned */
+    struct tt_list corked;         /* struct api_proposal to submit at the turn's end */
+    uv_idle_t uncork;              /* runs while there are some: the loop does not block */
     uint32_t ops_out;           /* batches, proposals, changes, gatherings: submitted, not done */
     struct tt_arena *scratch;   /* for one object at a time; reset by its user */
     struct tt_buf key;          /* scratch for keys */

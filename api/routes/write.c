@@ -195,7 +195,10 @@ static int submit(struct api_request *rq, const struct tt_txn *txn,
 {
     struct tt_bytes *command = NULL;
     int r = tt_txn_encode(txn, &command, err);
-    return r ? r : api_propose(rq, command, result, err);
+    if (r == TT_OK) {
+        api_propose(rq, command, result);
+    }
+    return r;
 }
 
 static int propose(struct api_request *rq, struct api_write *op, struct tt_err *err)
