@@ -110,16 +110,29 @@ void store_apply_row(struct tt_store *store, struct store_item *item)
     row_added(store, item);
 }
 
-/* `path` is where the key is in the tree as it is now. */
-static void put_at(struct tt_store *store, const struct store_tree_path *path, struct tt_str key,
-                   const struct tt_value *value)
+/* A put that has begun: what can be done before it is certain that it takes place. */
+struct put_start {
+    struct store_tree_path path; /* to the key; good until the next change */
+    struct store_item *item;     /* owned; not sealed */
+};
+
+/* Two reads from far memory overlap here: of what the put replaces and of the new value. */
+static void put_start(const struct tt_store *store, struct tt_str key, const struct tt_value *value,
+                      struct put_start *ret_start)
+{
+    store_tree_approach(&store->state.rows, key, &ret_start->path);
+    ret_start->item = store_item_new(key, value, store->writer.batch);
+}
+
+static void put_finish(struct tt_store *store, struct put_start *start)
 {
     struct store_state *state = &store->state;
     uint64_t revision = state->history.revision + 1;
-    struct store_item *item = store_item_new(key, value, store->writer.batch);
-    struct store_item *prev = path->item;
+    struct store_item *item = TT_TAKE(start->item);
+    struct store_item *prev = store_tree_arrive(&start->path, item->item.key);
     store_item_seal(item, prev ? prev->item.create_revision : revision, revision);
-    struct store_item *replaced = store_tree_put_at(&state->rows, &store->writer, path, item);
+    struct store_item *replaced =
+        store_tree_put_at(&state->rows, &store->writer, &start->path, item);
     TT_ASSERT(replaced == prev);
     const struct tt_item *prev_item = prev ? &prev->item : NULL;
     store_history_append(&state->history, &store->writer, &item->item, prev_item, state->time_ms);
@@ -133,9 +146,9 @@ static void put_at(struct tt_store *store, const struct store_tree_path *path, s
 
 void store_apply_put(struct tt_store *store, struct tt_str key, const struct tt_value *value)
 {
-    struct store_tree_path path;
-    (void)store_tree_find(&store->state.rows, key, &path); /* it is in the path */
-    put_at(store, &path, key, value);
+    struct put_start start;
+    put_start(store, key, value, &start);
+    put_finish(store, &start);
 }
 
 bool store_apply_delete(struct tt_store *store, struct tt_str key)
@@ -152,43 +165,35 @@ bool store_apply_delete(struct tt_store *store, struct tt_str key)
     return true;
 }
 
-/* What compares found that the first operation can go on from: most transactions compare the key
- * they put. */
-struct txn_place {
-    bool known;                  /* path leads to the key of the first operation */
-    struct store_tree_path path; /* good until something is applied */
-};
-
+/* Most transactions compare the key that they put first, and hold: that put is begun before the
+ * compares, which then need not search for the key. */
 static bool compares_hold(const struct tt_store *store, const struct tt_txn *txn,
-                          struct txn_place *ret_place, int32_t *ret_failed)
+                          struct put_start *first, int32_t *ret_failed)
 {
-    struct tt_str first = txn->op_count > 0 ? txn->ops[0].key : TT_STR_NONE;
-    ret_place->known = false;
+    struct tt_str first_key = first ? txn->ops[0].key : TT_STR_NONE;
     for (size_t i = 0; i < txn->compare_count; i++) {
         const struct tt_compare *compare = &txn->compares[i];
-        struct store_tree_path path;
-        const struct store_item *item = store_tree_find(&store->state.rows, compare->key, &path);
+        bool started = first && tt_str_eq(compare->key, first_key);
+        const struct store_item *item = started ? store_tree_arrive(&first->path, first_key)
+                                                : store_tree_get(&store->state.rows, compare->key);
         if ((item ? item->item.mod_revision : 0) != compare->mod_revision) {
             *ret_failed = (int32_t)i;
             return false;
-        }
-        if (tt_str_eq(compare->key, first)) {
-            *ret_place = (struct txn_place){true, path};
         }
     }
     return true;
 }
 
-static void apply_ops(struct tt_store *store, const struct tt_txn *txn,
-                      const struct txn_place *place, struct tt_apply_result *ret)
+static void apply_ops(struct tt_store *store, const struct tt_txn *txn, struct put_start *first,
+                      struct tt_apply_result *ret)
 {
     uint64_t before = store->state.history.revision;
     for (size_t i = 0; i < txn->op_count; i++) {
         const struct tt_txn_op *op = &txn->ops[i];
         if (op->kind != TT_OP_PUT) {
             (void)store_apply_delete(store, op->key); /* absent: changes nothing */
-        } else if (i == 0 && place->known) {
-            put_at(store, &place->path, op->key, &op->value);
+        } else if (i == 0 && first) {
+            put_finish(store, first);
         } else {
             store_apply_put(store, op->key, &op->value);
         }
@@ -215,12 +220,20 @@ static void apply_txn(struct tt_store *store, const struct tt_txn *txn, struct t
         ret->revision_last = known.revision_last;
         return;
     }
-    struct txn_place place;
-    if (!compares_hold(store, txn, &place, &ret->failed_compare)) {
+    struct put_start start;
+    struct put_start *first = NULL;
+    if (txn->op_count > 0 && txn->ops[0].kind == TT_OP_PUT) {
+        first = &start;
+        put_start(store, txn->ops[0].key, &txn->ops[0].value, first);
+    }
+    if (!compares_hold(store, txn, first, &ret->failed_compare)) {
+        if (first) {
+            tt_item_unref(&first->item->item);
+        }
         ret->code = TT_ECONFLICT;
         return;
     }
-    apply_ops(store, txn, &place, ret);
+    apply_ops(store, txn, first, ret);
     if (record.request_id.len > 0) {
         record.sequence = ++state->once_sequence;
         record.revision_first = ret->revision_first;

@@ -80,12 +80,18 @@ struct store_inner *tree_inner_writable(struct store_tree_writer *writer,
     return copy;
 }
 
+/* The struct and, right behind it, the key: three lines of memory, all on their way at once. */
+static void fetch_item(const struct store_item *item)
+{
+    __builtin_prefetch(item);
+    __builtin_prefetch((const char *)item + 64);
+    __builtin_prefetch((const char *)item + 128);
+}
+
 struct tt_str tree_leaf_key(const void *leaf, size_t i)
 {
     const struct store_item *item = ((const struct store_leaf *)leaf)->items[i];
-    /* The key lies behind the struct, two cache lines on: both misses at once. */
-    __builtin_prefetch((const char *)item + 64);
-    __builtin_prefetch((const char *)item + 128);
+    fetch_item(item);
     return item->item.key;
 }
 
@@ -97,14 +103,15 @@ struct tt_str tree_inner_key(const void *inner, size_t i)
 
 size_t tree_leaf_find(const struct store_leaf *leaf, struct tt_str key, bool *ret_found)
 {
-    return tree_hints_find(&leaf->hints, leaf, leaf->count, tree_leaf_key, key, ret_found);
+    struct tree_keys keys = tree_leaf_keys(leaf);
+    return tree_hints_find(&leaf->hints, &keys, key, ret_found);
 }
 
 size_t tree_inner_find(const struct store_inner *inner, struct tt_str key)
 {
+    struct tree_keys keys = tree_inner_keys(inner);
     bool found;
-    size_t at =
-        tree_hints_find(&inner->hints, inner, inner->count - 1, tree_inner_key, key, &found);
+    size_t at = tree_hints_find(&inner->hints, &keys, key, &found);
     return found ? at + 1 : at; /* a separator belongs to the right */
 }
 
@@ -183,7 +190,8 @@ static struct tree_split leaf_insert(struct store_tree_writer *writer, struct st
     memmove(leaf->items + at + 1, leaf->items + at, (leaf->count - at) * sizeof leaf->items[0]);
     leaf->items[at] = item;
     leaf->count++;
-    tree_hints_insert(&leaf->hints, leaf, leaf->count, tree_leaf_key, at);
+    struct tree_keys keys = tree_leaf_keys(leaf);
+    tree_hints_insert(&leaf->hints, &keys, at);
     return split;
 }
 
@@ -201,7 +209,8 @@ static struct tree_split inner_insert(struct store_tree_writer *writer, struct s
         inner->counts[at] = tree_node_items(child.right);
         inner->separators[at - 1] = child.separator;
         inner->count++;
-        tree_hints_insert(&inner->hints, inner, inner->count - 1, tree_inner_key, at - 1);
+        struct tree_keys keys = tree_inner_keys(inner);
+        tree_hints_insert(&inner->hints, &keys, at - 1);
         return split;
     }
     struct tree_run run;
@@ -281,6 +290,7 @@ static void put_first(struct store_tree *tree, struct store_tree_writer *writer,
 struct store_item *store_tree_put_at(struct store_tree *tree, struct store_tree_writer *writer,
                                      const struct store_tree_path *path, struct store_item *item)
 {
+    TT_ASSERT(!path->maybe);
     if (!tree->root) {
         put_first(tree, writer, item);
         return NULL;
@@ -306,19 +316,18 @@ struct store_item *store_tree_put(struct store_tree *tree, struct store_tree_wri
                                   struct store_item *item)
 {
     struct store_tree_path path;
-    (void)store_tree_find(tree, item->item.key, &path); /* it is in the path */
+    store_tree_approach(tree, item->item.key, &path);
+    (void)store_tree_arrive(&path, item->item.key); /* it is in the path */
     return store_tree_put_at(tree, writer, &path, item);
 }
 
-struct store_item *store_tree_find(const struct store_tree *tree, struct tt_str key,
-                                   struct store_tree_path *ret_path)
+void store_tree_approach(const struct store_tree *tree, struct tt_str key,
+                         struct store_tree_path *ret_path)
 {
     struct store_garbage *node = tree->root;
-    ret_path->depth = 0;
-    ret_path->index = 0;
-    ret_path->item = NULL;
+    *ret_path = (struct store_tree_path){0};
     if (!node) {
-        return NULL;
+        return;
     }
     while (!tree_is_leaf(node)) {
         TT_ASSERT(ret_path->depth < STORE_TREE_DEPTH_MAX);
@@ -327,18 +336,35 @@ struct store_item *store_tree_find(const struct store_tree *tree, struct tt_str 
         ret_path->child[ret_path->depth++] = (uint8_t)at;
         node = inner->children[at];
     }
-    bool found;
     const struct store_leaf *leaf = tree_leaf(node);
-    size_t at = tree_leaf_find(leaf, key, &found);
+    struct tree_keys keys = tree_leaf_keys(leaf);
+    size_t at = tree_hints_guess(&leaf->hints, &keys, key, &ret_path->maybe);
+    ret_path->leaf = leaf;
     ret_path->index = (uint8_t)at;
-    ret_path->item = found ? leaf->items[at] : NULL;
-    return ret_path->item;
+    if (ret_path->maybe) {
+        fetch_item(leaf->items[at]);
+    }
+}
+
+struct store_item *store_tree_arrive(struct store_tree_path *path, struct tt_str key)
+{
+    if (path->maybe) {
+        const struct store_leaf *leaf = path->leaf;
+        struct tree_keys keys = tree_leaf_keys(leaf);
+        bool found;
+        size_t at = tree_hints_confirm(&leaf->hints, &keys, key, path->index, &found);
+        path->maybe = false;
+        path->index = (uint8_t)at;
+        path->item = found ? leaf->items[at] : NULL;
+    }
+    return path->item;
 }
 
 struct store_item *store_tree_get(const struct store_tree *tree, struct tt_str key)
 {
     struct store_tree_path path;
-    return store_tree_find(tree, key, &path);
+    store_tree_approach(tree, key, &path);
+    return store_tree_arrive(&path, key);
 }
 
 uint64_t store_tree_rank(const struct store_tree *tree, struct tt_str key)

@@ -48,23 +48,27 @@ struct store_tree_writer {
 
 /* Where a key is, or would be. Good until the tree changes. */
 struct store_tree_path {
+    const struct store_leaf *leaf;       /* NULL: the tree is empty */
+    struct store_item *item;             /* there; NULL: absent, or not known yet */
     uint8_t depth;                       /* inner nodes above the leaf */
     uint8_t child[STORE_TREE_DEPTH_MAX]; /* taken at each of them; [0, depth) */
     uint8_t index;                       /* in the leaf */
-    struct store_item *item;             /* there; NULL: absent */
+    bool maybe;                          /* not known yet: the key may be at the index */
 };
 _Static_assert(STORE_TREE_INNER_MAX <= UINT8_MAX && STORE_TREE_LEAF_MAX < UINT8_MAX,
                "places in nodes fit a path");
 
 struct store_item *store_tree_get(const struct store_tree *tree, struct tt_str key);
-/* The same, with the way there for a put. */
-struct store_item *store_tree_find(const struct store_tree *tree, struct tt_str key,
-                                   struct store_tree_path *ret_path);
+/* The same in two steps, and with the way there for a put. The first only has the item brought near
+ * from memory: whoever has something else to do meanwhile does it before the second. */
+void store_tree_approach(const struct store_tree *tree, struct tt_str key,
+                         struct store_tree_path *ret_path);
+struct store_item *store_tree_arrive(struct store_tree_path *path, struct tt_str key);
 /* Takes the item's first reference. Returns what it replaces (NULL: nothing), still referenced: the
  * caller retires it. */
 struct store_item *store_tree_put(struct store_tree *tree, struct store_tree_writer *writer,
                                   struct store_item *item);
-/* The same when the path of the item's key was found already and the tree is as it was then. */
+/* The same when the path of the item's key was walked already and the tree is as it was then. */
 struct store_item *store_tree_put_at(struct store_tree *tree, struct store_tree_writer *writer,
                                      const struct store_tree_path *path, struct store_item *item);
 /* Returns what was removed, to be retired by the caller; NULL when the key is absent. */

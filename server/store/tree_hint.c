@@ -34,12 +34,12 @@ static size_t common_size(struct tt_str a, struct tt_str b)
 }
 
 /* Binary search in [low, high) comparing whole keys. */
-static size_t find_plain(const void *node, size_t low, size_t high, tree_key_at *key_at,
-                         struct tt_str key, bool *ret_found)
+static size_t find_plain(const struct tree_keys *keys, size_t low, size_t high, struct tt_str key,
+                         bool *ret_found)
 {
     while (low < high) {
         size_t middle = (low + high) / 2;
-        int order = store_key_cmp(key_at(node, middle), key);
+        int order = store_key_cmp(keys->at(keys->node, middle), key);
         if (order == 0) {
             *ret_found = true;
             return middle;
@@ -55,11 +55,11 @@ static size_t find_plain(const void *node, size_t low, size_t high, tree_key_at 
 }
 
 /* What all keys begin with; entry `holder` is one of them, if there are any. */
-static struct tt_str common_part(const struct tree_hints *hints, const void *node,
-                                 tree_key_at *key_at, size_t holder)
+static struct tt_str common_part(const struct tree_hints *hints, const struct tree_keys *keys,
+                                 size_t holder)
 {
     bool kept = hints->prefix <= sizeof hints->lead;
-    return tt_str(kept ? hints->lead : key_at(node, holder).ptr, hints->prefix);
+    return tt_str(kept ? hints->lead : keys->at(keys->node, holder).ptr, hints->prefix);
 }
 
 static bool begins_with(struct tt_str key, struct tt_str common)
@@ -80,30 +80,43 @@ static size_t find_word(const struct tree_hints *hints, size_t count, uint32_t w
     return low;
 }
 
-size_t tree_hints_find(const struct tree_hints *hints, const void *node, size_t count,
-                       tree_key_at *key_at, struct tt_str key, bool *ret_found)
+size_t tree_hints_guess(const struct tree_hints *hints, const struct tree_keys *keys,
+                        struct tt_str key, bool *ret_maybe)
 {
-    struct tt_str common = common_part(hints, node, key_at, 0);
-    *ret_found = false;
+    struct tt_str common = common_part(hints, keys, 0);
+    *ret_maybe = false;
     if (common.len > 0 && !begins_with(key, common)) {
-        return store_key_cmp(key, common) < 0 ? 0 : count;
+        return store_key_cmp(key, common) < 0 ? 0 : keys->count;
     }
     uint32_t word = word_of(key, hints->prefix);
-    size_t low = find_word(hints, count, word);
-    if (low == count || hints->words[low] != word) {
-        return low;
-    }
+    size_t low = find_word(hints, keys->count, word);
+    *ret_maybe = low < keys->count && hints->words[low] == word;
+    return low;
+}
+
+size_t tree_hints_confirm(const struct tree_hints *hints, const struct tree_keys *keys,
+                          struct tt_str key, size_t guess, bool *ret_found)
+{
     /* Mostly this is the one. */
-    int order = store_key_cmp(key_at(node, low), key);
+    int order = store_key_cmp(keys->at(keys->node, guess), key);
     *ret_found = order == 0;
     if (order >= 0) {
-        return low;
+        return guess;
     }
-    size_t high = ++low;
-    while (high < count && hints->words[high] == word) {
+    size_t high = guess + 1;
+    while (high < keys->count && hints->words[high] == hints->words[guess]) {
         high++;
     }
-    return find_plain(node, low, high, key_at, key, ret_found);
+    return find_plain(keys, guess + 1, high, key, ret_found);
+}
+
+size_t tree_hints_find(const struct tree_hints *hints, const struct tree_keys *keys,
+                       struct tt_str key, bool *ret_found)
+{
+    bool maybe;
+    size_t at = tree_hints_guess(hints, keys, key, &maybe);
+    *ret_found = false;
+    return maybe ? tree_hints_confirm(hints, keys, key, at, ret_found) : at;
 }
 
 void tree_hints_copy(struct tree_hints *to, const struct tree_hints *from, size_t count)
@@ -113,32 +126,32 @@ void tree_hints_copy(struct tree_hints *to, const struct tree_hints *from, size_
     memcpy(to->words, from->words, count * sizeof to->words[0]);
 }
 
-void tree_hints_build(struct tree_hints *hints, const void *node, size_t count, tree_key_at *key_at)
+void tree_hints_build(struct tree_hints *hints, const struct tree_keys *keys)
 {
-    TT_ASSERT(count <= TREE_HINT_MAX);
+    TT_ASSERT(keys->count <= TREE_HINT_MAX);
     hints->prefix = 0;
-    if (count > 0) {
-        struct tt_str first = key_at(node, 0);
-        hints->prefix = (uint32_t)common_size(first, key_at(node, count - 1));
+    if (keys->count > 0) {
+        struct tt_str first = keys->at(keys->node, 0);
+        hints->prefix = (uint32_t)common_size(first, keys->at(keys->node, keys->count - 1));
         memcpy(hints->lead, first.ptr, tt_size_min(hints->prefix, sizeof hints->lead));
     }
-    for (size_t i = 0; i < count; i++) {
-        hints->words[i] = word_of(key_at(node, i), hints->prefix);
+    for (size_t i = 0; i < keys->count; i++) {
+        hints->words[i] = word_of(keys->at(keys->node, i), hints->prefix);
     }
 }
 
-void tree_hints_insert(struct tree_hints *hints, const void *node, size_t count,
-                       tree_key_at *key_at, size_t at)
+void tree_hints_insert(struct tree_hints *hints, const struct tree_keys *keys, size_t at)
 {
+    size_t count = keys->count;
     TT_ASSERT(at < count && count <= TREE_HINT_MAX);
-    struct tt_str key = key_at(node, at);
+    struct tt_str key = keys->at(keys->node, at);
     /* A key between two others begins with what they have in common. */
     bool begins = at > 0 && at < count - 1;
     if (!begins && count > 2) {
-        begins = begins_with(key, common_part(hints, node, key_at, at == 0 ? 1 : 0));
+        begins = begins_with(key, common_part(hints, keys, at == 0 ? 1 : 0));
     }
     if (!begins) {
-        tree_hints_build(hints, node, count, key_at);
+        tree_hints_build(hints, keys);
         return;
     }
     memmove(hints->words + at + 1, hints->words + at, (count - 1 - at) * sizeof hints->words[0]);
@@ -154,15 +167,15 @@ void tree_hints_remove(struct tree_hints *hints, size_t count, size_t at)
     }
 }
 
-bool tree_hints_valid(const struct tree_hints *hints, const void *node, size_t count,
-                      tree_key_at *key_at)
+bool tree_hints_valid(const struct tree_hints *hints, const struct tree_keys *keys)
 {
-    bool good = count > 0 || hints->prefix == 0;
-    for (size_t i = 0; good && i < count; i++) {
-        good = common_size(key_at(node, 0), key_at(node, i)) >= hints->prefix &&
-               memcmp(key_at(node, i).ptr, hints->lead,
-                      tt_size_min(hints->prefix, sizeof hints->lead)) == 0 &&
-               hints->words[i] == word_of(key_at(node, i), hints->prefix);
+    bool good = keys->count > 0 || hints->prefix == 0;
+    for (size_t i = 0; good && i < keys->count; i++) {
+        struct tt_str key = keys->at(keys->node, i);
+        size_t kept = tt_size_min(hints->prefix, sizeof hints->lead);
+        good = common_size(keys->at(keys->node, 0), key) >= hints->prefix &&
+               memcmp(key.ptr, hints->lead, kept) == 0 &&
+               hints->words[i] == word_of(key, hints->prefix);
     }
     return good;
 }

@@ -21,22 +21,34 @@ struct tree_hints {
 };
 /* The key of entry i of a node. */
 typedef struct tt_str tree_key_at(const void *node, size_t i);
+/* The keys of a node, rising. */
+struct tree_keys {
+    const void *node; /* what `at` is called with */
+    size_t count;     /* of keys */
+    tree_key_at *at;  /* reads one */
+};
 
-/* First entry whose key is not smaller; *ret_found when equal. */
-size_t tree_hints_find(const struct tree_hints *hints, const void *node, size_t count,
-                       tree_key_at *key_at, struct tt_str key, bool *ret_found);
+/* The first half of a search, which looks at no key: the entry to look at, *ret_maybe when it has
+ * the word of the key. Otherwise it is the first whose key is not smaller, and the key is absent.
+ */
+size_t tree_hints_guess(const struct tree_hints *hints, const struct tree_keys *keys,
+                        struct tt_str key, bool *ret_maybe);
+/* The second half, of a guess that is a maybe: first entry whose key is not smaller; *ret_found
+ * when equal. */
+size_t tree_hints_confirm(const struct tree_hints *hints, const struct tree_keys *keys,
+                          struct tt_str key, size_t guess, bool *ret_found);
+/* Both halves. */
+size_t tree_hints_find(const struct tree_hints *hints, const struct tree_keys *keys,
+                       struct tt_str key, bool *ret_found);
 /* Of the hints of a node with `count` entries, for a copy of the node. */
 void tree_hints_copy(struct tree_hints *to, const struct tree_hints *from, size_t count);
-/* All anew, for `count` entries. */
-void tree_hints_build(struct tree_hints *hints, const void *node, size_t count,
-                      tree_key_at *key_at);
-/* Entry `at` was put into the node, which has `count` now. */
-void tree_hints_insert(struct tree_hints *hints, const void *node, size_t count,
-                       tree_key_at *key_at, size_t at);
+/* All anew. */
+void tree_hints_build(struct tree_hints *hints, const struct tree_keys *keys);
+/* Entry `at` was put into the node, which has `keys` now. */
+void tree_hints_insert(struct tree_hints *hints, const struct tree_keys *keys, size_t at);
 /* Entry `at` was taken out of the node, which has `count` now. */
 void tree_hints_remove(struct tree_hints *hints, size_t count, size_t at);
 /* For tests. */
-bool tree_hints_valid(const struct tree_hints *hints, const void *node, size_t count,
-                      tree_key_at *key_at);
+bool tree_hints_valid(const struct tree_hints *hints, const struct tree_keys *keys);
 
 #endif

@@ -26,13 +26,23 @@ struct store_inner *tree_inner_writable(struct store_tree_writer *writer,
 size_t tree_leaf_find(const struct store_leaf *leaf, struct tt_str key, bool *ret_found);
 struct tt_str tree_leaf_key(const void *leaf, size_t i);
 struct tt_str tree_inner_key(const void *inner, size_t i); /* of separator i */
+static inline struct tree_keys tree_leaf_keys(const struct store_leaf *leaf)
+{
+    return (struct tree_keys){leaf, leaf->count, tree_leaf_key};
+}
+static inline struct tree_keys tree_inner_keys(const struct store_inner *inner)
+{
+    return (struct tree_keys){inner, inner->count - 1, tree_inner_key};
+}
 static inline void tree_leaf_hint(struct store_leaf *leaf)
 {
-    tree_hints_build(&leaf->hints, leaf, leaf->count, tree_leaf_key);
+    struct tree_keys keys = tree_leaf_keys(leaf);
+    tree_hints_build(&leaf->hints, &keys);
 }
 static inline void tree_inner_hint(struct store_inner *inner)
 {
-    tree_hints_build(&inner->hints, inner, inner->count - 1, tree_inner_key);
+    struct tree_keys keys = tree_inner_keys(inner);
+    tree_hints_build(&inner->hints, &keys);
 }
 /* The child that holds the key if any does. */
 size_t tree_inner_find(const struct store_inner *inner, struct tt_str key);

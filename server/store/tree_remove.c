@@ -175,8 +175,9 @@ void store_tree_collect(const struct store_tree *tree, struct store_garbage_list
 
 static bool leaf_valid(const struct store_leaf *leaf, struct tt_str low, struct tt_str high)
 {
+    struct tree_keys keys = tree_leaf_keys(leaf);
     if (leaf->count < 1 || leaf->count > STORE_TREE_LEAF_MAX ||
-        !tree_hints_valid(&leaf->hints, leaf, leaf->count, tree_leaf_key)) {
+        !tree_hints_valid(&leaf->hints, &keys)) {
         return false;
     }
     for (size_t i = 1; i < leaf->count; i++) {
@@ -195,8 +196,9 @@ static bool node_valid(struct store_garbage *node, struct tt_str low, struct tt_
         return leaf_valid(tree_leaf(node), low, high);
     }
     const struct store_inner *inner = tree_inner(node);
+    struct tree_keys keys = tree_inner_keys(inner);
     bool good = inner->count >= 2 && inner->count <= STORE_TREE_INNER_MAX &&
-                tree_hints_valid(&inner->hints, inner, inner->count - 1, tree_inner_key);
+                tree_hints_valid(&inner->hints, &keys);
     for (size_t i = 0; good && i < inner->count; i++) {
         struct tt_str to = i + 1 < inner->count ? tree_inner_key(inner, i) : high;
         good = inner->counts[i] == tree_node_items(inner->children[i]) &&
