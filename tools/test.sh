@@ -34,9 +34,11 @@ tally_run() {
     fi
 }
 
-# ctest_label PRESET LABELS: runs the tests with these labels, one after the other where they ask.
+# ctest_label PRESET LABELS [JOBS]: runs the tests with these labels, one after the other where they
+# ask, otherwise as many at a time as there are cores or as told.
 ctest_label() {
-    local dir report status=0 fixed=()
+    local dir report status=0 fixed=() jobs
+    jobs=${3:-$(nproc)}
     dir=$(build_dir "$1")
     # ThreadSanitizer cannot start where the kernel randomises addresses widely.
     if [ "$1" = tsan ] && setarch -R true 2>/dev/null; then
@@ -44,7 +46,7 @@ ctest_label() {
     fi
     [ -f "$dir/CTestTestfile.cmake" ] || return 0
     report=$(mktemp)
-    "${fixed[@]}" ctest --test-dir "$dir" -L "$2" -j "$(nproc)" --no-tests=ignore \
+    "${fixed[@]}" ctest --test-dir "$dir" -L "$2" -j "$jobs" --no-tests=ignore \
         --output-on-failure --output-junit "$report" || status=1
     python3 tests/support/tally.py "$report" >>"$TT_TALLY" || status=1
     rm -f "$report"
@@ -89,11 +91,14 @@ stage_builds() {
     return "$status"
 }
 
+# Half of the time of most unit tests is waiting, for limits of time and for peers: twice as many at
+# a time as there are cores keep the cores busy.
 stage_unit() {
-    local preset status=0
-    ctest_label dev '^unit$' || status=1
+    local preset jobs status=0
+    jobs=$((2 * $(nproc)))
+    ctest_label dev '^unit$' "$jobs" || status=1
     for preset in asan tsan; do
-        ctest_label "$preset" '^(unit|sanitizer)$' || status=1
+        ctest_label "$preset" '^(unit|sanitizer)$' "$jobs" || status=1
     done
     return "$status"
 }
