@@ -473,7 +473,8 @@ void tt_wal_prepare_done(struct tt_wal *wal, struct tt_wal_prepare *job, int res
 /* Zeros in pieces, each drained, so that the disk's queue stays short for the log's own writes. */
 int tt_wal_prepare_run(const struct tt_wal_prepare *job, struct tt_err *err)
 {
-    enum { PIECE = 1 << 20 };
+    enum { PIECE_MAX = 1 << 20 };
+    const size_t piece = (size_t)tt_u64_min(PIECE_MAX, job->size);
     TT_AUTO_FREE char *path = log_segment_path(job->dir, job->number);
     TT_AUTO_FREE char *temporary = tt_xasprintf("%s.tmp", path);
     struct tt_disk_file *file = NULL;
@@ -481,11 +482,11 @@ int tt_wal_prepare_run(const struct tt_wal_prepare *job, struct tt_err *err)
     if (r != 0) {
         return r;
     }
-    TT_AUTO_FREE uint8_t *zeros = tt_xaligned(TT_DISK_DIRECT_ALIGN, PIECE);
-    memset(zeros, 0, PIECE);
+    TT_AUTO_FREE uint8_t *zeros = tt_xaligned(TT_DISK_DIRECT_ALIGN, piece);
+    memset(zeros, 0, piece);
     tt_disk_direct(file);
-    for (uint64_t at = 0; r == 0 && at < job->size; at += PIECE) {
-        uint64_t size = tt_u64_min(PIECE, job->size - at);
+    for (uint64_t at = 0; r == 0 && at < job->size; at += piece) {
+        uint64_t size = tt_u64_min(piece, job->size - at);
         r = tt_disk_write(file, at, zeros, size, err);
         if (r == 0) {
             r = tt_disk_drain(file, at, size, err);
