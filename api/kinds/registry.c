@@ -9,6 +9,7 @@
 #include "api/kinds/registry.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "api/kinds/builtin.h"
@@ -30,9 +31,10 @@ struct tt_kinds {
     struct entry entries[];       /* by group, version, plural */
 };
 struct tt_registry {
-    pthread_mutex_t lock;     /* current, and all reference counts */
-    uint32_t refs;            /* the owner and each snapshot */
-    struct tt_kinds *current; /* one reference; NULL only while it is freed */
+    pthread_mutex_t lock;        /* current, and all reference counts */
+    uint32_t refs;               /* the owner and each snapshot */
+    struct tt_kinds *current;    /* one reference; NULL only while it is freed */
+    _Atomic uint64_t generation; /* of current: told without the lock */
 };
 
 static int cmp_kind(const struct tt_kind *a, const struct tt_kind *b)
@@ -125,6 +127,7 @@ int tt_registry_new(struct tt_registry **ret_registry, struct tt_err *err)
     }
     qsort(kinds->entries, kinds->count, sizeof(struct entry), cmp_entry);
     kinds->generation = 1;
+    atomic_init(&registry->generation, kinds->generation);
     unit->refs--; /* the loader's; the snapshot has its own */
     registry->current = kinds;
     *ret_registry = registry;
@@ -152,6 +155,7 @@ static void publish(struct tt_registry *registry, struct tt_kinds *next)
     next->generation = registry->current->generation + 1;
     struct tt_kinds *old = registry->current;
     registry->current = next;
+    atomic_store_explicit(&registry->generation, next->generation, memory_order_release);
     (void)snapshot_drop(old); /* never the last: the owner is here */
 }
 
@@ -213,6 +217,11 @@ struct tt_kinds *tt_registry_get(struct tt_registry *registry)
     kinds->refs++;
     (void)pthread_mutex_unlock(&registry->lock);
     return kinds;
+}
+
+uint64_t tt_registry_generation(const struct tt_registry *registry)
+{
+    return atomic_load_explicit(&registry->generation, memory_order_acquire);
 }
 
 struct tt_kinds *tt_kinds_ref(struct tt_kinds *kinds)

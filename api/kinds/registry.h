@@ -27,6 +27,8 @@ int tt_registry_remove(struct tt_registry *registry, struct tt_str group, struct
                        struct tt_str plural, struct tt_err *err) TT_MUST_USE;
 
 struct tt_kinds *tt_registry_get(struct tt_registry *registry); /* refs */
+/* Of the snapshot that get would return; without the lock, any thread. */
+uint64_t tt_registry_generation(const struct tt_registry *registry);
 struct tt_kinds *tt_kinds_ref(struct tt_kinds *kinds);
 void tt_kinds_unref(struct tt_kinds *kinds); /* NULL is fine */
 void tt_kinds_free(struct tt_kinds *kinds);  /* = unref, for TT_AUTO */

@@ -492,7 +492,8 @@ void api_on_request(void *ctx, struct tt_http_exchange *ex)
     rq->ex = ex;
     rq->http = tt_http_request(ex);
     rq->arena = arena;
-    rq->kinds = tt_registry_get(worker->api->config.registry);
+    rq->kinds_held = api_kinds_get(worker);
+    rq->kinds = rq->kinds_held->kinds;
     rq->start_ns = tt_clock_ns(worker->api->config.clock);
     tt_issues_init(&rq->warnings, arena);
     tt_sm_init(&rq->sm, &request_sm, API_RUNNING);
@@ -525,7 +526,8 @@ void api_request_end(struct api_request *rq, int http_status)
         ((struct api_proposal *)rq->proposal)->rq = NULL;
         rq->proposal = NULL;
     }
-    tt_kinds_unref(rq->kinds);
+    api_kinds_put(rq->kinds_held);
+    rq->kinds_held = NULL;
     rq->kinds = NULL;
     rq->ex = NULL;
     tt_sm_move(&rq->sm, API_DONE);

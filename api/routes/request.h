@@ -39,7 +39,8 @@ struct api_request {
     struct tt_http_exchange *ex;        /* NULL once the client went away */
     const struct tt_http_request *http; /* borrowed from ex */
     struct tt_arena *arena;             /* of ex */
-    struct tt_kinds *kinds;             /* a reference, dropped at the end */
+    struct api_kinds *kinds_held;       /* put back at the end */
+    struct tt_kinds *kinds;             /* of kinds_held */
     const struct tt_kind *kind;         /* of resource routes */
     struct tt_subject subject;          /* of the peer's certificate; borrows from the connection */
     struct tt_auth_grant grant; /* of the first decision; writes decide again on their version */

@@ -33,6 +33,29 @@ void api_worker_random(struct tt_api_worker *worker, void *out, size_t size)
     worker->random_left -= size;
 }
 
+struct api_kinds *api_kinds_get(struct tt_api_worker *worker)
+{
+    struct tt_registry *registry = worker->api->config.registry;
+    struct api_kinds *kinds = worker->kinds;
+    if (!kinds || tt_kinds_generation(kinds->kinds) != tt_registry_generation(registry)) {
+        api_kinds_put(kinds);
+        kinds = TT_NEW(struct api_kinds);
+        kinds->kinds = tt_registry_get(registry);
+        kinds->users = 1;
+        worker->kinds = kinds;
+    }
+    kinds->users++;
+    return kinds;
+}
+
+void api_kinds_put(struct api_kinds *kinds)
+{
+    if (kinds && --kinds->users == 0) {
+        tt_kinds_unref(kinds->kinds);
+        tt_free(kinds);
+    }
+}
+
 static void park(struct api_request *rq, struct tt_list *list, uint32_t state,
                  int (*resume)(struct api_request *rq, struct tt_version *version,
                                struct tt_err *err))
@@ -618,6 +641,7 @@ void tt_api_worker_free(struct tt_api_worker *worker)
     }
     tt_http_server_free(worker->server);
     tt_watch_hub_free(worker->hub);
+    api_kinds_put(worker->kinds);
     free_pools(worker);
     tt_pki_ca_free(worker->ca);
     tt_arena_free(worker->scratch);

@@ -68,12 +68,20 @@ struct api_openapi_entry {
     uint64_t used;                /* rising: the least recently used goes */
 };
 
+/* The worker's reference to a snapshot of the registry, shared by its requests: one lock for each
+ * snapshot instead of two for each request. */
+struct api_kinds {
+    struct tt_kinds *kinds; /* a reference */
+    uint32_t users;         /* requests, and the worker while it is its newest; freed at 0 */
+};
+
 struct tt_api_worker {
     struct tt_api *api;            /* kept */
     struct tt_loop *loop;          /* kept; all but published and interested is of its thread */
     struct tt_http_server *server; /* owned */
     struct tt_watch_hub *hub;      /* owned; all watches of this worker */
     uint32_t index;                /* in api->workers */
+    struct api_kinds *kinds;       /* taken last; NULL before the first request */
     uv_prepare_t turn;             /* before the loop blocks: one read index for all barriers */
     struct tt_poke published;      /* fired by the store's writer */
     atomic_bool interested;        /* set here, read by the writer: see note_interest */
@@ -112,6 +120,9 @@ struct tt_api_worker {
 /* System randomness for uids and names, fetched in bulk; size at most API_RANDOM_SIZE. */
 void api_worker_random(struct tt_api_worker *worker, void *out, size_t size);
 void api_worker_publish(struct tt_api_worker *worker);
+/* The registry's newest snapshot, until it is put back. */
+struct api_kinds *api_kinds_get(struct tt_api_worker *worker);
+void api_kinds_put(struct api_kinds *kinds);             /* NULL is fine */
 uint64_t api_now_ms(const struct tt_api_worker *worker); /* monotonic */
 /* request.c: the HTTP handler. */
 void api_on_request(void *ctx, struct tt_http_exchange *ex);
