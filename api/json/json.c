@@ -272,9 +272,6 @@ static int find_shadowed(struct thaw *t, yyjson_val *obj, const struct tt_field_
 {
     out->keys = out->few;
     out->count = 0;
-    if (!t->check) {
-        return TT_OK;
-    }
     if (yyjson_obj_size(obj) > NAIVE_MEMBERS_MAX) {
         return shadowed_large(t, obj, path, out);
     }
@@ -283,15 +280,34 @@ static int find_shadowed(struct thaw *t, yyjson_val *obj, const struct tt_field_
     return r;
 }
 
-static int thaw_object(struct thaw *t, yyjson_val *val, const struct tt_field_path *path,
-                       yyjson_mut_val *out)
+/* False: no name is there twice, which is nearly always known without keeping a list. */
+static bool may_repeat(yyjson_val *obj)
 {
-    struct shadowed gone;
+    size_t count = yyjson_obj_size(obj);
+    if (count > NAIVE_MEMBERS_MAX) {
+        return true;
+    }
+    yyjson_obj_iter it = yyjson_obj_iter_with(obj);
+    for (yyjson_val *key; (key = yyjson_obj_iter_next(&it)) != NULL;) {
+        yyjson_obj_iter before = yyjson_obj_iter_with(obj);
+        for (yyjson_val *other; (other = yyjson_obj_iter_next(&before)) != key;) {
+            if (same_key(key, other)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* gone: NULL when all members stay. */
+static int thaw_members(struct thaw *t, yyjson_val *val, const struct tt_field_path *path,
+                        yyjson_mut_val *out, const struct shadowed *gone)
+{
     size_t next_gone = 0;
-    int r = find_shadowed(t, val, path, &gone);
+    int r = TT_OK;
     yyjson_obj_iter it = yyjson_obj_iter_with(val);
     for (yyjson_val *key; r == TT_OK && (key = yyjson_obj_iter_next(&it)) != NULL;) {
-        if (next_gone < gone.count && gone.keys[next_gone] == key) {
+        if (gone != NULL && next_gone < gone->count && gone->keys[next_gone] == key) {
             next_gone++;
             continue;
         }
@@ -304,6 +320,17 @@ static int thaw_object(struct thaw *t, yyjson_val *val, const struct tt_field_pa
         }
     }
     return r;
+}
+
+static int thaw_object(struct thaw *t, yyjson_val *val, const struct tt_field_path *path,
+                       yyjson_mut_val *out)
+{
+    if (!t->check || !may_repeat(val)) {
+        return thaw_members(t, val, path, out, NULL);
+    }
+    struct shadowed gone;
+    int r = find_shadowed(t, val, path, &gone);
+    return r ? r : thaw_members(t, val, path, out, &gone);
 }
 
 static int thaw_array(struct thaw *t, yyjson_val *val, const struct tt_field_path *path,
