@@ -115,9 +115,10 @@ struct tt_http_server *tt_http_exchange_server(const struct tt_http_exchange *ex
  * returns (owner NULL: copied) or kept alive through owner/release (no copy: stored objects are
  * sent as they are). Ends the exchange. */
 struct tt_http_part {
-    struct tt_str bytes;                /* may be empty */
-    const void *owner;                  /* NULL: copy now */
-    void (*release)(const void *owner); /* called once when the bytes are no longer needed */
+    struct tt_str bytes; /* may be empty */
+    const void *owner;   /* NULL: copy now; the exchange's arena: they lie there */
+    /* called once when the bytes are no longer needed; NULL: nothing to be done */
+    void (*release)(const void *owner);
 };
 void tt_http_respond(struct tt_http_exchange *ex, int status, const struct tt_http_header *headers,
                      size_t header_count, const struct tt_http_part *parts, size_t part_count);

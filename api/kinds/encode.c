@@ -1,7 +1,5 @@
 /* The stored form: one pass over the members, metadata first, without resourceVersion; and putting
  * resourceVersion back in on the way out. */
-#include <stdio.h>
-
 #include "api/kinds/object.h"
 
 static void write_key(struct tt_buf *buf, yyjson_mut_val *key)
@@ -69,10 +67,22 @@ int tt_object_encode(const struct tt_object *object, struct tt_buf *buf, uint32_
 
 size_t tt_object_splice(uint64_t revision, char out[TT_SPLICE_SIZE])
 {
-    int len = snprintf(out, TT_SPLICE_SIZE, "\"resourceVersion\":\"%llu\",",
-                       (unsigned long long)revision);
-    TT_ASSERT(len > 0 && len < TT_SPLICE_SIZE);
-    return (size_t)len;
+    static const char head[] = "\"resourceVersion\":\"";
+    enum { HEAD_SIZE = sizeof head - 1, DIGITS_MAX = 20 };
+    _Static_assert(HEAD_SIZE + DIGITS_MAX + 2 <= TT_SPLICE_SIZE, "room for any revision");
+    char digits[DIGITS_MAX];
+    size_t at = DIGITS_MAX;
+    do { /* each answer has one: snprintf would be dear */
+        digits[--at] = (char)('0' + revision % 10);
+        revision /= 10;
+    } while (revision > 0);
+    size_t len = HEAD_SIZE;
+    memcpy(out, head, HEAD_SIZE);
+    memcpy(out + len, digits + at, DIGITS_MAX - at);
+    len += DIGITS_MAX - at;
+    out[len++] = '"';
+    out[len++] = ',';
+    return len;
 }
 
 void tt_object_write_spliced(struct tt_buf *buf, struct tt_str stored, uint32_t splice,

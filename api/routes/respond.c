@@ -231,13 +231,18 @@ int api_respond_object(struct api_request *rq, int http_status, const struct api
     if (rq->format == API_FORMAT_METADATA) {
         return respond_metadata(rq, http_status, &row, err);
     }
-    char spliced[TT_SPLICE_SIZE];
+    char *spliced = tt_arena_alloc(rq->arena, TT_SPLICE_SIZE);
+    if (!spliced) {
+        return api_no_memory(err);
+    }
     size_t splice_size = revision > 0 ? tt_object_splice(revision, spliced) : 0;
     bool share = owner && text.len >= SHARE_SIZE_MIN;
+    /* What lies in the request's arena stays there until it is sent: it has no copy either. */
+    const void *stays = owner ? NULL : rq->arena;
     struct tt_http_part parts[3] = {
-        {.bytes = tt_str_head(text, splice)},
-        {.bytes = tt_str(spliced, splice_size)},
-        {.bytes = tt_str_skip(text, splice)},
+        {.bytes = tt_str_head(text, splice), .owner = stays},
+        {.bytes = tt_str(spliced, splice_size), .owner = rq->arena},
+        {.bytes = tt_str_skip(text, splice), .owner = stays},
     };
     if (share) {
         for (unsigned i = 0; i < 3; i += 2) {

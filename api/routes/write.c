@@ -34,6 +34,16 @@ struct tt_str api_write_keep(struct api_request *rq, struct tt_str text)
     return copy ? tt_str(copy, text.len) : TT_STR("");
 }
 
+/* revision 0: the object comes without resourceVersion. */
+static int load(struct api_request *rq, const struct tt_item *item, uint64_t revision,
+                struct tt_object *ret_object, struct tt_err *err)
+{
+    struct tt_arena *scratch = rq->worker->scratch;
+    struct tt_str text;
+    int r = tt_item_text(item, rq->worker->api->config.sealer, scratch, &text, err);
+    return r ? r : tt_object_stored(rq->kind, scratch, text, revision, ret_object, err);
+}
+
 int api_write_load(struct api_request *rq, struct api_write *op, struct tt_object *ret_old,
                    struct tt_err *err)
 {
@@ -41,7 +51,7 @@ int api_write_load(struct api_request *rq, struct api_write *op, struct tt_objec
     if (!item) {
         return api_not_found(rq, rq->path.name, err);
     }
-    int r = api_write_stored(rq, item, ret_old, err);
+    int r = load(rq, item, 0, ret_old, err); /* nobody asks it for its resourceVersion */
     if (r) {
         return r;
     }
@@ -54,10 +64,7 @@ int api_write_load(struct api_request *rq, struct api_write *op, struct tt_objec
 int api_write_stored(struct api_request *rq, const struct tt_item *item,
                      struct tt_object *ret_object, struct tt_err *err)
 {
-    struct tt_arena *scratch = rq->worker->scratch;
-    struct tt_str text;
-    int r = tt_item_text(item, rq->worker->api->config.sealer, scratch, &text, err);
-    return r ? r : tt_object_stored(rq->kind, scratch, text, item->mod_revision, ret_object, err);
+    return load(rq, item, item->mod_revision, ret_object, err);
 }
 
 int api_write_encode(struct api_request *rq, struct api_write *op, const struct tt_object *object,
@@ -112,7 +119,9 @@ static int answer_keyed(struct api_request *rq, struct api_write *op, uint64_t r
         struct tt_str text;
         r = tt_item_text(change.item, rq->worker->api->config.sealer, rq->arena, &text, err);
         if (r == TT_OK) {
-            struct api_view view = {text, change.item->value.splice, revision, NULL};
+            bool is_own = change.item->value.codec == TT_CODEC_JSON; /* text is the item's own */
+            struct api_view view = {text, change.item->value.splice, revision,
+                                    is_own ? change.item : NULL};
             r = api_respond_object(rq, op->http_status, &view, err);
         }
     } else if (op->text.len > 0) {

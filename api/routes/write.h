@@ -64,7 +64,8 @@ int api_write_stored(struct api_request *rq, const struct tt_item *item,
                      struct tt_object *ret_object, struct tt_err *err) TT_MUST_USE;
 /* A copy that lives as long as the request; "" when there is no memory. */
 struct tt_str api_write_keep(struct api_request *rq, struct tt_str text);
-/* The stored object, with its row as a compare. TT_ENOTFOUND with the usual message. */
+/* The stored object, without resourceVersion (op->old_revision), with its row as a compare.
+ * TT_ENOTFOUND with the usual message. */
 int api_write_load(struct api_request *rq, struct api_write *op, struct tt_object *ret_old,
                    struct tt_err *err) TT_MUST_USE;
 /* Encodes object into op->text; old_revision stays. */
