@@ -32,8 +32,11 @@ static size_t model_find(const struct model_row *rows, size_t count, struct tt_s
                          bool *ret_found)
 {
     size_t at = 0;
-    while (at < count && tt_str_cmp(row_key(&rows[at]), key) < 0) {
-        at++;
+    for (size_t end = count; at < end;) {
+        size_t middle = at + (end - at) / 2;
+        bool is_before = tt_str_cmp(row_key(&rows[middle]), key) < 0;
+        at = is_before ? middle + 1 : at;
+        end = is_before ? end : middle;
     }
     *ret_found = at < count && tt_str_eq(row_key(&rows[at]), key);
     return at;
@@ -45,12 +48,16 @@ static size_t model_change(struct model_row *rows, size_t count, const struct mo
     bool found;
     size_t at = model_find(rows, count, row_key(change), &found);
     if (!change->text) {
-        memmove(&rows[at], &rows[at + 1], (count - at - 1) * sizeof rows[0]);
+        for (size_t i = at + 1; i < count; i++) { /* the sanitizer's memmove goes by bytes */
+            rows[i - 1] = rows[i];
+        }
         return count - 1;
     }
     if (!found) {
         assert_true(count < MODEL_MAX);
-        memmove(&rows[at + 1], &rows[at], (count - at) * sizeof rows[0]);
+        for (size_t i = count; i > at; i--) {
+            rows[i] = rows[i - 1];
+        }
         count++;
     }
     rows[at] = *change;
