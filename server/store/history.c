@@ -59,7 +59,7 @@ static void directory_renew(struct store_history *history, struct store_tree_wri
 }
 
 void store_history_append(struct store_history *history, struct store_tree_writer *writer,
-                          const struct tt_item *item, const struct tt_item *prev, uint64_t time_ms)
+                          const struct tt_item *item, struct store_item *prev, uint64_t time_ms)
 {
     TT_ASSERT(item || prev);
     uint64_t revision = history->revision + 1;
@@ -76,19 +76,16 @@ void store_history_append(struct store_history *history, struct store_tree_write
     }
     struct store_chunk *chunk = *slot;
     TT_ASSERT(chunk->end == revision % STORE_CHUNK_CHANGES && chunk->number == number);
-    chunk->changes[chunk->end] = (struct store_change){
-        .item = item ? tt_item_ref(item) : NULL,
-        .prev = prev ? tt_item_ref(prev) : NULL,
-    };
+    chunk->changes[chunk->end] = (struct store_change){.item = item, .prev = prev};
     chunk->end++;
     chunk->time_ms = time_ms;
     chunk->bytes += store_history_bytes(prev);
     history->revision = revision;
 }
 
-uint64_t store_history_bytes(const struct tt_item *prev)
+uint64_t store_history_bytes(const struct store_item *prev)
 {
-    return STORE_HISTORY_OVERHEAD + (prev ? store_item_bytes(prev) : 0);
+    return STORE_HISTORY_OVERHEAD + (prev ? store_item_bytes(&prev->item) : 0);
 }
 
 struct store_chunk *store_history_chunk(const struct store_history *history, uint64_t revision)

@@ -4,8 +4,9 @@
  * [n * STORE_CHUNK_CHANGES, …) and place is arithmetic: seeking is O(1). The directory is an array
  * of chunks; the writer appends behind what any published version looks at, and replaces the
  * directory by a new one when it is full. Both are retired to the lineage like tree nodes.
- * Ownership: a chunk holds references to its items. Thread: appended by the writer; a published
- * version reads only up to its own revision. Errors: none here. */
+ * Ownership: a chunk owns the previous items, as the tree did before. It borrows the new ones: each
+ * is in the tree until a later change owns it, and that one is compacted later. Thread: appended by
+ * the writer; a published version reads only up to its own revision. Errors: none here. */
 #ifndef SERVER_STORE_HISTORY_H
 #define SERVER_STORE_HISTORY_H
 
@@ -14,8 +15,8 @@
 enum { STORE_CHUNK_CHANGES = 256, STORE_HISTORY_OVERHEAD = 96 };
 
 struct store_change {
-    const struct tt_item *item; /* NULL: delete; referenced */
-    const struct tt_item *prev; /* NULL: create; referenced */
+    const struct tt_item *item; /* NULL: delete; borrowed */
+    struct store_item *prev;    /* NULL: create; owned */
 };
 struct store_chunk {
     struct store_garbage garbage; /* first; the writer retires it at compaction */
@@ -41,9 +42,10 @@ struct store_history {
     uint64_t revision;                 /* of the newest change; equal to compacted: nothing kept */
 };
 
-/* Appends the change with revision history->revision + 1. Refs both items. */
+/* Appends the change with revision history->revision + 1. Takes prev, which the tree has no more.
+ */
 void store_history_append(struct store_history *history, struct store_tree_writer *writer,
-                          const struct tt_item *item, const struct tt_item *prev, uint64_t time_ms);
+                          const struct tt_item *item, struct store_item *prev, uint64_t time_ms);
 /* compacted < revision <= history->revision. Returns the bytes no longer counted. */
 uint64_t store_history_compact(struct store_history *history, struct store_tree_writer *writer,
                                uint64_t revision);
@@ -53,7 +55,7 @@ const struct store_change *store_history_get(const struct store_history *history
 /* The chunk that holds a kept revision. */
 struct store_chunk *store_history_chunk(const struct store_history *history, uint64_t revision);
 /* Bytes a change counts for: what only history keeps alive. */
-uint64_t store_history_bytes(const struct tt_item *prev);
+uint64_t store_history_bytes(const struct store_item *prev);
 /* Chunks and directory go onto the list. */
 void store_history_collect(const struct store_history *history, struct store_garbage_list *list);
 /* The newest revision to drop so that bytes_over less are counted and nothing kept is older than

@@ -1,9 +1,10 @@
 /* Inside of struct tt_item, and the header that everything owned by a version lineage shares.
  *
- * Ownership: an item is born with one reference, the tree's. History takes two more per change
- * (item and prev), readers as they like. Tree nodes, separators and history chunks have no
- * reference counts: they live from the batch that made them to the death of the last version that
- * can reach them (lineage.h). Thread: made by the writer, read by any. Errors: none. */
+ * Ownership: an item is born with one reference, the tree's. The change that replaces or deletes it
+ * takes that over, as its prev; readers take more as they like. Tree nodes, separators and history
+ * chunks have no reference counts: they live from the batch that made them to the death of the last
+ * version that can reach them (lineage.h). Thread: made by the writer, read by any. Errors: none.
+ */
 #ifndef SERVER_STORE_ITEM_H
 #define SERVER_STORE_ITEM_H
 
@@ -44,13 +45,16 @@ static inline void store_garbage_push(struct store_garbage_list *list, struct st
 }
 /* Moves all of `from` behind `to`. */
 void store_garbage_join(struct store_garbage_list *to, struct store_garbage_list *from);
-/* Frees one thing by its kind; nothing may reach it any more. */
-void store_garbage_free(struct store_garbage *garbage);
+/* Frees one thing by its kind; nothing may reach it any more. The items that a chunk owns are freed
+ * like it when they were born after `batch`: older versions may have them in their trees, so the
+ * others go onto `keep`. */
+void store_garbage_free(struct store_garbage *garbage, uint64_t batch,
+                        struct store_garbage_list *keep);
 void store_garbage_list_free(struct store_garbage_list *list);
 
 struct store_item {
     struct store_garbage garbage; /* first member */
-    atomic_uint refs;             /* of the tree, history and readers; freed at 0 */
+    atomic_uint refs;             /* of the tree or history, and readers; freed at 0 */
     uint32_t unused;              /* padding, zero */
     uint64_t digest;              /* store_item_digest */
     struct tt_item item; /* key, key id and bytes lie behind this struct in one allocation */

@@ -19,29 +19,41 @@ static struct tt_version *version_of(uint64_t word)
     return (struct tt_version *)(void *)(uintptr_t)(word & SLOT_POINTER);
 }
 
-void store_garbage_free(struct store_garbage *garbage)
+static void chunk_items_free(const struct store_chunk *chunk, uint64_t batch,
+                             struct store_garbage_list *keep)
+{
+    for (uint32_t i = chunk->first; i < chunk->end; i++) {
+        struct store_item *prev = chunk->changes[i].prev;
+        if (prev && prev->garbage.birth <= batch) {
+            store_garbage_push(keep, &prev->garbage);
+        } else if (prev) {
+            tt_item_unref(&prev->item);
+        }
+    }
+}
+
+void store_garbage_free(struct store_garbage *garbage, uint64_t batch,
+                        struct store_garbage_list *keep)
 {
     if (garbage->kind == STORE_GARBAGE_ITEM) {
         tt_item_unref(&TT_CONTAINER_OF(garbage, struct store_item, garbage)->item);
         return;
     }
     if (garbage->kind == STORE_GARBAGE_CHUNK) {
-        struct store_chunk *chunk = TT_CONTAINER_OF(garbage, struct store_chunk, garbage);
-        for (uint32_t i = chunk->first; i < chunk->end; i++) {
-            tt_item_unref(chunk->changes[i].item);
-            tt_item_unref(chunk->changes[i].prev);
-        }
+        chunk_items_free(TT_CONTAINER_OF(garbage, struct store_chunk, garbage), batch, keep);
     }
     tt_free(garbage); /* the first member of all of them */
 }
 
 void store_garbage_list_free(struct store_garbage_list *list)
 {
+    struct store_garbage_list keep = {0};
     for (struct store_garbage *g = list->first; g;) {
         struct store_garbage *next = g->next;
-        store_garbage_free(g);
+        store_garbage_free(g, 0, &keep);
         g = next;
     }
+    TT_ASSERT(!keep.first); /* everything was born later */
     *list = (struct store_garbage_list){0};
 }
 
@@ -94,7 +106,7 @@ static void sort_out(struct store_garbage_list *taken, uint64_t batch,
     for (struct store_garbage *g = taken->first; g;) {
         struct store_garbage *next = g->next;
         if (g->birth > batch) {
-            store_garbage_free(g);
+            store_garbage_free(g, batch, keep);
         } else {
             store_garbage_push(keep, g);
         }

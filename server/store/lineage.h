@@ -3,9 +3,10 @@
  * Nodes are not reference-counted (copying a leaf would touch 64 items); instead each version keeps
  * the list of what the *next* batch took out. When a version dies, its list is looked through once:
  * what was born after the next older living version can be reached from nowhere and is freed; the
- * rest moves to that older version's list. So a version pinned for minutes holds only what it
- * reaches itself. The work is done by the thread that dropped the last reference, or handed over
- * when it is large.
+ * rest moves to that older version's list. An item that was replaced is not on a list: the change
+ * in history owns it, and when the chunk of that change goes, the same is decided for each of its
+ * items. So a version pinned for minutes holds only what it reaches itself. The work is done by the
+ * thread that dropped the last reference, or handed over when it is large.
  *
  * Ownership: a lineage lives as long as its store and its versions. Thread: publish by the writer;
  * acquire and unref by any. The lock guards only O(1) list operations; readers take it only when a

@@ -51,7 +51,7 @@ static void overlay_build(struct tt_scan *scan, struct tt_str from, struct tt_st
     struct overlay *all = tt_xmalloc(capacity * sizeof *all);
     for (uint64_t at = at_revision + 1; at <= history->revision; at++) {
         const struct store_change *change = store_history_get(history, at);
-        struct tt_str key = change->item ? change->item->key : change->prev->key;
+        struct tt_str key = change->item ? change->item->key : change->prev->item.key;
         if (!in_range(key, from, to)) {
             continue;
         }
@@ -59,7 +59,7 @@ static void overlay_build(struct tt_scan *scan, struct tt_str from, struct tt_st
             capacity *= 2;
             all = tt_xrealloc(all, capacity * sizeof *all);
         }
-        all[count++] = (struct overlay){key, change->prev, at};
+        all[count++] = (struct overlay){key, change->prev ? &change->prev->item : NULL, at};
     }
     qsort(all, count, sizeof *all, overlay_cmp);
     size_t kept = 0;

@@ -165,7 +165,7 @@ static int emit_changes(struct tt_snapshot_writer *writer, struct tt_buf *out, s
         const struct store_change *from = store_history_get(history, writer->revision++);
         Tt__SnapshotChange *change = &writer->messages.changes[changes.n_changes];
         tt__snapshot_change__init(change);
-        const struct tt_item *item = from->item ? from->item : from->prev;
+        const struct tt_item *item = from->item ? from->item : &from->prev->item;
         change->has_key = true;
         change->key = store_data(item->key);
         if (from->item) {

@@ -90,11 +90,11 @@ struct tt_version *tt_store_version(struct tt_store *store)
     return store_slot_acquire(&store->slot);
 }
 
-static void row_removed(struct tt_store *store, struct store_item *item)
+/* The item has gone to history. */
+static void row_removed(struct tt_store *store, const struct store_item *item)
 {
     store->state.content_hash -= item->digest;
     store->state.row_bytes -= store_item_bytes(&item->item);
-    store_tree_retire(&store->writer, &item->garbage);
 }
 
 static void row_added(struct tt_store *store, const struct store_item *item)
@@ -134,9 +134,8 @@ static void put_finish(struct tt_store *store, struct put_start *start)
     struct store_item *replaced =
         store_tree_put_at(&state->rows, &store->writer, &start->path, item);
     TT_ASSERT(replaced == prev);
-    const struct tt_item *prev_item = prev ? &prev->item : NULL;
-    store_history_append(&state->history, &store->writer, &item->item, prev_item, state->time_ms);
-    state->history_bytes += store_history_bytes(prev_item);
+    store_history_append(&state->history, &store->writer, &item->item, prev, state->time_ms);
+    state->history_bytes += store_history_bytes(prev);
     state->chain_hash = store_fold(state->chain_hash, item->digest);
     row_added(store, item);
     if (prev) {
@@ -158,8 +157,8 @@ bool store_apply_delete(struct tt_store *store, struct tt_str key)
     if (!prev) {
         return false;
     }
-    store_history_append(&state->history, &store->writer, NULL, &prev->item, state->time_ms);
-    state->history_bytes += store_history_bytes(&prev->item);
+    store_history_append(&state->history, &store->writer, NULL, prev, state->time_ms);
+    state->history_bytes += store_history_bytes(prev);
     state->chain_hash = store_fold(store_fold(state->chain_hash, CHAIN_DELETE), prev->digest);
     row_removed(store, prev);
     return true;

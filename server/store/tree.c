@@ -21,7 +21,7 @@ struct tree_split {
 void store_tree_retire(struct store_tree_writer *writer, struct store_garbage *garbage)
 {
     if (garbage->birth == writer->batch) {
-        store_garbage_free(garbage);
+        store_garbage_free(garbage, writer->batch - 1, &writer->retired);
     } else {
         TT_ASSERT(garbage->birth < writer->batch);
         store_garbage_push(&writer->retired, garbage);

@@ -95,7 +95,11 @@ bool tt_history_next(const struct tt_version *version, struct tt_history_cursor 
         return false;
     }
     const struct store_change *change = store_history_get(history, cursor->next_revision);
-    *ret_change = (struct tt_change){cursor->next_revision, change->item, change->prev};
+    *ret_change = (struct tt_change){
+        .revision = cursor->next_revision,
+        .item = change->item,
+        .prev = change->prev ? &change->prev->item : NULL,
+    };
     cursor->next_revision++;
     return true;
 }

@@ -51,6 +51,36 @@ static void version_stays_as_it_was(void **state)
     test_expect(f->store, TT_STR("a"), "2");
 }
 
+/* The chunk of history that owns what was replaced goes in the batch that made it. */
+static void version_stays_when_its_items_are_compacted_in_the_next_batch(void **state)
+{
+    (void)state;
+    struct tt_store *store = tt_store_new();
+    uint64_t index = 0;
+    char key[16];
+    enum { PUTS = 1000 };
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < PUTS; i++) {
+            int n = snprintf(key, sizeof key, "%u", i);
+            (void)test_put(store, &index, tt_str(key, (size_t)n), TT_STR("first"));
+        }
+        if (round == 0) {
+            tt_store_publish(store);
+        }
+    }
+    struct tt_version *old = tt_store_version(store);
+    (void)test_apply(store, &index, tt_command_compact(2 * PUTS), 0);
+    tt_store_publish(store);
+    for (unsigned i = 0; i < PUTS; i++) {
+        int n = snprintf(key, sizeof key, "%u", i);
+        const struct tt_item *item = tt_version_get(old, tt_str(key, (size_t)n));
+        assert_int_equal(item->mod_revision, i + 1);
+        assert_true(tt_str_eq_c(item->value.bytes, "first"));
+    }
+    tt_version_unref(old);
+    tt_store_free(store);
+}
+
 static void version_outlives_the_store(void **state)
 {
     (void)state;
@@ -366,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(put_is_visible_after_publish_only),
         T(version_stays_as_it_was),
+        T(version_stays_when_its_items_are_compacted_in_the_next_batch),
         T(version_outlives_the_store),
         T(item_outlives_its_version),
         T(transaction_takes_a_contiguous_range),
