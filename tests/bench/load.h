@@ -46,10 +46,12 @@ struct load_op {
     struct load_op *next_free;
     struct load_conn *conn;
     enum load_kind kind;
-    uint64_t start_ns; /* closed loop: when sent; open loop: when it was due */
-    uint64_t sequence; /* number of the operation */
-    struct tt_buf body;
-    size_t body_sent;
+    uint64_t start_ns;  /* closed loop: when sent; open loop: when it was due */
+    uint64_t sequence;  /* number of the operation */
+    struct tt_buf body; /* what is fixed of it; random characters and `end` follow */
+    size_t pad_size;    /* of the random characters, drawn when they are sent */
+    struct tt_str end;  /* of the body; a literal */
+    size_t body_sent;   /* of all three parts */
     struct tt_buf path;
     int status;         /* HTTP */
     int grpc_status;    /* -1: none */
@@ -91,7 +93,10 @@ void load_etcd_range(struct load *load, struct load_op *op);
 void load_etcd_watch(struct load *load, struct load_op *op);
 bool load_etcd_is_ok(const struct load_op *op);
 /* `size` characters that compress like base64 of random bytes, not like one letter. */
-void load_pad(struct load *load, struct tt_buf *out, size_t size);
+void load_pad(struct load *load, char *out, size_t size);
+size_t load_body_size(const struct load_op *op);
+/* The next `size` bytes of the body, which has as many left. */
+void load_body_take(struct load *load, struct load_op *op, char *out, size_t size);
 void load_mark(struct tt_buf *out, uint64_t ns);       /* LOAD_MARK_SIZE characters */
 void load_number(struct tt_buf *out, uint64_t number); /* LOAD_NUMBER_DIGITS, leading zeros */
 

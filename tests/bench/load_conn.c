@@ -16,6 +16,7 @@
 enum {
     OUT_MAX = 256 << 10,
     RECORD = 16384,
+    FILL_MAX = OUT_MAX - 2 * RECORD, /* leaves room for one more frame */
     STREAM_WINDOW = 1 << 20,
     CONN_WINDOW = 64 << 20,
     RETRY_NS = 100 * 1000 * 1000
@@ -99,6 +100,45 @@ static int on_close(nghttp2_session *session, int32_t stream_id, uint32_t error_
     return 0;
 }
 
+/* Says only how much goes into the next frame: send_body writes it. */
+static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t size,
+                         uint32_t *data_flags, nghttp2_data_source *source, void *user)
+{
+    (void)session;
+    (void)stream_id;
+    (void)buf;
+    (void)user;
+    struct load_op *op = source->ptr;
+    size_t rest = load_body_size(op) - op->body_sent;
+    bool stays_open = op->kind == LOAD_WATCH; /* a gRPC watch ends when the client half-closes */
+    if (rest == 0 && stays_open) {
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    *data_flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (rest <= size && !stays_open) {
+        *data_flags |= NGHTTP2_DATA_FLAG_EOF;
+    }
+    return (ssize_t)(rest < size ? rest : size);
+}
+
+/* A frame of the body goes straight to where records are made from; a full buffer leaves it for
+ * the next fill. */
+static int send_body(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
+                     size_t size, nghttp2_data_source *source, void *user)
+{
+    enum { FRAME_HEAD = 9 };
+    (void)session;
+    struct load_conn *conn = user;
+    TT_ASSERT(frame->data.padlen == 0);
+    if (conn->out_size + FRAME_HEAD + size > FILL_MAX) {
+        return NGHTTP2_ERR_WOULDBLOCK;
+    }
+    memcpy(conn->out + conn->out_size, head, FRAME_HEAD);
+    load_body_take(conn->load, source->ptr, conn->out + conn->out_size + FRAME_HEAD, size);
+    conn->out_size += FRAME_HEAD + size;
+    return 0;
+}
+
 nghttp2_session_callbacks *load_callbacks(void)
 {
     nghttp2_session_callbacks *cb;
@@ -107,27 +147,8 @@ nghttp2_session_callbacks *load_callbacks(void)
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
+    nghttp2_session_callbacks_set_send_data_callback(cb, send_body);
     return cb;
-}
-
-static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t size,
-                         uint32_t *data_flags, nghttp2_data_source *source, void *user)
-{
-    (void)session;
-    (void)stream_id;
-    (void)user;
-    struct load_op *op = source->ptr;
-    struct tt_str rest = tt_str_head(tt_str_skip(tt_buf_view(&op->body), op->body_sent), size);
-    bool stays_open = op->kind == LOAD_WATCH; /* a gRPC watch ends when the client half-closes */
-    if (rest.len == 0 && stays_open) {
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    memcpy(buf, rest.ptr, rest.len);
-    op->body_sent += rest.len;
-    if (op->body_sent == op->body.len && !stays_open) {
-        *data_flags |= NGHTTP2_DATA_FLAG_EOF;
-    }
-    return (ssize_t)rest.len;
 }
 
 /* Names are literals; values, too, or belong to the operation or the connection: none is copied. */
@@ -173,8 +194,8 @@ void load_conn_submit(struct load_conn *conn, struct load_op *op)
     }
     if (!mode->is_grpc && has_body) {
         count += put(&nv[count], TT_STR("content-type"), TT_STR("application/json"));
-        count +=
-            put_number(&nv[count], TT_STR("content-length"), &conn->load->scratch, op->body.len);
+        count += put_number(&nv[count], TT_STR("content-length"), &conn->load->scratch,
+                            load_body_size(op));
     }
     nghttp2_data_provider provider = {.source.ptr = op, .read_callback = read_body};
     op->conn = conn;
@@ -316,12 +337,13 @@ static bool fill(struct load_conn *conn)
     }
     conn->out_sent = 0;
     conn->out_size = 0;
-    while (conn->out_size < OUT_MAX - 2 * RECORD) {
+    while (conn->out_size < FILL_MAX) {
         const uint8_t *bytes;
         ssize_t size = nghttp2_session_mem_send(conn->session, &bytes);
         if (size <= 0) {
             break;
         }
+        TT_ASSERT((size_t)size <= OUT_MAX - conn->out_size);
         memcpy(conn->out + conn->out_size, bytes, (size_t)size);
         conn->out_size += (size_t)size;
     }

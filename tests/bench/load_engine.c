@@ -68,20 +68,41 @@ static bytes16 to_base64(bytes16 random)
     return c;
 }
 
-void load_pad(struct load *load, struct tt_buf *out, size_t size)
+void load_pad(struct load *load, char *out, size_t size)
 {
     enum { BLOCKS = 16 };
     bytes16 block[BLOCKS];
-    char *room = tt_buf_reserve(out, size);
-    TT_ASSERT(room || size == 0);
     for (size_t done = 0; done < size; done += sizeof block) {
         tt_rng_fill(&load->rng, block, sizeof block);
         for (size_t i = 0; i < BLOCKS; i++) {
             block[i] = to_base64(block[i]);
         }
-        memcpy(room + done, block, size - done < sizeof block ? size - done : sizeof block);
+        memcpy(out + done, block, size - done < sizeof block ? size - done : sizeof block);
     }
-    out->len += size;
+}
+
+size_t load_body_size(const struct load_op *op)
+{
+    return op->body.len + op->pad_size + op->end.len;
+}
+
+void load_body_take(struct load *load, struct load_op *op, char *out, size_t size)
+{
+    TT_ASSERT(size <= load_body_size(op) - op->body_sent);
+    struct tt_str head = tt_str_head(tt_str_skip(tt_buf_view(&op->body), op->body_sent), size);
+    size_t skipped = op->body.len + op->pad_size; /* before the end */
+    size_t to = op->body_sent + size;
+    size_t tail_from = op->body_sent > skipped ? op->body_sent - skipped : 0;
+    size_t tail = to > skipped ? to - skipped - tail_from : 0;
+    size_t pad = size - head.len - tail;
+    if (head.len > 0) {
+        memcpy(out, head.ptr, head.len);
+    }
+    load_pad(load, out + head.len, pad);
+    if (tail > 0) {
+        memcpy(out + head.len + pad, op->end.ptr + tail_from, tail);
+    }
+    op->body_sent = to;
 }
 
 static struct load_op *op_new(struct load *load, enum load_kind kind)
@@ -97,6 +118,8 @@ static struct load_op *op_new(struct load *load, enum load_kind kind)
     tt_buf_reset(&op->body);
     tt_buf_reset(&op->path);
     op->kind = kind;
+    op->pad_size = 0;
+    op->end = TT_STR_NONE;
     op->body_sent = 0;
     op->status = 0;
     op->grpc_status = -1;

@@ -30,7 +30,7 @@ static void begin(struct load_op *op, const char *path)
 
 static void end(struct load_op *op)
 {
-    size_t size = op->body.len - GRPC_PREFIX;
+    size_t size = load_body_size(op) - GRPC_PREFIX;
     for (unsigned i = 0; i < 4; i++) {
         op->body.ptr[1 + i] = (char)(size >> (24 - 8 * i));
     }
@@ -59,7 +59,7 @@ static void build_put(struct load *load, struct load_op *op, struct tt_str key)
     if (mark_size > 0) {
         load_mark(&op->body, op->start_ns);
     }
-    load_pad(load, &op->body, load->options.size - mark_size);
+    op->pad_size = load->options.size - mark_size;
     end(op);
 }
 

@@ -28,7 +28,6 @@ static void object_path(const struct load *load, struct load_op *op, uint64_t nu
 /* `mark` is between prefix and number: it tells the created objects from the prepared ones. */
 static void object_body(struct load *load, struct load_op *op, const char *mark, uint64_t number)
 {
-    static const char end[] = "\"}}";
     struct tt_buf *body = &op->body;
     tt_buf_str(body, TT_STR("{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\","
                             "\"metadata\":{\"name\":\""));
@@ -39,9 +38,9 @@ static void object_body(struct load *load, struct load_op *op, const char *mark,
     tt_buf_c(body, load->options.namespace);
     tt_buf_str(body, TT_STR("\"},\"data\":{\"v\":\""));
     load_mark(body, op->start_ns);
-    size_t fixed = body->len + sizeof end - 1 + SERVER_ADDS;
-    load_pad(load, body, load->options.size > fixed ? load->options.size - fixed : 0);
-    tt_buf_append(body, end, sizeof end - 1);
+    op->end = TT_STR("\"}}");
+    size_t fixed = body->len + op->end.len + SERVER_ADDS;
+    op->pad_size = load->options.size > fixed ? load->options.size - fixed : 0;
 }
 
 static uint64_t any_object(struct load *load)
