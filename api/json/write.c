@@ -3,6 +3,8 @@
  */
 #include "api/json/json.h"
 
+enum { BLOCK = 64 };
+
 /* What follows the backslash; 0: as it is, 'u': \u00XX. */
 static char escape_of(unsigned char c)
 {
@@ -37,9 +39,22 @@ static uint64_t needs_escape(const char *p)
            tops;
 }
 
+static bool is_clean_block(const char *p)
+{
+    uint8_t found = 0;
+    for (size_t k = 0; k < BLOCK; k++) { /* constant length: becomes vector code */
+        uint8_t c = (uint8_t)p[k];
+        found |= (uint8_t)((c == '"') | (c == '\\') | (c < 0x20));
+    }
+    return found == 0;
+}
+
 static size_t clean_run(const char *p, size_t size)
 {
     size_t i = 0;
+    while (i + BLOCK <= size && is_clean_block(p + i)) {
+        i += BLOCK;
+    }
     while (i + 8 <= size && needs_escape(p + i) == 0) {
         i += 8;
     }
