@@ -278,20 +278,23 @@ static void observe_gc(struct tt_controller *base, const struct tt_change *chang
     (void)ref; /* every kind can own and be owned */
     struct gc_controller *self = TT_CONTAINER_OF(base, struct gc_controller, base);
     struct tt_view view;
+    enum { OWNERS = 1, FINALIZERS = 2 };
+    static const struct tt_str names[] = {{"ownerReferences", 15}, {"finalizers", 10}};
     /* Cheap tests on the text first: most objects have neither owners nor finalizers, and this sees
-     * each change of the cluster. */
-    bool had = tt_observe_has_metadata(observer, change->prev, "ownerReferences");
-    bool has = tt_observe_has_metadata(observer, change->item, "ownerReferences");
+     * each change of the cluster. What was before is no longer in the cache. */
+    bool had = !owners_empty(self->owners) &&
+               (tt_observe_metadata(observer, change->prev, names, 1) & OWNERS) != 0;
+    unsigned has = tt_observe_metadata(observer, change->item, names, 2);
     if (had && tt_observe_view(observer, change->prev, &view)) {
         index_references(self, &view, false);
     }
-    if (has && tt_observe_view(observer, change->item, &view)) {
+    if ((has & OWNERS) != 0 && tt_observe_view(observer, change->item, &view)) {
         index_references(self, &view, true);
         tt_observe_add(observer, change->item->key, 0);
     }
     if (change->item == NULL) {
         observe_gone(self, change->prev, observer);
-    } else if (tt_observe_has_metadata(observer, change->item, "finalizers") &&
+    } else if ((has & FINALIZERS) != 0 &&
                (tt_observe_mentions(observer, change->item, "\"" TT_FINALIZER_FOREGROUND "\"") ||
                 tt_observe_mentions(observer, change->item, "\"" TT_FINALIZER_ORPHAN "\""))) {
         tt_observe_add(observer, change->item->key, 0);

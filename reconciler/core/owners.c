@@ -35,6 +35,11 @@ void owners_free(struct owners *owners)
     }
 }
 
+bool owners_empty(const struct owners *owners)
+{
+    return tt_map_count(owners->by_uid) == 0;
+}
+
 static void forget(struct owners *owners, struct tt_str dependent_key)
 {
     if (!owners->overflow) {

@@ -15,6 +15,7 @@ enum { OWNERS_MAX = 1 << 20 };
 struct owners;
 struct owners *owners_new(size_t count_max);
 void owners_free(struct owners *owners);
+bool owners_empty(const struct owners *owners);
 void owners_add(struct owners *owners, struct tt_str uid, struct tt_str dependent_key);
 void owners_remove(struct owners *owners, struct tt_str uid, struct tt_str dependent_key);
 /* Calls each(ctx, key) for every dependent of uid. each must not change the index. */

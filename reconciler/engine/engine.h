@@ -47,10 +47,10 @@ void tt_observe_object(struct tt_observer *observer, struct tt_str ns, struct tt
  * item is NULL or does not open. */
 bool tt_observe_mentions(struct tt_observer *observer, const struct tt_item *item,
                          const char *word);
-/* Has a stored object this member of metadata? Cheaper still: only that part of the text is looked
- * at. False when item is NULL or does not open. */
-bool tt_observe_has_metadata(struct tt_observer *observer, const struct tt_item *item,
-                             const char *member);
+/* Which of at most 32 members has a stored object's metadata: bit i for names[i]. Cheaper still:
+ * only that part of the text is looked at. 0 when item is NULL or does not open. */
+unsigned tt_observe_metadata(struct tt_observer *observer, const struct tt_item *item,
+                             const struct tt_str names[], size_t count);
 /* Parses a stored object for observing; false when item is NULL, no object or does not open. The
  * view is valid until the next call of any tt_observe_ function that parses. */
 bool tt_observe_view(struct tt_observer *observer, const struct tt_item *item,

@@ -65,17 +65,29 @@ static size_t string_end(struct tt_str text, size_t at)
     }
 }
 
-/* Has the object whose members begin at text[at] one of that name? Written by our own encoder:
- * valid and without blanks. */
-static bool has_member(struct tt_str text, size_t at, struct tt_str name)
+static unsigned bit_of(struct tt_str name, const struct tt_str names[], size_t count)
 {
+    for (size_t i = 0; i < count; i++) {
+        if (tt_str_eq(name, names[i])) {
+            return 1u << i;
+        }
+    }
+    return 0;
+}
+
+/* Which of these has the object whose members begin at text[at]? Written by our own encoder: valid
+ * and without blanks. */
+static unsigned find_members(struct tt_str text, size_t at, const struct tt_str names[],
+                             size_t count)
+{
+    unsigned found = 0;
     for (unsigned depth = 1; at < text.len && depth > 0; at++) {
         char c = text.ptr[at];
         if (c == '"') {
-            size_t end = string_end(text, at + 1);
-            if (depth == 1 && end - at == name.len + 2 && end < text.len && text.ptr[end] == ':' &&
-                memcmp(text.ptr + at + 1, name.ptr, name.len) == 0) {
-                return true;
+            size_t begin = at + 1;
+            size_t end = string_end(text, begin);
+            if (depth == 1 && end < text.len && text.ptr[end] == ':') {
+                found |= bit_of(tt_str(text.ptr + begin, end - 1 - begin), names, count);
             }
             at = end - 1;
         } else if (c == '{' || c == '[') {
@@ -84,16 +96,19 @@ static bool has_member(struct tt_str text, size_t at, struct tt_str name)
             depth--;
         }
     }
-    return false;
+    return found;
 }
 
-bool tt_observe_has_metadata(struct tt_observer *observer, const struct tt_item *item,
-                             const char *member)
+unsigned tt_observe_metadata(struct tt_observer *observer, const struct tt_item *item,
+                             const struct tt_str names[], size_t count)
 {
     struct tt_str text;
+    TT_ASSERT(count <= 32);
     tt_arena_reset(observer->arena);
-    return tt_item_json(observer->seal, item, observer->arena, &text) && item->value.splice > 0 &&
-           has_member(text, item->value.splice, tt_str_c(member));
+    if (!tt_item_json(observer->seal, item, observer->arena, &text) || item->value.splice == 0) {
+        return 0;
+    }
+    return find_members(text, item->value.splice, names, count);
 }
 
 void tt_observe_field(struct tt_observer *observer, const struct tt_item *item, const char *dotted)
