@@ -34,6 +34,12 @@ struct tt_replica {
     struct tt_wal_req stop_req;                /* the log's last one; once, at stop */
 };
 
+_Static_assert(1 + PEER_PIECES_MAX <= (int)TT_TRANSPORT_PARTS_MAX,
+               "a frame is a head and its pieces");
+_Static_assert(PEER_FRAME_SIZE_MAX <= (int)TT_TRANSPORT_FRAME_SIZE_MAX, "every frame can be sent");
+_Static_assert(PEER_COMMANDS_MAX <= PEER_PIECES_MAX && PEER_ENTRIES_MAX <= PEER_PIECES_MAX,
+               "each has a piece");
+
 /* What the core asks for. */
 
 static void env_send(void *ctx, uint64_t peer_id, struct tt_bytes *const *parts, size_t part_count,
