@@ -143,10 +143,7 @@ static int answer_keyed(struct api_request *rq, struct api_write *op, uint64_t r
 static int conflict_again(struct api_request *rq, struct api_write *op, struct tt_err *err)
 {
     rq->worker->metrics.conflicts++;
-    /* A deletion asked for without a precondition must not fail because others are writing. */
-    unsigned most =
-        op->action == API_WRITE_DELETE ? API_DELETE_ATTEMPTS : (unsigned)API_WRITE_ATTEMPTS;
-    if (op->attempts >= most) {
+    if (op->attempts >= API_WRITE_ATTEMPTS) {
         return api_write_conflict(rq, err);
     }
     op->confirmed = true;

@@ -2,7 +2,7 @@
  * failed.
  *
  *   admit(local version) ─ok─▶ propose ─applied─▶ answer
- *      │ refused                  └─compare failed─▶ admit again on the newest, at most 5 times
+ *      │ refused                  └─compare failed─▶ admit again on the newest, at most 64 times
  *      └─▶ (read index) admit once more on a version that is up to date ─▶ refuse
  * So no refusal and no conflict is ever told from a stale version, and the common way costs one
  * proposal. A request with a key that was applied before is answered from history (exactly once).
@@ -13,7 +13,9 @@
 #include "api/admission/object.h"
 #include "api/routes/worker.h"
 
-enum { API_WRITE_ATTEMPTS = 5, API_DELETE_ATTEMPTS = 64 };
+/* Of a write that names no revision while others write the same object: one of them gets through
+ * each time, so this many at once on one object all do. */
+enum { API_WRITE_ATTEMPTS = 64 };
 
 enum api_write_action {
     API_WRITE_PUT,

@@ -6,7 +6,6 @@ Usage: api_test.py --server PATH-OF-api_testd [unittest arguments]
 import json
 import subprocess
 import sys
-import threading
 import time
 import unittest
 
@@ -15,6 +14,7 @@ from api_server import Server
 PROGRAM = None
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 LOGS_LEFT = 12
+WRITERS = 40  # of one object, at once
 LOG_SIZE = 3 << 20  # of the pod `big`
 SECRETS = "/api/v1/namespaces/default/secrets"
 
@@ -95,19 +95,17 @@ class Writes(ApiTest):
         self.create("counter")
         path = CONFIGMAPS + "/counter"
         headers = {"Content-Type": "application/merge-patch+json"}
-        codes = []
-
-        def patch(index):
+        connections = [self.server.connect() for _ in range(WRITERS)]
+        for connection in connections:
+            connection.connect()
+        for index, connection in enumerate(connections):  # all of them at once
             body = json.dumps({"data": {f"k{index}": "1"}})
-            codes.append(self.call("PATCH", path, body, headers=headers).code)
-
-        threads = [threading.Thread(target=patch, args=(i,)) for i in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.assertEqual(codes, [200] * 8)
-        self.assertEqual(len(self.call("GET", path).json["data"]), 8)
+            connection.request("PATCH", path, body, headers)
+        codes = [connection.getresponse().status for connection in connections]
+        for connection in connections:
+            connection.close()
+        self.assertEqual(codes, [200] * WRITERS)
+        self.assertEqual(len(self.call("GET", path).json["data"]), WRITERS)
 
     def test_dry_run_answers_and_stores_nothing(self):
         answer = self.call("POST", CONFIGMAPS + "?dryRun=All", configmap("dry"))
