@@ -15,6 +15,7 @@ PROGRAM = None
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 LOGS_LEFT = 12
 WRITERS = 40  # of one object, at once
+ATTEMPTS = 64  # of a write whose compare fails
 LOG_SIZE = 3 << 20  # of the pod `big`
 SECRETS = "/api/v1/namespaces/default/secrets"
 
@@ -166,9 +167,9 @@ CONFLICT, TIMEOUT, UNAVAILABLE, NO_SPACE = -9, -15, -16, -19
 
 class Faults(ApiTest):
     def test_a_failed_compare_is_admitted_again(self):
-        self.server.fail_next(4, CONFLICT)
+        self.server.fail_next(ATTEMPTS - 1, CONFLICT)
         self.create("again")
-        self.server.fail_next(5, CONFLICT)
+        self.server.fail_next(ATTEMPTS, CONFLICT)
         answer = self.call("POST", CONFIGMAPS, configmap("never"))
         self.refused(answer, 409, "Conflict")
         self.create("never")
