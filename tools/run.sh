@@ -57,7 +57,18 @@ run_clear() {
     as_root rm -rf "$RUN_DIR"
 }
 
+# Every container is bounded by these two: better told now than by each pod later.
+run_controllers() {
+    local name
+    for name in cpu memory; do
+        grep -qsw "$name" /sys/fs/cgroup/cgroup.controllers || [ -e "/sys/fs/cgroup/$name" ] ||
+            die "there is no control group controller \"$name\" below /sys/fs/cgroup, so no container can start:" \
+                "boot with cgroup_enable=$name, or run this where the host's control groups are mounted"
+    done
+}
+
 dev_run() {
+    run_controllers
     need build run
     source tools/cluster.sh
     run_clear
