@@ -62,8 +62,9 @@ run_controllers() {
     local name
     for name in cpu memory; do
         grep -qsw "$name" /sys/fs/cgroup/cgroup.controllers || [ -e "/sys/fs/cgroup/$name" ] ||
-            die "there is no control group controller \"$name\" below /sys/fs/cgroup, so no container can start:" \
-                "boot with cgroup_enable=$name, or run this where the host's control groups are mounted"
+            die "there is no control group controller \"$name\" below /sys/fs/cgroup, so no" \
+                "container can start: boot with cgroup_enable=$name, or run this where the host's" \
+                "control groups are mounted"
     done
 }
 
