@@ -8,6 +8,7 @@
 
 #include <openssl/crypto.h>
 
+#include "api/kinds/schema.h"
 #include "server/tls/seal.h"
 
 enum { SEALED_SIZE_MAX = 2 << 20 };
@@ -15,6 +16,11 @@ enum { SEALED_SIZE_MAX = 2 << 20 };
 bool tt_key_is_sealed(struct tt_str key)
 {
     return tt_str_starts(key, TT_STR("o/core/secrets/"));
+}
+
+bool tt_kind_is_sealed(const struct tt_kind *kind)
+{
+    return kind->group.len == 0 && tt_str_eq_c(kind->plural, "secrets");
 }
 
 static int to_arena(struct tt_arena *arena, const struct tt_buf *buf, struct tt_str *ret_text,
@@ -41,6 +47,7 @@ int tt_item_text(const struct tt_item *item, const struct tt_sealer *sealer, str
     if (!sealer) {
         return TT_FAIL(err, TT_EUNAVAILABLE, "no key to open Secrets is configured");
     }
+    tt_arena_hold_secret(arena);
     struct tt_buf plain;
     tt_buf_init(&plain, SEALED_SIZE_MAX);
     int r = sealer->unseal(sealer, item->key, &item->value, &plain, err);
@@ -65,6 +72,7 @@ int tt_value_seal(const struct tt_sealer *sealer, struct tt_arena *arena, struct
     if (!sealer) {
         return TT_FAIL(err, TT_EUNAVAILABLE, "no key to seal Secrets is configured");
     }
+    tt_arena_hold_secret(arena); /* value's bytes */
     TT_AUTO_BUF struct tt_buf sealed;
     tt_buf_init(&sealed, SEALED_SIZE_MAX);
     char *key_id = tt_arena_alloc(arena, TT_SEAL_KEY_ID_SIZE);

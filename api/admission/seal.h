@@ -25,15 +25,17 @@ struct tt_sealer {
 struct tt_seal_ring;
 void tt_sealer_over_ring(struct tt_sealer *ret_sealer, struct tt_seal_ring *ring);
 
-/* The JSON text of a stored object: the item's own bytes, or unsealed ones in the arena. sealer may
- * be NULL: sealed values are then TT_EUNAVAILABLE. */
+/* The JSON text of a stored object: the item's own bytes, or unsealed ones in the arena, which is
+ * then told that it holds a secret. sealer may be NULL: sealed values are then TT_EUNAVAILABLE. */
 int tt_item_text(const struct tt_item *item, const struct tt_sealer *sealer, struct tt_arena *arena,
                  struct tt_str *ret_text, struct tt_err *err) TT_MUST_USE;
-/* Seals a put's plain JSON value in place (bytes in the arena) when the key is one whose values are
- * secret; leaves others alone. */
+/* Seals a put's plain JSON value in place (bytes in the arena, which is told that it holds a
+ * secret) when the key is one whose values are secret; leaves others alone. */
 int tt_value_seal(const struct tt_sealer *sealer, struct tt_arena *arena, struct tt_str key,
                   struct tt_value *value, struct tt_err *err) TT_MUST_USE;
 /* True for keys whose values are sealed: core Secrets. */
 bool tt_key_is_sealed(struct tt_str key);
+struct tt_kind;
+bool tt_kind_is_sealed(const struct tt_kind *kind); /* the kind of those keys */
 
 #endif

@@ -327,8 +327,11 @@ static int decide(struct api_request *rq, struct tt_version *version, struct tt_
 static int attempt(struct api_request *rq, struct tt_version *version, struct tt_err *err)
 {
     tt_arena_reset(rq->worker->scratch);
+    if (tt_kind_is_sealed(rq->kind)) {
+        tt_arena_hold_secret(rq->worker->scratch); /* the body, too: overwritten below */
+    }
     int r = decide(rq, version, err);
-    tt_arena_reset(rq->worker->scratch); /* secrets do not wait there for the next */
+    tt_arena_reset(rq->worker->scratch);
     return r;
 }
 

@@ -108,6 +108,24 @@ static void put_secret(struct world *world, struct store_fixture *store,
     (void)store_fixture_op(store, &op);
 }
 
+static void the_plain_text_of_a_sealed_value_is_overwritten(void **state)
+{
+    static const char json[] = "{\"metadata\":{\"name\":\"s\"}}";
+    static const char zeros[sizeof json - 1];
+    struct world *world = *state;
+    struct server_keys *keys = open_keys(world);
+    assert_non_null(keys);
+    const char *plain = tt_arena_strndup(world->arena, json, sizeof json - 1);
+    struct tt_value value = {
+        .codec = TT_CODEC_JSON, .splice = 13, .bytes = tt_str(plain, sizeof json - 1)};
+    assert_int_equal(tt_value_seal(server_keys_sealer(keys), world->arena,
+                                   TT_STR("o/core/secrets/default/s"), &value, NULL),
+                     TT_OK);
+    tt_arena_reset(world->arena); /* keeps the chunk: `plain` is still memory of its own */
+    assert_memory_equal(plain, zeros, sizeof zeros);
+    server_keys_free(keys);
+}
+
 static void a_server_notices_that_its_key_is_another_one(void **state)
 {
     struct world *world = *state;
@@ -164,6 +182,7 @@ int main(void)
         KEYS_TEST(a_passphrase_that_others_can_read_is_refused),
         KEYS_TEST(one_of_several_servers_wants_the_salt_of_all),
         KEYS_TEST(a_lost_salt_is_not_made_anew),
+        KEYS_TEST(the_plain_text_of_a_sealed_value_is_overwritten),
         KEYS_TEST(a_server_notices_that_its_key_is_another_one),
         cmocka_unit_test(two_root_keys_are_refused),
     };
