@@ -87,13 +87,8 @@ void tt_buf_char(struct tt_buf *buf, char c)
 
 void tt_buf_u64(struct tt_buf *buf, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    tt_buf_append(buf, digits + at, sizeof digits - at);
+    char digits[TT_U64_DIGITS_MAX];
+    tt_buf_append(buf, digits, tt_u64_digits(value, digits));
 }
 
 void tt_buf_printf(struct tt_buf *buf, const char *fmt, ...)

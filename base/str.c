@@ -126,6 +126,18 @@ bool tt_str_to_u64(struct tt_str s, uint64_t *ret)
     return true;
 }
 
+size_t tt_u64_digits(uint64_t value, char out[TT_U64_DIGITS_MAX])
+{
+    char digits[TT_U64_DIGITS_MAX];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    memcpy(out, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
 bool tt_str_to_i64(struct tt_str s, int64_t *ret)
 {
     bool negative = s.len > 0 && s.ptr[0] == '-';

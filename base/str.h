@@ -54,6 +54,9 @@ bool tt_str_cut(struct tt_str *s, char sep, struct tt_str *ret_part);
 /* Whole string must be a decimal number in range; false leaves *ret untouched. */
 bool tt_str_to_u64(struct tt_str s, uint64_t *ret);
 bool tt_str_to_i64(struct tt_str s, int64_t *ret);
+enum { TT_U64_DIGITS_MAX = 20 };
+/* Decimal, without a NUL; returns how many digits. */
+size_t tt_u64_digits(uint64_t value, char out[TT_U64_DIGITS_MAX]);
 char *tt_str_xdup(struct tt_str s);    /* NUL-terminated copy; free with tt_free */
 uint64_t tt_str_hash(struct tt_str s); /* not stable across versions: never persist it */
 

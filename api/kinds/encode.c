@@ -68,18 +68,10 @@ int tt_object_encode(const struct tt_object *object, struct tt_buf *buf, uint32_
 size_t tt_object_splice(uint64_t revision, char out[TT_SPLICE_SIZE])
 {
     static const char head[] = "\"resourceVersion\":\"";
-    enum { HEAD_SIZE = sizeof head - 1, DIGITS_MAX = 20 };
-    _Static_assert(HEAD_SIZE + DIGITS_MAX + 2 <= TT_SPLICE_SIZE, "room for any revision");
-    char digits[DIGITS_MAX];
-    size_t at = DIGITS_MAX;
-    do { /* each answer has one: snprintf would be dear */
-        digits[--at] = (char)('0' + revision % 10);
-        revision /= 10;
-    } while (revision > 0);
-    size_t len = HEAD_SIZE;
-    memcpy(out, head, HEAD_SIZE);
-    memcpy(out + len, digits + at, DIGITS_MAX - at);
-    len += DIGITS_MAX - at;
+    enum { HEAD_SIZE = sizeof head - 1 };
+    _Static_assert(HEAD_SIZE + TT_U64_DIGITS_MAX + 2 <= TT_SPLICE_SIZE, "room for any revision");
+    memcpy(out, head, HEAD_SIZE); /* each answer has one: snprintf would be dear */
+    size_t len = HEAD_SIZE + tt_u64_digits(revision, out + HEAD_SIZE);
     out[len++] = '"';
     out[len++] = ',';
     return len;
