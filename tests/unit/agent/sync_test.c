@@ -397,6 +397,7 @@ static void lifecycle(struct test *test)
     struct sim_thing *container = running(test, "u1");
     if (test->phase == 0) {
         want_pod(test, "u1", "");
+        sync_pods_complete(test->sync);
         test->phase = 1;
     } else if (test->phase == 1 && container != NULL) {
         assert_int_equal(container->attempt, 0);
@@ -660,6 +661,7 @@ static void deletion_in_hook(struct test *test)
     if (test->phase == 0) {
         test->sim.execs_hang = true;
         want_pod_with_hooks(test, "u1", "");
+        sync_pods_complete(test->sync); /* what goes while files are left is cleaned all the same */
         test->phase = 1;
     } else if (test->phase == 1 && test->sim.hanging_count == 1) {
         test->sim.execs_hang = false;
