@@ -1,14 +1,15 @@
 /* tuttictl describe and events: what one object is, and what happened to it.
  *
- * describe shows any kind by its stored fields, values of Secrets by their size only, and the
- * object's events. */
+ * describe reads an object, what belongs on its page (ctl/describe.h), and its events. */
 #include <stdio.h>
 
 #include "api/json/json.h"
+#include "base/clock.h"
+#include "ctl/describe.h"
 #include "ctl/events.h"
 #include "ctl/output.h"
 
-enum { TEXT_SIZE_MAX = 64 << 20, LABEL_COLUMN = 14 };
+enum { TEXT_SIZE_MAX = 64 << 20 };
 
 /* What the two have in common. */
 struct look {
@@ -39,143 +40,64 @@ static int look_open(struct look *look, const struct ctl_args *args, struct tt_e
 
 /* ---- describe ---- */
 
-static void write_line(struct tt_buf *buf, const char *label, struct tt_str value)
-{
-    if (value.len > 0) {
-        tt_buf_printf(buf, "%-*s %.*s\n", LABEL_COLUMN, label, TT_STR_ARG(value));
-    }
-}
-
-static void write_map(struct tt_buf *buf, const char *label, yyjson_val *map)
-{
-    yyjson_obj_iter iter = yyjson_obj_iter_with(map);
-    yyjson_val *key;
-    while ((key = yyjson_obj_iter_next(&iter)) != NULL) {
-        struct tt_str name = tt_json_istr_of(key);
-        struct tt_str value = tt_json_istr_of(yyjson_obj_iter_get_val(key));
-        if (tt_str_ends(name, TT_STR("last-applied-configuration"))) {
-            continue; /* the object itself once more */
-        }
-        tt_buf_printf(buf, "%-*s %.*s=%.*s\n", LABEL_COLUMN, label, TT_STR_ARG(name),
-                      TT_STR_ARG(tt_str_head(value, 200)));
-        label = "";
-    }
-}
-
-static void write_owner(struct tt_buf *buf, yyjson_val *object)
-{
-    yyjson_val *owner = yyjson_arr_get_first(tt_json_iget(object, "metadata.ownerReferences"));
-    TT_AUTO_BUF struct tt_buf text;
-    tt_buf_init(&text, 4096);
-    if (owner != NULL) {
-        tt_buf_printf(&text, "%.*s/%.*s", TT_STR_ARG(tt_json_iget_str(owner, "kind")),
-                      TT_STR_ARG(tt_json_iget_str(owner, "name")));
-        write_line(buf, "Controlled by:", tt_buf_view(&text));
-    }
-}
-
-static void write_head(struct tt_buf *buf, const struct ctl_resource *resource, yyjson_val *object)
-{
-    TT_AUTO_BUF struct tt_buf created;
-    struct tt_str time = tt_json_iget_str(object, "metadata.creationTimestamp");
-    tt_buf_init(&created, 4096);
-    tt_buf_str(&created, time);
-    tt_buf_c(&created, " (");
-    ctl_age(time, &created);
-    tt_buf_c(&created, " ago)");
-    write_line(buf, "Name:", tt_json_iget_str(object, "metadata.name"));
-    write_line(buf, "Namespace:", tt_json_iget_str(object, "metadata.namespace"));
-    write_line(buf, "Kind:", resource->kind);
-    write_line(buf, "Created:", tt_buf_view(&created));
-    write_line(buf, "Deleting:", tt_json_iget_str(object, "metadata.deletionTimestamp"));
-    write_owner(buf, object);
-    write_map(buf, "Labels:", tt_json_iget(object, "metadata.labels"));
-    write_map(buf, "Annotations:", tt_json_iget(object, "metadata.annotations"));
-}
-
-/* Sizes instead of values. */
-static void write_secret(struct tt_buf *buf, yyjson_val *data)
-{
-    yyjson_obj_iter iter = yyjson_obj_iter_with(data);
-    yyjson_val *key;
-    while ((key = yyjson_obj_iter_next(&iter)) != NULL) {
-        size_t size = yyjson_get_len(yyjson_obj_iter_get_val(key)) / 4 * 3;
-        tt_buf_printf(buf, "  %.*s: about %zu bytes\n", TT_STR_ARG(tt_json_istr_of(key)), size);
-    }
-}
-
-static void write_section(struct tt_buf *buf, struct tt_str name, yyjson_val *val, bool is_secret)
-{
-    if (name.len == 0 || yyjson_get_len(val) == 0) {
-        return;
-    }
-    char first = name.ptr[0];
-    tt_buf_printf(buf, "%c%.*s:\n", first >= 'a' && first <= 'z' ? first - 'a' + 'A' : first,
-                  TT_STR_ARG(tt_str_skip(name, 1)));
-    if (is_secret) {
-        write_secret(buf, val);
-        return;
-    }
-    TT_AUTO_BUF struct tt_buf yaml;
-    tt_buf_init(&yaml, TEXT_SIZE_MAX);
-    ctl_write_yaml(&yaml, val);
-    struct tt_str rest = tt_str_trim(tt_buf_view(&yaml));
-    struct tt_str line;
-    while (tt_str_cut(&rest, '\n', &line)) {
-        tt_buf_printf(buf, "  %.*s\n", TT_STR_ARG(line));
-    }
-}
-
-static void write_sections(struct tt_buf *buf, yyjson_val *object)
-{
-    bool is_secret = tt_str_eq_c(tt_json_iget_str(object, "kind"), "Secret");
-    yyjson_obj_iter iter = yyjson_obj_iter_with(object);
-    yyjson_val *key;
-    while ((key = yyjson_obj_iter_next(&iter)) != NULL) {
-        struct tt_str name = tt_json_istr_of(key);
-        yyjson_val *val = yyjson_obj_iter_get_val(key);
-        bool is_shown_above = tt_str_eq_c(name, "kind") || tt_str_eq_c(name, "apiVersion") ||
-                              tt_str_eq_c(name, "metadata");
-        bool is_text = yyjson_is_str(val);
-        if (!is_shown_above && is_text) {
-            TT_AUTO_FREE char *label = tt_xasprintf("%.*s:", TT_STR_ARG(name));
-            write_line(buf, label, tt_json_istr_of(val));
-        } else if (!is_shown_above) {
-            write_section(buf, name, val, is_secret && tt_str_eq_c(name, "data"));
-        }
-    }
-}
-
-static int write_events(struct look *look, yyjson_val *object, struct tt_buf *buf,
-                        struct tt_err *err)
+static int add_events(struct look *look, const struct ctl_description *d, struct tt_err *err)
 {
     TT_AUTO_BUF struct tt_buf fields;
+    TT_AUTO_BUF struct tt_buf rows;
     tt_buf_init(&fields, 4096);
+    tt_buf_init(&rows, TEXT_SIZE_MAX);
     tt_buf_printf(&fields, "involvedObject.kind=%.*s,involvedObject.name=%.*s",
-                  TT_STR_ARG(tt_json_iget_str(object, "kind")),
-                  TT_STR_ARG(tt_json_iget_str(object, "metadata.name")));
-    const struct ctl_event_query query = {.ns = tt_json_iget_str(object, "metadata.namespace"),
+                  TT_STR_ARG(tt_json_iget_str(d->object, "kind")),
+                  TT_STR_ARG(tt_json_iget_str(d->object, "metadata.name")));
+    const struct ctl_event_query query = {.ns = tt_json_iget_str(d->object, "metadata.namespace"),
                                           .fields = tt_buf_view(&fields)};
-    size_t before = buf->len;
-    tt_buf_c(buf, "Events:\n");
-    size_t head = buf->len;
-    int r = ctl_events_write(look->session, &query, buf, NULL, err);
-    if (r == TT_OK && buf->len == head) {
-        buf->len = before;
-        tt_buf_c(buf, "Events:        none\n");
+    int r = ctl_events_write(look->session, &query, &rows, NULL, err);
+    if (r != TT_OK) {
+        return TT_WRAP(err, r, "events");
     }
-    return r;
+    if (rows.len == 0) {
+        ctl_page_field(d->page, "Events", TT_STR(""));
+        return TT_OK;
+    }
+    ctl_page_open(d->page, TT_STR("Events"), TT_STR(""));
+    ctl_page_lines(d->page, tt_buf_view(&rows));
+    ctl_page_close(d->page);
+    return TT_OK;
 }
 
-static int describe(struct look *look, const struct ctl_resource *resource, yyjson_val *object,
-                    struct tt_err *err)
+/* The list that belongs on the page; without it the page says what is unknown. */
+static int read_related(struct look *look, yyjson_val *object, struct ctl_answer *ret,
+                        struct tt_err *err)
 {
+    TT_AUTO_BUF struct tt_buf path;
+    tt_buf_init(&path, 2 * CTL_PATH_SIZE_MAX);
+    ctl_describe_related(object, &path);
+    return path.len > 0 ? ctl_get(look->session, tt_buf_view(&path), ret, err) : TT_OK;
+}
+
+/* What could be read is shown in any case; the first thing that could not be is the error. */
+static int describe(struct look *look, yyjson_val *object, struct tt_err *err)
+{
+    CTL_AUTO_ANSWER struct ctl_answer related = {0};
+    TT_AUTO(ctl_page) page = ctl_page_new();
     TT_AUTO_BUF struct tt_buf text;
     tt_buf_init(&text, TEXT_SIZE_MAX);
-    write_head(&text, resource, object);
-    write_sections(&text, object);
-    int r = write_events(look, object, &text, err);
+    int r = read_related(look, object, &related, err);
+    const struct ctl_description d = {.page = page,
+                                      .object = object,
+                                      .related =
+                                          yyjson_obj_get(yyjson_doc_get_root(related.doc), "items"),
+                                      .now_ms = tt_clock_wall_ms(tt_clock_real())};
+    ctl_describe(&d);
+    if (r == TT_OK) {
+        r = add_events(look, &d, err);
+    }
+    ctl_page_write(page, &text);
     ctl_print_buf(&text);
+    if (r == TT_OK && !tt_buf_ok(&text)) {
+        r = TT_FAIL(err, TT_ETOOLARGE, "the description is larger than %d MiB",
+                    TEXT_SIZE_MAX >> 20);
+    }
     return r;
 }
 
@@ -187,7 +109,7 @@ static int describe_named(struct look *look, const struct ctl_resource *resource
     tt_buf_init(&path, CTL_PATH_SIZE_MAX);
     ctl_resource_path(resource, ns, name, &path);
     int r = ctl_get(look->session, tt_buf_view(&path), &answer, err);
-    return r == TT_OK ? describe(look, resource, yyjson_doc_get_root(answer.doc), err) : r;
+    return r == TT_OK ? describe(look, yyjson_doc_get_root(answer.doc), err) : r;
 }
 
 static int describe_listed(struct look *look, const struct ctl_target *target, struct tt_err *err)

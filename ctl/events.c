@@ -14,7 +14,7 @@ struct item {
     yyjson_val *event; /* borrowed from the answer */
 };
 
-void ctl_age(struct tt_str time, struct tt_buf *buf)
+void ctl_age(struct tt_str time, uint64_t now_ms, struct tt_buf *buf)
 {
     uint64_t at_ms = 0;
     char text[TT_DURATION_TEXT_SIZE];
@@ -22,7 +22,6 @@ void ctl_age(struct tt_str time, struct tt_buf *buf)
         tt_buf_c(buf, "<unknown>");
         return;
     }
-    uint64_t now_ms = tt_clock_wall_ms(tt_clock_real());
     size_t size = tt_duration_human(now_ms > at_ms ? (int64_t)((now_ms - at_ms) / 1000) : 0, text);
     tt_buf_append(buf, text, size);
 }
@@ -63,7 +62,7 @@ static void add_row(struct ctl_table *table, const struct ctl_event_query *query
     if (query->with_namespace) {
         ctl_table_cell(table, tt_json_iget_str(event, "metadata.namespace"));
     }
-    ctl_age(time_of(event), &text);
+    ctl_age(time_of(event), tt_clock_wall_ms(tt_clock_real()), &text);
     if (count > 1) {
         tt_buf_printf(&text, " (x%lld)", (long long)count);
     }

@@ -22,7 +22,7 @@ int ctl_events_write(struct ctl_session *session, const struct ctl_event_query *
 void ctl_events_path(const struct ctl_event_query *query, struct tt_buf *path);
 /* Appends one event as a line without a header. */
 void ctl_event_line(const struct ctl_event_query *query, yyjson_val *event, struct tt_buf *buf);
-/* "5m12s" since an RFC 3339 time; "<unknown>" when it is none. */
-void ctl_age(struct tt_str time, struct tt_buf *buf);
+/* "5m12s" since an RFC 3339 time; "<unknown>" when it is none. now_ms: wall clock. */
+void ctl_age(struct tt_str time, uint64_t now_ms, struct tt_buf *buf);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "api/http/uri.h"
 #include "api/json/json.h"
+#include "ctl/selector.h"
 
 enum { SELECTOR_SIZE_MAX = 8192 };
 #define DEFAULT_CONTAINER "kubectl.kubernetes.io/default-container"
@@ -163,57 +164,7 @@ static int add_selected(struct search *search, struct tt_str selector, const cha
     return r;
 }
 
-/* ---- selectors of workloads ---- */
-
-static void separate(struct tt_buf *buf)
-{
-    if (buf->len > 0) {
-        tt_buf_char(buf, ',');
-    }
-}
-
-static void write_labels(struct tt_buf *buf, yyjson_val *labels)
-{
-    yyjson_obj_iter iter = yyjson_obj_iter_with(labels);
-    yyjson_val *key;
-    while ((key = yyjson_obj_iter_next(&iter)) != NULL) {
-        separate(buf);
-        tt_buf_printf(buf, "%.*s=%.*s", TT_STR_ARG(tt_json_istr_of(key)),
-                      TT_STR_ARG(tt_json_istr_of(yyjson_obj_iter_get_val(key))));
-    }
-}
-
-static void write_expression(struct tt_buf *buf, yyjson_val *expression)
-{
-    struct tt_str key = tt_json_iget_str(expression, "key");
-    struct tt_str relation = tt_json_iget_str(expression, "operator");
-    separate(buf);
-    if (tt_str_eq_c(relation, "Exists") || tt_str_eq_c(relation, "DoesNotExist")) {
-        tt_buf_printf(buf, "%s%.*s", relation.len == strlen("Exists") ? "" : "!", TT_STR_ARG(key));
-        return;
-    }
-    tt_buf_printf(buf, "%.*s %s (", TT_STR_ARG(key), tt_str_eq_c(relation, "In") ? "in" : "notin");
-    yyjson_arr_iter iter = yyjson_arr_iter_with(yyjson_obj_get(expression, "values"));
-    yyjson_val *value;
-    for (const char *comma = ""; (value = yyjson_arr_iter_next(&iter)) != NULL; comma = ",") {
-        tt_buf_printf(buf, "%s%.*s", comma, TT_STR_ARG(tt_json_istr_of(value)));
-    }
-    tt_buf_char(buf, ')');
-}
-
-/* A label selector of a workload, or the plain labels of a Service. */
-static void write_selector(struct tt_buf *buf, yyjson_val *selector)
-{
-    yyjson_val *labels = yyjson_obj_get(selector, "matchLabels");
-    yyjson_val *expressions = yyjson_obj_get(selector, "matchExpressions");
-    bool is_plain = labels == NULL && expressions == NULL;
-    write_labels(buf, is_plain ? selector : labels);
-    yyjson_arr_iter iter = yyjson_arr_iter_with(expressions);
-    yyjson_val *expression;
-    while ((expression = yyjson_arr_iter_next(&iter)) != NULL) {
-        write_expression(buf, expression);
-    }
-}
+/* ---- pods of workloads ---- */
 
 static int add_owned(struct search *search, const struct ctl_target *target, struct tt_err *err)
 {
@@ -231,7 +182,7 @@ static int add_owned(struct search *search, const struct ctl_target *target, str
     if (r != TT_OK) {
         return r;
     }
-    write_selector(&selector, tt_json_iget(yyjson_doc_get_root(answer.doc), "spec.selector"));
+    ctl_selector_write(&selector, tt_json_iget(yyjson_doc_get_root(answer.doc), "spec.selector"));
     if (selector.len == 0 || !tt_buf_ok(&selector)) {
         return TT_FAIL(err, TT_EINVAL, "%s selects no pods: name a pod, or give -l LABELS",
                        label.ptr);

@@ -43,6 +43,30 @@ void ctl_write_json(struct tt_buf *buf, const yyjson_val *val)
     tt_free(text); /* the library's default allocator is that of libc, as ours */
 }
 
+/* Appends one printable character of the text; returns how many bytes of it that was. */
+static size_t add_character(struct tt_buf *buf, struct tt_str rest)
+{
+    size_t size = tt_utf8_sequence(rest);
+    unsigned char c = (unsigned char)rest.ptr[0];
+    bool is_c1 = size == 2 && c == 0xc2 && (unsigned char)rest.ptr[1] < 0xa0;
+    if (size == 0 || c < 0x20 || c == 0x7f || is_c1) {
+        tt_buf_char(buf, '?');
+        return size > 0 ? size : 1;
+    }
+    tt_buf_append(buf, rest.ptr, size);
+    return size;
+}
+
+size_t ctl_write_printable(struct tt_buf *buf, struct tt_str text)
+{
+    size_t width = 0;
+    while (text.len > 0) {
+        text = tt_str_skip(text, add_character(buf, text));
+        width++;
+    }
+    return width;
+}
+
 void ctl_print_value(enum ctl_format format, yyjson_val *val)
 {
     TT_AUTO_BUF struct tt_buf buf;

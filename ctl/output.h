@@ -22,6 +22,8 @@ int ctl_format_parse(const char *text, enum ctl_format *ret, struct tt_err *err)
 void ctl_write_json(struct tt_buf *buf, const yyjson_val *val);
 /* Block style, as kubectl prints it; ends with a newline. Reading it gives the same values. */
 void ctl_write_yaml(struct tt_buf *buf, yyjson_val *val);
+/* Control characters and what is no UTF-8 as '?'. Returns how many code points that is. */
+size_t ctl_write_printable(struct tt_buf *buf, struct tt_str text);
 /* Either of the two. */
 void ctl_print_value(enum ctl_format format, yyjson_val *val);
 void ctl_print_buf(const struct tt_buf *buf);

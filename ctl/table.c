@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "ctl/output.h"
+
 enum { TEXT_SIZE_MAX = 1 << 30, GAP = 3 };
 
 struct ctl_table {
@@ -35,20 +37,6 @@ void ctl_table_free(struct ctl_table *table)
     }
 }
 
-/* Appends one printable character of the text; returns how many bytes of it that was. */
-static size_t add_character(struct tt_buf *buf, struct tt_str rest)
-{
-    size_t size = tt_utf8_sequence(rest);
-    unsigned char c = (unsigned char)rest.ptr[0];
-    bool is_c1 = size == 2 && c == 0xc2 && (unsigned char)rest.ptr[1] < 0xa0;
-    if (size == 0 || c < 0x20 || c == 0x7f || is_c1) {
-        tt_buf_char(buf, '?');
-        return size > 0 ? size : 1;
-    }
-    tt_buf_append(buf, rest.ptr, size);
-    return size;
-}
-
 void ctl_table_cell(struct ctl_table *table, struct tt_str text)
 {
     if (table->cell_count >= table->column_count * CTL_TABLE_ROWS_MAX) {
@@ -56,11 +44,7 @@ void ctl_table_cell(struct ctl_table *table, struct tt_str text)
         return;
     }
     size_t before = table->text.len;
-    size_t width = 0;
-    while (text.len > 0) {
-        text = tt_str_skip(text, add_character(&table->text, text));
-        width++;
-    }
+    size_t width = ctl_write_printable(&table->text, text);
     size_t column = table->cell_count % table->column_count;
     if (width > table->width[column]) {
         table->width[column] = width;

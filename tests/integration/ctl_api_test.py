@@ -170,6 +170,27 @@ class Words(CtlTest):
         self.fails(2, "are understood", "get", "pods", "-o", "jsonpath={.items[?(@.x)]}")
 
 
+class Describe(CtlTest):
+    def described(self, *args, lines=()):
+        out = self.ok("describe", *args)
+        for line in lines:
+            self.assertRegex(out, f"(?m)^ *{line}")
+
+    def test_what_belongs_on_a_page_is_read_beside_the_object(self):
+        self.described("deploy/web", lines=(
+            r"Replicas: +2 desired \|", r"Image: +x$", r"NewReplicaSet: +<none>$", r"Events: ",
+        ))  # fmt: skip
+        self.described("rs/expr", lines=(r"Pods Status: +0 Running / 0 Waiting",))
+        self.described("node/n1", lines=(
+            r"InternalIP: +127.0.0.1$", r"Non-terminated Pods \(\d+\):$", r"default +web-1 +0 ",
+        ))  # fmt: skip
+        self.described("pod/web-2", lines=(r"Node: +n1$", r"Status: +Running$", r"side:$"))
+
+    def test_other_kinds_show_their_fields(self):
+        self.described("svc/web", lines=(r"Kind: +Service$", r"Spec:$", r"- port: 80$"))
+        self.fails(5, "not found", "describe", "pod/none")
+
+
 class Wait(CtlTest):
     def test_no_value_is_taken_for_absence(self):
         make("/api/v1/namespaces/default/configmaps", {

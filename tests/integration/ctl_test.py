@@ -3,6 +3,7 @@ cluster itself, identities, and the two ways back after a disaster. kubectl take
 where it is there."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -206,7 +207,9 @@ def check_looking(ctl):
                     lambda: ctl.json("get", "pods", "-n", "shop", "-l", "app=web")["items"])
     assert pods[0]["metadata"]["namespace"] == "shop"
     out = ctl.ok("describe", "deploy/web", "-n", "shop")
-    assert "Name:          web" in out and "Events:" in out, out
+    for expected in (r"^Name: +web$", r"^Replicas: +\d desired \| ", r"^NewReplicaSet: +web-\S+ \(",
+                     r"^Events:"):  # fmt: skip
+        assert re.search(expected, out, re.MULTILINE), (expected, out)
     assert "kind: ConfigMap" in ctl.ok("get", "cm/one", "-n", "shop", "-o", "yaml")
     watch = subprocess.Popen(
         [ctl.program, "get", "cm", "-n", "shop", "-w", "-o", "name"], text=True,
