@@ -1,5 +1,6 @@
 /* The HTTP client: how calls end, whatever happens to the connection. */
-#include "tests/unit/api/http/raw.h"
+#include "api/http/client_internal.h"
+#include "tests/unit/api/http/dead_port.h"
 #include "tests/unit/api/http/web_call.h"
 
 static void every_call_of_many_is_answered_once(void **state)
@@ -69,19 +70,14 @@ static void unreachable_server_is_unavailable(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    struct raw probe;
+    struct dead_port dead = dead_port_up();
     web_up(&web, NULL);
-    raw_connect(&web, &probe, web.h2_tls); /* the port is ours until the server is gone */
-    raw_end(&web, &probe);
-    uint16_t port = tt_http_server_port(web.server);
-    tt_http_server_stop(web.server, 0, web_server_closed, &web);
-    while (!web.server_closed) {
-        (void)uv_run(tt_loop_uv(web.fixture.loop), UV_RUN_ONCE);
-    }
-    web.client = other_client(&web, web.h2_tls, port, NULL);
+    web.client = other_client(&web, web.h2_tls, dead.port, NULL);
     web_exchange(&web, &wc, "GET", "/echo", TT_STR_NONE);
     assert_int_equal(wc.code, TT_EUNAVAILABLE);
+    assert_int_equal(web.requests, 0);
     web_close(&web, &wc);
+    dead_port_down(&dead);
 }
 
 static void wrong_server_is_refused(void **state)
@@ -183,11 +179,13 @@ static void close_cancels_what_runs_and_what_waits(void **state)
     web_down(&web);
 }
 
+/* On either side: the client hears of it later than the server. */
 static bool no_connection(void *ctx)
 {
+    const struct web *web = ctx;
     struct tt_http_server_stats stats;
-    tt_http_server_get_stats(((struct web *)ctx)->server, &stats);
-    return stats.connections_open == 0;
+    tt_http_server_get_stats(web->server, &stats);
+    return stats.connections_open == 0 && web->client->conn_count == 0;
 }
 
 static bool everyone(void *ctx, const struct tt_peer_identity *peer)
@@ -207,9 +205,6 @@ static void next_call_opens_a_new_connection(void **state)
     tt_http_call_fini(&wc.call);
     tt_http_server_cut(web.server, everyone, NULL);
     assert_true(fixture_turn_until(&web.fixture, no_connection, &web));
-    for (int i = 0; i < 50; i++) { /* the client hears of it */
-        (void)uv_run(tt_loop_uv(web.fixture.loop), UV_RUN_NOWAIT);
-    }
     web_exchange(&web, &wc, "GET", "/echo", TT_STR_NONE);
     assert_int_equal(wc.code, 0);
     assert_int_equal(wc.call.status, 200);
