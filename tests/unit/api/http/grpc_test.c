@@ -303,7 +303,7 @@ static void ask(struct world *world, struct outcome *o, const char *path, bool i
 static void unary_call_gives_one_message(void **state)
 {
     struct outcome o;
-    ask(*state, &o, "/echo", false, 5000);
+    ask(*state, &o, "/echo", false, 0);
     assert_int_equal(o.code, 0);
     assert_int_equal(o.call.status, TT_GRPC_OK);
     assert_int_equal(o.reply_size, 5);
@@ -313,7 +313,7 @@ static void unary_call_gives_one_message(void **state)
 static void stream_gives_every_message_whole(void **state)
 {
     struct outcome o;
-    ask(*state, &o, "/three", true, 5000);
+    ask(*state, &o, "/three", true, 0);
     assert_int_equal(o.code, 0);
     assert_int_equal(o.messages, 3);
     assert_int_equal(o.reply_size, 8);
@@ -323,14 +323,14 @@ static void stream_gives_every_message_whole(void **state)
 static void several_messages_are_no_unary_answer(void **state)
 {
     struct outcome o;
-    ask(*state, &o, "/three", false, 5000);
+    ask(*state, &o, "/three", false, 0);
     assert_int_equal(o.code, TT_EPROTO);
 }
 
 static void status_and_text_of_an_error_arrive(void **state)
 {
     struct outcome o;
-    ask(*state, &o, "/error", false, 5000);
+    ask(*state, &o, "/error", false, 0);
     assert_int_equal(o.code, TT_ENOTFOUND);
     assert_int_equal(o.call.status, TT_GRPC_NOT_FOUND);
     assert_non_null(strstr(o.text, "NOT_FOUND: no such pod"));
@@ -339,7 +339,7 @@ static void status_and_text_of_an_error_arrive(void **state)
 static void end_of_a_long_text_is_told(void **state)
 {
     struct outcome o;
-    ask(*state, &o, "/long", false, 5000);
+    ask(*state, &o, "/long", false, 0);
     assert_non_null(strstr(o.text, "/long: NOT_FOUND: ... xxx"));
     assert_non_null(strstr(o.text, "xxx: the cause"));
 }
@@ -347,7 +347,7 @@ static void end_of_a_long_text_is_told(void **state)
 static void end_without_a_status_is_no_success(void **state)
 {
     struct outcome o;
-    ask(*state, &o, "/cut", false, 5000);
+    ask(*state, &o, "/cut", false, 0);
     assert_int_equal(o.code, TT_ECLOSED);
     assert_int_equal(o.call.status, -1);
 }
@@ -355,7 +355,7 @@ static void end_without_a_status_is_no_success(void **state)
 static void compressed_message_is_refused(void **state)
 {
     struct outcome o;
-    ask(*state, &o, "/compressed", true, 5000);
+    ask(*state, &o, "/compressed", true, 0);
     assert_int_equal(o.code, TT_EPROTO);
     assert_int_equal(o.messages, 0);
 }
@@ -365,7 +365,7 @@ static void deadline_ends_a_call(void **state)
     struct outcome o;
     ask(*state, &o, "/hang", false, 100);
     assert_int_equal(o.code, TT_ETIMEOUT);
-    ask(*state, &o, "/echo", false, 5000); /* the connection lives */
+    ask(*state, &o, "/echo", false, 0); /* the connection lives */
     assert_int_equal(o.code, 0);
 }
 
@@ -388,7 +388,7 @@ static void missing_socket_is_unavailable(void **state)
     struct outcome o;
     bool closed = false;
     assert_int_equal(tt_http_client_new(&config, &world->client, NULL), 0);
-    ask(world, &o, "/echo", false, 5000);
+    ask(world, &o, "/echo", false, 0);
     assert_int_equal(o.code, TT_EUNAVAILABLE);
     tt_http_client_close(world->client, set_true, &closed);
     assert_true(fixture_turn_until(&world->fixture, client_closed, &closed));

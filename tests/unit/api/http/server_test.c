@@ -269,6 +269,8 @@ static void what_outlives_its_certificate_for_long_is_cut(void **state)
     web_close(&web, &wc);
 }
 
+enum { AN_HOUR_MS = 3600 * 1000 }; /* it never comes to that */
+
 static bool server_is_closed(void *ctx)
 {
     return ((struct web *)ctx)->server_closed;
@@ -282,7 +284,7 @@ static void stop_lets_a_running_request_end(void **state)
     web_open(&web, NULL);
     web_start(&web, &wc, "GET", "/hold", TT_STR_NONE);
     assert_true(fixture_turn_until(&web.fixture, one_is_held, &web));
-    tt_http_server_stop(web.server, 5000, web_server_closed, &web);
+    tt_http_server_stop(web.server, AN_HOUR_MS, web_server_closed, &web);
     for (int i = 0; i < 5; i++) {
         (void)uv_run(tt_loop_uv(web.fixture.loop), UV_RUN_ONCE);
     }

@@ -49,7 +49,6 @@ static inline void web_start(struct web *web, struct web_call *wc, const char *m
     wc->call.header = web_call_header;
     wc->call.done = web_call_done;
     wc->call.ctx = wc;
-    wc->call.timeout_ms = 8000;
     fixture_must(tt_http_call_start(web->client, &wc->call, &err), &err);
     assert_int_equal(wc->done, 0);
 }
