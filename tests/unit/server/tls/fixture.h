@@ -22,7 +22,7 @@
 #include "server/tls/pki.h"
 #include "server/tls/stream.h"
 
-enum { FIXTURE_PATH_SIZE = 256, FIXTURE_TURN_MS_MAX = 10000 };
+enum { FIXTURE_PATH_SIZE = 256, FIXTURE_TURN_MS_MAX = 60000 };
 
 struct fixture {
     char dir[FIXTURE_PATH_SIZE]; /* temporary */
