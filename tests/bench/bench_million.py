@@ -2,37 +2,43 @@
 """A million objects of 1 KiB stored JSON: memory, restart, writes while a snapshot is taken.
 
 The objects are created through the API; history is bounded by the store itself (64 MiB or five
-minutes). Then: VmRSS per server; half of what updates reach at 128 outstanding as a steady rate,
-p99 without a snapshot and while every server takes one, in turn; the restart of a follower after a
-kill, to its first linearizable read; the restart of all three.
+minutes). Then: VmRSS per server; the p99 of updates at a steady rate, half of what they reach at
+128 outstanding, with a snapshot and without one, in turn; the restart of a follower after a kill,
+to its first linearizable read; the restart of all three.
+
+The writes never pause from the first window to the last. A window with a snapshot is the whole of
+it: from the request, made to all three servers at once, until each of them has its new file in
+place, has dropped the old one and has truncated its log (snapshots.py: how that is seen). The
+window without one is as long, but ends before the log makes the next one due by itself.
 """
-import concurrent.futures
 import json
 import time
 
 from clusters import BenchError, Tutti
-from common import Results, load, options, progress, run, work_dir
+from common import Results, Windows, load, options, progress, run, work_dir
+from snapshots import LIMIT_S, POLL_S, Snapshots
 
-SNAPSHOT_S = 240
-
-
-def take_snapshot(cluster, name):
-    """Asks a server for a snapshot; the answer comes when its file is durable."""
-    begin = time.monotonic()
-    while True:
-        status, body = cluster.request(name, "POST", "/tutti/v1/cluster/snapshot", b"{}",
-                                       timeout=SNAPSHOT_S)
-        if status == 200:
-            return time.monotonic() - begin
-        if time.monotonic() > begin + SNAPSHOT_S:
-            raise BenchError(f"snapshot of {name}: {status} {body.decode(errors='replace')}")
-        time.sleep(0.5)  # one was under way, begun by the server itself
+NEARLY_DUE = 0.8
+LOST_PART_MAX = 0.001
 
 
-def take_all(cluster):
-    """Snapshots of all servers at once; the seconds until the last is durable."""
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        return max(pool.map(lambda name: take_snapshot(cluster, name), cluster.names()))
+def sound(report):
+    """A write that failed, or could not even be sent, has no latency: of many a p99 is no p99."""
+    lost = report["errors"] + report["skipped"]
+    if lost > LOST_PART_MAX * report["operations"]:
+        raise BenchError(f"{report['errors']} writes failed, {report['skipped']} were not sent, "
+                         f"{report['operations']} succeeded: {report['first_error']}")
+    return report
+
+
+def worst_second(report):
+    return max(report["second_p99_ms"])
+
+
+def told(report):
+    worst = worst_second(report)
+    return (f"p99 {report['p99_ms']:.2f} ms in {report['seconds']:.0f} s (worst second "
+            f"{worst:.2f} ms, number {report['second_p99_ms'].index(worst) + 1})")
 
 
 class Million:
@@ -41,36 +47,53 @@ class Million:
         self.arguments = arguments
         self.leader = cluster.leader()
 
-    def load(self, mode, **settings):
-        return load(self.cluster, mode, [self.cluster.endpoints[self.leader]], size=1024,
-                    prefix="million", connections=16, **settings)
+    def load(self, client, mode, **settings):
+        return client(self.cluster, mode, [self.cluster.endpoints[self.leader]], size=1024,
+                      prefix="million", connections=16, objects=self.arguments.objects, **settings)
 
-    def update(self, seconds, **settings):
-        return self.load("k8s-update", objects=self.arguments.objects,
-                         prepared=self.arguments.objects, warmup=1,
-                         seconds=seconds, **settings)
+    def update(self, client, **settings):
+        return self.load(client, "k8s-update", prepared=self.arguments.objects, warmup=1,
+                         **settings)
 
     def fill(self):
         begin = time.monotonic()
-        self.load("k8s-get", objects=self.arguments.objects, outstanding=128, warmup=0.5,
-                  seconds=1)
+        self.load(load, "k8s-get", outstanding=128, warmup=0.5, seconds=1)
         progress(f"{self.arguments.objects} objects after {time.monotonic() - begin:.0f} s")
         time.sleep(self.arguments.settle)
 
     def writes(self, rate):
-        """p99 of paced updates without and with a snapshot on every server: two lists."""
+        """Reports of paced updates without and with a snapshot on every server: two lists."""
         quiet, busy = [], []
-        for turn in range(self.arguments.rounds):
-            took = take_all(self.cluster)  # none becomes due by itself in what follows
-            seconds = max(4.0, min(took, self.arguments.seconds))
-            quiet.append(self.update(seconds, rate=rate)["p99_ms"])
-            with concurrent.futures.ThreadPoolExecutor(1) as pool:
-                future = pool.submit(take_all, self.cluster)
-                busy.append(self.update(seconds, rate=rate)["p99_ms"])
-                took = future.result()
-            progress(f"round {turn + 1}: p99 {quiet[-1]:.2f} ms without, {busy[-1]:.2f} ms with "
-                     f"snapshots, which took {took:.1f} s, at {rate:.0f} writes/s")
+        snapshots = Snapshots(self.cluster, self.arguments.snapshot_limit)
+        most = (2 * self.arguments.rounds + 2) * self.arguments.snapshot_limit
+        with self.update(Windows, rate=rate, seconds=most) as windows:
+            _, took = snapshots.take_all()  # what the creates made due does not count
+            windows.cut()
+            for turn in range(self.arguments.rounds):
+                end = time.monotonic() + took
+                while time.monotonic() < end and snapshots.due_part() < NEARLY_DUE:
+                    time.sleep(POLL_S)
+                quiet.append(sound(windows.cut()))
+                snapshots.check_none_began()
+                durable, took = snapshots.take_all()
+                busy.append(sound(windows.cut()))
+                progress(f"round {turn + 1}, {rate:.0f} writes/s: without {told(quiet[-1])}; with "
+                         f"{told(busy[-1])}, files there after {durable:.1f} s, logs truncated "
+                         f"after {took:.1f} s")
         return quiet, busy
+
+    def measure_writes(self, results):
+        rate = self.arguments.rate
+        if rate == 0:
+            rate = self.update(load, seconds=5, outstanding=128)["per_second"] / 2
+        quiet, busy = self.writes(rate)
+        p99s = [[report["p99_ms"] for report in reports] for reports in (busy, quiet)]
+        worst = [[worst_second(report) for report in reports] for reports in (busy, quiet)]
+        results.add("update p99 during a snapshot", *p99s, "ms", 1024)
+        results.add_bar("update p99 during a snapshot", [b / q for b, q in zip(*p99s)], 2.0,
+                        "times", 1024)
+        results.add("the same, worst second", *worst, "ms", 1024)
+        results.keep("windows of updates", busy, quiet)
 
     def restart_one(self):
         name = next(n for n in self.cluster.names() if n != self.leader)
@@ -94,7 +117,10 @@ def parse():
     parser = options(__doc__)
     parser.add_argument("--objects", type=int, default=1000000)
     parser.add_argument("--rounds", type=int, default=3, help="of writes and of restarts")
-    parser.add_argument("--seconds", type=float, default=20.0, help="longest window of writes")
+    parser.add_argument("--rate", type=float, default=0,
+                        help="writes per second; 0: half of what 128 outstanding reach")
+    parser.add_argument("--snapshot-limit", type=float, default=LIMIT_S,
+                        help="seconds after which a snapshot that is not done is an error")
     parser.add_argument("--settle", type=float, default=15.0, help="seconds before RSS is read")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -111,11 +137,7 @@ def main():
         million.fill()
         rss = [cluster.rss_kib(name) / 2**20 for name in cluster.names()]
         results.add_bar("memory of a server", rss, 2.0, "GiB", 1024)
-        capacity = million.update(5, outstanding=128)["per_second"]
-        quiet, busy = million.writes(capacity / 2)
-        results.add("update p99 during a snapshot", busy, quiet, "ms", 1024)
-        results.add_bar("update p99 during a snapshot",
-                        [b / q for b, q in zip(busy, quiet)], 2.0, "times", 1024)
+        million.measure_writes(results)
         after = [cluster.rss_kib(name) / 2**20 for name in cluster.names()]
         results.add_bar("memory after snapshots", after, 2.0, "GiB", 1024)
         one = [million.restart_one() for _ in range(arguments.rounds)]

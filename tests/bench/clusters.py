@@ -21,7 +21,7 @@ class BenchError(Exception):
     """The measurement cannot be made; the text says why."""
 
 
-def wait_until(condition, seconds, what):
+def wait_until(condition, seconds, what, pause=0.002):
     """Polls often: what is waited for is itself measured sometimes."""
     end = time.monotonic() + seconds
     while True:
@@ -29,8 +29,8 @@ def wait_until(condition, seconds, what):
         if value:
             return value
         if time.monotonic() > end:
-            raise BenchError(f"{what}: nothing after {seconds} s")
-        time.sleep(0.002)
+            raise BenchError(f"{what}: nothing after {seconds:.0f} s")
+        time.sleep(pause)
 
 
 class Cluster:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import select
 import shutil
 import signal
 import statistics
@@ -58,6 +59,42 @@ def load(cluster, mode, endpoints, timeout=600, **settings):
     if report["operations"] == 0:
         raise BenchError(f"load {mode}: nothing succeeded: {report['first_error']}")
     return report
+
+
+class Windows:
+    """A load client that goes on and on; what it measures is cut into windows without gaps."""
+
+    CUT_S = 30  # the client answers after the second that is under way
+
+    def __init__(self, cluster, mode, endpoints, **settings):
+        self.cluster = cluster
+        self.client = subprocess.Popen(
+            load_command(cluster, mode, endpoints, **settings) + ["--windows"], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.kill()
+        self.client.communicate()
+
+    def cut(self):
+        """Ends the window; the next one has begun when its report is here."""
+        line = ""
+        try:
+            self.client.stdin.write("\n")
+            self.client.stdin.flush()
+            if select.select([self.client.stdout], [], [], self.CUT_S)[0]:
+                line = self.client.stdout.readline()
+        except BrokenPipeError:
+            pass  # the same as no answer
+        self.cluster.check_alive()
+        if not line:
+            self.client.kill()
+            raise BenchError("the load client gives no report: "
+                             + (self.client.communicate()[1].strip() or "no reason told"))
+        return json.loads(line)
 
 
 def quantile(values, part):
@@ -136,7 +173,8 @@ class Results:
         print(machine())
         print(f"{'case':<34}{'bytes':>6}{'out':>6}{'tutti':>10}{'quartiles':>18}{'peer':>10}"
               f"{'quartiles':>18}  {'unit':<6}{'ratio':>7}{'rounds':>7}")
-        for row, detail in zip(self.rows, self.details):
+        details = [detail for detail in self.details if "tutti_quartiles" in detail]
+        for row, detail in zip(self.rows, details):
             spans = ["{}-{}".format(*(short(detail[who][i]) for i in (0, 2)))
                      for who in ("tutti_quartiles", "peer_quartiles")]
             print(f"{row['case']:<34}{row['size_bytes'] or '':>6}{row['outstanding'] or '':>6}"

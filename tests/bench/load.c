@@ -3,9 +3,11 @@
  *   load --mode k8s-create --endpoint 127.0.0.1:6443[,…] --ca FILE --cert FILE --key FILE
  *        [--outstanding N] [--connections N] [--size BYTES] [--rate PER_SECOND] [--warmup S]
  *        [--seconds S] [--objects N] [--watchers N] [--watch-streams N] [--namespace NAME]
- *        [--prefix TEXT]
+ *        [--prefix TEXT] [--windows]
  * Modes: k8s-create k8s-update k8s-get k8s-list k8s-watch · etcd-put etcd-update etcd-range
- * etcd-watch. Connections are spread over the endpoints in turn. */
+ * etcd-watch. Connections are spread over the endpoints in turn.
+ * --windows: a line on standard input ends the window being measured, with the second under way;
+ * its report is printed and the next one begins at once. The end of standard input ends the run. */
 #include <getopt.h>
 #include <openssl/err.h>
 #include <signal.h>
@@ -16,7 +18,7 @@
 #include "base/json.h"
 #include "tests/bench/load.h"
 
-enum { SCRATCH_MAX = 256 };
+enum { SCRATCH_MAX = 256, LINE_MAX_SIZE = 64 << 10 };
 
 const struct load_mode load_modes[] = {
     {.name = "k8s-create", .method = "POST", .build = load_k8s_create, .is_ok = load_k8s_is_ok},
@@ -91,7 +93,16 @@ static void report_latency(struct tt_json_writer *w, const struct load_hist *his
     tt_json_double(w, "max_ms", ms(hist->max_ns));
 }
 
-static void report(const struct load *load)
+static void report_seconds(struct tt_json_writer *w, const struct load *load)
+{
+    tt_json_array(w, "second_p99_ms");
+    for (size_t i = 0; i < load->second_count; i++) {
+        tt_json_double(w, NULL, ms(load->second_p99_ns[i]));
+    }
+    tt_json_array_end(w);
+}
+
+void load_report(const struct load *load)
 {
     const struct load_options *options = &load->options;
     struct tt_buf line;
@@ -99,7 +110,7 @@ static void report(const struct load *load)
     double operations = load->done > 0 ? (double)load->done : 1;
     double units =
         load->options.mode->is_watch && load->events > 0 ? (double)load->events : operations;
-    tt_buf_init(&line, 8192);
+    tt_buf_init(&line, LINE_MAX_SIZE);
     tt_json_begin(&w, &line);
     tt_json_object(&w, NULL);
     tt_json_c(&w, "mode", options->mode->name);
@@ -114,6 +125,7 @@ static void report(const struct load *load)
     tt_json_u64(&w, "errors", load->errors);
     tt_json_u64(&w, "skipped", load->skipped);
     report_latency(&w, &load->hist);
+    report_seconds(&w, load);
     tt_json_double(&w, "gap_ms_max", ms(load->gap_ns_max));
     tt_json_double(&w, "client_cpu_us", load->cpu_s * 1e6 / units);
     tt_json_u64(&w, "answer_bytes", load->answer_bytes);
@@ -126,6 +138,7 @@ static void report(const struct load *load)
     tt_json_c(&w, "first_error", load->first_error);
     tt_json_object_end(&w);
     printf("%.*s\n", TT_STR_ARG(tt_buf_view(&line)));
+    (void)fflush(stdout); /* whoever reads it knows that it is gone */
     tt_buf_fini(&line);
 }
 
@@ -155,7 +168,7 @@ static const struct load_mode *find_mode(const char *name)
     return NULL;
 }
 
-enum option_key { O_TEXT, O_U32, O_DOUBLE, O_MODE, O_ENDPOINT };
+enum option_key { O_TEXT, O_U32, O_DOUBLE, O_MODE, O_ENDPOINT, O_FLAG };
 struct option_def {
     const char *name;
     enum option_key key;
@@ -185,6 +198,9 @@ static int take_option(const struct option_def *def, char *value, struct load_op
         return options->mode ? 0 : TT_FAIL(err, TT_EINVAL, "unknown mode %s", value);
     case O_ENDPOINT:
         return parse_endpoints(value, options, err);
+    case O_FLAG:
+        *(bool *)def->target = true;
+        return 0;
     }
     return TT_FAIL(err, TT_EINTERNAL, "option");
 }
@@ -203,8 +219,8 @@ static int check_options(struct load_options *options, struct tt_err *err)
         return TT_FAIL(err, TT_EINVAL, "--outstanding, --connections and --watch-streams: 1 to %d",
                        LOAD_CONNECTIONS_MAX);
     }
-    if (options->mode->is_watch && options->rate <= 0) {
-        return TT_FAIL(err, TT_EINVAL, "watch modes need --rate");
+    if (options->mode->is_watch && (options->rate <= 0 || options->windows)) {
+        return TT_FAIL(err, TT_EINVAL, "watch modes need --rate and know no --windows");
     }
     return 0;
 }
@@ -227,11 +243,13 @@ static int parse_options(int argc, char **argv, struct load_options *options, st
                                       {"watch-streams", O_U32, &options->watch_streams},
                                       {"rate", O_DOUBLE, &options->rate},
                                       {"warmup", O_DOUBLE, &options->warmup_s},
-                                      {"seconds", O_DOUBLE, &options->seconds}};
+                                      {"seconds", O_DOUBLE, &options->seconds},
+                                      {"windows", O_FLAG, &options->windows}};
     enum { COUNT = sizeof defs / sizeof *defs };
     struct option longs[COUNT + 1] = {0};
     for (size_t i = 0; i < COUNT; i++) {
-        longs[i] = (struct option){defs[i].name, required_argument, NULL, 0};
+        int argument = defs[i].key == O_FLAG ? no_argument : required_argument;
+        longs[i] = (struct option){defs[i].name, argument, NULL, 0};
     }
     int index;
     int c;
@@ -304,7 +322,7 @@ static int run(struct load *load, int argc, char **argv, struct tt_err *err)
         r = load_run(load, err);
     }
     if (r == 0) {
-        report(load);
+        load_report(load);
     }
     load->phase = LOAD_DRAIN;
     return r;

@@ -23,7 +23,8 @@ enum {
     LOAD_MARK_SIZE = 20, /* "@t=0123456789abcdef@": when a watched write began */
     LOAD_MARK_AT = 3,    /* where its digits begin */
     LOAD_MARK_DIGITS = 16,
-    LOAD_NUMBER_DIGITS = 8, /* of an object, in names, keys and paths */
+    LOAD_NUMBER_DIGITS = 8,  /* of an object, in names, keys and paths */
+    LOAD_SECONDS_MAX = 1024, /* of a window that are told one by one */
     LOAD_HIST_SUB_BITS = 6,
     LOAD_HIST_SIZE = 64 << LOAD_HIST_SUB_BITS
 };
@@ -119,6 +120,7 @@ struct load_options {
     double rate;            /* operations per second; 0: closed loop */
     double warmup_s;
     double seconds;
+    bool windows; /* standard input says where one window ends and the next begins */
 };
 
 struct load_conn {
@@ -150,7 +152,7 @@ struct load {
     struct tt_buf scratch; /* a key or a number on its way into a request */
     struct tt_rng rng;
     enum load_phase phase;
-    uint64_t measure_ns; /* when measuring began */
+    uint64_t measure_ns; /* when measuring, or this window, began */
     uint64_t sequence;   /* operations started in this phase */
     uint64_t prepared;   /* objects written */
     uint32_t in_flight;  /* operations, not watches */
@@ -158,7 +160,7 @@ struct load {
     uint32_t next_conn;
     uint32_t next_watch_conn;
     uint64_t due_ns; /* open loop: the next operation */
-    uint64_t done;   /* in the measured phase */
+    uint64_t done;   /* in this window */
     uint64_t errors;
     uint64_t events;       /* watch events measured */
     uint64_t watches_lost; /* opened again */
@@ -170,7 +172,17 @@ struct load {
     struct load_hist hist;
     double measured_s;
     double cpu_s;
+    double cpu_begin_s;      /* at measure_ns */
+    struct load_hist second; /* the part of hist that belongs to the second under way */
+    uint64_t second_ns;      /* when it began */
+    uint64_t second_p99_ns[LOAD_SECONDS_MAX]; /* of the whole seconds before it */
+    size_t second_count;                      /* of them */
+    bool window_asked;                        /* the window ends with this second */
+    bool input_ended;                         /* standard input ended: so does the run */
 };
+
+/* load.c: one line about what was measured. */
+void load_report(const struct load *load);
 
 /* load_conn.c */
 int load_conn_open(struct load_conn *conn, struct tt_err *err) TT_MUST_USE;

@@ -3,12 +3,17 @@
  * Closed loop: as many operations as asked for are kept in flight, topped up once per turn. Open
  * loop: operations start when they are due, whatever is in flight, and their latency counts from
  * then, so that a stalled server is not flattered. With watches, the latencies are those from the
- * start of a write to its event at a watcher. */
+ * start of a write to its event at a watcher.
+ *
+ * What is measured is one window, or several without a gap between them (--windows). A window is
+ * made of seconds, each with a percentile of its own, so that a short bad time can be seen.
+ */
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "tests/bench/load.h"
@@ -199,6 +204,12 @@ static void watch_done(struct load *load, const struct load_op *op)
     }
 }
 
+static void add_latency(struct load *load, uint64_t ns)
+{
+    load_hist_add(&load->hist, ns);
+    load_hist_add(&load->second, ns);
+}
+
 static void op_succeeded(struct load *load, const struct load_op *op, uint64_t now)
 {
     load->answer_bytes = op->answer_size;
@@ -211,7 +222,7 @@ static void op_succeeded(struct load *load, const struct load_op *op, uint64_t n
     }
     load->done++;
     if (!load->options.mode->is_watch) {
-        load_hist_add(&load->hist, now > op->start_ns ? now - op->start_ns : 0);
+        add_latency(load, now > op->start_ns ? now - op->start_ns : 0);
     }
     uint64_t gap = now - load->last_ok_ns;
     load->gap_ns_max = gap > load->gap_ns_max ? gap : load->gap_ns_max;
@@ -247,7 +258,7 @@ static void take_mark(struct load *load, const char *mark)
     bool counts = load->phase == LOAD_MEASURE || load->phase == LOAD_DRAIN; /* late ones, too */
     if (counts && began >= load->measure_ns) {
         load->events++;
-        load_hist_add(&load->hist, load_now() - began);
+        add_latency(load, load_now() - began);
     }
 }
 
@@ -328,6 +339,18 @@ static void reopen(struct load *load, uint64_t now)
     }
 }
 
+/* Whatever comes asks for the end of the window. */
+static void take_input(struct load *load)
+{
+    char bytes[64];
+    if (read(STDIN_FILENO, bytes, sizeof bytes) > 0) {
+        load->window_asked = true;
+        return;
+    }
+    load->input_ended = true;
+    (void)epoll_ctl(load->epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL); /* it is registered */
+}
+
 static void turn(struct load *load, bool with_watches)
 {
     struct epoll_event events[EVENTS_MAX];
@@ -352,6 +375,10 @@ static void turn(struct load *load, bool with_watches)
     int count = epoll_pwait2(load->epoll, events, EVENTS_MAX, &timeout, NULL);
     for (int i = 0; i < count; i++) {
         struct load_conn *conn = events[i].data.ptr;
+        if (!conn) {
+            take_input(load);
+            continue;
+        }
         if (events[i].events & EPOLLOUT) {
             conn->is_dirty = true;
         }
@@ -361,23 +388,90 @@ static void turn(struct load *load, bool with_watches)
     }
 }
 
-static void run_for(struct load *load, enum load_phase phase, double seconds)
-{
-    load->phase = phase;
-    uint64_t start = load_now();
-    uint64_t end = start + (uint64_t)(seconds * (double)NS_PER_S);
-    while (load_now() < end && load->errors < ERRORS_MAX) {
-        turn(load, load->options.mode->is_watch);
-    }
-    load->measured_s = (double)(load_now() - start) / (double)NS_PER_S;
-}
-
 static double cpu_seconds(void)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static void second_begin(struct load *load, uint64_t now)
+{
+    memset(&load->second, 0, sizeof load->second);
+    load->second_ns = now;
+}
+
+static void second_end(struct load *load)
+{
+    if (load->second_count < LOAD_SECONDS_MAX) {
+        load->second_p99_ns[load->second_count++] = load_hist_quantile(&load->second, 0.99);
+    }
+    second_begin(load, load->second_ns + NS_PER_S);
+}
+
+static void window_begin(struct load *load, uint64_t now)
+{
+    load->measure_ns = now;
+    load->cpu_begin_s = cpu_seconds();
+    load->done = 0;
+    load->errors = 0;
+    load->skipped = 0;
+    load->gap_ns_max = 0;
+    load->first_error[0] = '\0';
+    memset(&load->hist, 0, sizeof load->hist);
+    load->second_count = 0;
+    second_begin(load, now);
+}
+
+static void window_end(struct load *load, uint64_t now)
+{
+    uint64_t gap = now - load->last_ok_ns;
+    load->gap_ns_max = gap > load->gap_ns_max ? gap : load->gap_ns_max;
+    load->cpu_s = cpu_seconds() - load->cpu_begin_s;
+    load->measured_s = (double)(now - load->measure_ns) / (double)NS_PER_S;
+}
+
+static bool is_over(const struct load *load, uint64_t end)
+{
+    return load_now() >= end || load->errors >= ERRORS_MAX || load->input_ended;
+}
+
+static void warm_up(struct load *load)
+{
+    uint64_t end = load_now() + (uint64_t)(load->options.warmup_s * (double)NS_PER_S);
+    load->phase = LOAD_WARMUP;
+    while (!is_over(load, end)) {
+        turn(load, load->options.mode->is_watch);
+    }
+}
+
+static void measure(struct load *load)
+{
+    uint64_t now = load_now();
+    uint64_t end = now + (uint64_t)(load->options.seconds * (double)NS_PER_S);
+    load->phase = LOAD_MEASURE;
+    load->last_ok_ns = now;
+    window_begin(load, now);
+    while (!is_over(load, end)) {
+        turn(load, load->options.mode->is_watch);
+        now = load_now();
+        if (now < load->second_ns + NS_PER_S) {
+            continue;
+        }
+        second_end(load);
+        if (load->window_asked) {
+            load->window_asked = false;
+            window_end(load, now);
+            load_report(load);
+            window_begin(load, now);
+        }
+    }
+    now = load_now();
+    if (now >= load->second_ns + NS_PER_S / 2) {
+        second_end(load); /* a good part of one */
+    }
+    window_end(load, now);
 }
 
 static bool watches_are_ready(const struct load *load)
@@ -441,6 +535,10 @@ static int open_all(struct load *load, struct tt_err *err)
             return r;
         }
     }
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (load->options.windows && epoll_ctl(load->epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event) < 0) {
+        return TT_FAIL_ERRNO(err, errno, "watch the standard input");
+    }
     return 0;
 }
 
@@ -461,16 +559,8 @@ int load_run(struct load *load, struct tt_err *err)
         return r;
     }
     load->due_ns = load_now();
-    run_for(load, LOAD_WARMUP, load->options.warmup_s);
-    double cpu = cpu_seconds();
-    load->measure_ns = load_now();
-    load->last_ok_ns = load->measure_ns;
-    load->errors = 0;
-    load->skipped = 0;
-    run_for(load, LOAD_MEASURE, load->options.seconds);
-    load->cpu_s = cpu_seconds() - cpu;
-    uint64_t gap = load_now() - load->last_ok_ns;
-    load->gap_ns_max = gap > load->gap_ns_max ? gap : load->gap_ns_max;
+    warm_up(load);
+    measure(load);
     load->phase = LOAD_DRAIN;
     uint64_t end = load_now() + DRAIN_S_MAX * NS_PER_S;
     while (is_draining(load) && load_now() < end) {
