@@ -4,9 +4,11 @@
  * exchange, END_STREAM hands it to the handler, which may answer inside the callback.
  * fill: nghttp2_session_mem_send → TLS queue. DATA frames use NO_COPY: the payload goes from where
  * it lies straight into the TLS queue. Floods: resets have a budget per second (a reset stream has
- * cost us a handler call), all control frames too, header blocks are bounded by request.c and by
- * four times that in raw CONTINUATION bytes; beyond a budget the connection ends with
- * ENHANCE_YOUR_CALM. nghttp2 itself bounds queued SETTINGS and PING answers. A stream that is
+ * cost us a handler call), all control frames too. A header block over the limit of request.c is
+ * decoded, for the sake of HPACK's table, and its stream answered 431, up to four times that limit;
+ * beyond it, and beyond any budget, the connection ends with ENHANCE_YOUR_CALM. nghttp2 itself
+ * bounds CONTINUATION frames (8 where it knows how), queued SETTINGS and PING answers, and a single
+ * field of 64 KiB: that one ends the connection with COMPRESSION_ERROR. A stream that is
  * answered before its request is complete is reset with NO_ERROR behind the answer, so that the
  * client stops sending. */
 #include "api/http/server_internal.h"
@@ -25,6 +27,7 @@ struct http2 {
     nghttp2_session *session;    /* owned; its user data is the connection */
     uint32_t continuation_count; /* of the header block being received */
     bool is_refused;             /* over a limit */
+    bool is_deaf;                /* the session cannot read on; it only says so and ends */
 };
 
 static struct http2 *h2_of(const struct http_conn *conn)
@@ -224,8 +227,15 @@ static bool h2_fill(struct http_conn *conn)
 static int h2_receive(struct http_conn *conn, struct tt_str bytes)
 {
     struct http2 *h2 = h2_of(conn);
+    if (h2->is_deaf) {
+        return 0;
+    }
     ssize_t taken = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.ptr, bytes.len);
-    return taken < 0 ? TT_EPROTO : 0;
+    if (taken < 0) {
+        h2->is_deaf = true;
+        calm_down(conn);
+    }
+    return 0;
 }
 
 static size_t put_header(nghttp2_nv *nv, struct tt_str name, struct tt_str value, uint8_t flags)

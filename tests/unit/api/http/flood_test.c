@@ -1,9 +1,20 @@
 /* Clients that mean harm: each flood is bounded, and an honest client is still served. Frames are
  * written by hand (RFC 9113 section 4.1): length 24, type 8, flags 8, stream 32. */
+#include <nghttp2/nghttp2.h>
+
 #include "tests/unit/api/http/raw.h"
 #include "tests/unit/api/http/web_call.h"
 
-enum { F_DATA = 0, F_HEADERS = 1, F_RST = 3, F_SETTINGS = 4, F_PING = 6, F_CONTINUATION = 9 };
+enum {
+    F_DATA = 0,
+    F_HEADERS = 1,
+    F_RST = 3,
+    F_SETTINGS = 4,
+    F_PING = 6,
+    F_GOAWAY = 7,
+    F_CONTINUATION = 9
+};
+enum { COMPRESSION_ERROR = 9, ENHANCE_YOUR_CALM = 11 };
 enum { END_STREAM = 1, END_HEADERS = 4 };
 
 /* GET https / with an :authority, from HPACK's static table: nothing to encode. */
@@ -87,6 +98,115 @@ static void endless_continuations_end_the_connection(void **state)
     raw_end(&web, &raw);
     tt_buf_fini(&frames);
     honest_client_is_served(&web);
+    web_down(&web);
+}
+
+/* A block of `count` fields of `size` bytes each behind that of get_root, in frames of 16 KiB. */
+static void put_block(struct tt_buf *frames, uint32_t stream, size_t count, size_t size)
+{
+    enum { PIECE = 16384 };
+    struct tt_buf block;
+    tt_buf_init(&block, 4 << 20);
+    tt_buf_append(&block, get_root, sizeof get_root);
+    for (size_t i = 0; i < count; i++) {
+        size_t rest = size - 0x7f; /* an HPACK integer with a prefix of 7 bits */
+        tt_buf_append(&block, "\0\1x\x7f", 4);
+        for (; rest >= 0x80; rest >>= 7) {
+            tt_buf_char(&block, (char)(0x80 | (rest & 0x7f)));
+        }
+        tt_buf_char(&block, (char)rest);
+        char *value = tt_buf_reserve(&block, size);
+        assert_non_null(value);
+        memset(value, 'v', size);
+        block.len += size;
+    }
+    struct tt_str left = tt_buf_view(&block);
+    for (int type = F_HEADERS; left.len > 0; type = F_CONTINUATION) {
+        struct tt_str piece = tt_str_head(left, PIECE);
+        left = tt_str_skip(left, PIECE);
+        put_frame(frames, type,
+                  (type == F_HEADERS ? END_STREAM : 0) | (left.len == 0 ? END_HEADERS : 0), stream,
+                  piece);
+    }
+    tt_buf_fini(&block);
+}
+
+/* The payload of the first frame of this type on this stream; NONE: there is none yet. */
+static struct tt_str find_frame(const struct raw *raw, int type, uint32_t stream)
+{
+    struct tt_str rest = tt_buf_view(&raw->in);
+    while (rest.len >= 9) {
+        const unsigned char *head = (const unsigned char *)rest.ptr;
+        size_t size = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+        uint32_t at = (uint32_t)head[5] << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 |
+                      (uint32_t)head[8];
+        struct tt_str payload = tt_str_head(tt_str_skip(rest, 9), size);
+        if (head[3] == type && at == stream) {
+            return payload;
+        }
+        rest = tt_str_skip(rest, 9 + size);
+    }
+    return TT_STR_NONE;
+}
+
+static bool is_answered(void *ctx)
+{
+    return find_frame(ctx, F_HEADERS, 3).ptr != NULL || ((struct raw *)ctx)->closed;
+}
+
+/* :status of the answer on this stream, 0: there is none. */
+static int status_on(const struct raw *raw, uint32_t stream)
+{
+    struct tt_str block = find_frame(raw, F_HEADERS, stream);
+    nghttp2_hd_inflater *inflater;
+    nghttp2_nv field = {NULL, NULL, 0, 0, 0};
+    int flags = 0;
+    uint64_t status = 0;
+    assert_int_equal(nghttp2_hd_inflate_new(&inflater), 0);
+    if (block.len > 0 && nghttp2_hd_inflate_hd2(inflater, &field, &flags,
+                                                (const uint8_t *)block.ptr, block.len, 1) > 0) {
+        assert_true(tt_str_to_u64(tt_str((const char *)field.value, field.valuelen), &status));
+    }
+    nghttp2_hd_inflate_del(inflater);
+    return (int)status;
+}
+
+/* Stream 1 with such a block, then an ordinary request on stream 3: what both are answered, or 0
+ * and the code the connection ended with. */
+static void assert_block(struct web *web, size_t count, size_t size, int status, int goaway)
+{
+    struct raw raw;
+    struct tt_buf frames;
+    int requests = web->requests;
+    evil_connect(web, &raw, &frames);
+    put_block(&frames, 1, count, size);
+    put_frame(&frames, F_HEADERS, END_STREAM | END_HEADERS, 3, tt_str(get_root, sizeof get_root));
+    raw_send(&raw, tt_buf_view(&frames));
+    assert_true(fixture_turn_until(&web->fixture, is_answered, &raw));
+    struct tt_str end = find_frame(&raw, F_GOAWAY, 0);
+    assert_int_equal(end.len >= 8 ? end.ptr[7] : 0, goaway);
+    assert_int_equal(status_on(&raw, 1), status);
+    assert_int_equal(web->requests - requests, goaway == 0);
+    if (raw.stream != NULL) {
+        tt_tls_stream_close(raw.stream);
+        assert_true(fixture_turn_until(&web->fixture, raw_is_closed, &raw));
+    }
+    raw_end(web, &raw);
+    tt_buf_fini(&frames);
+}
+
+static void header_blocks_over_the_limit_end_their_stream_only(void **state)
+{
+    (void)state;
+    struct web web;
+    web_up(&web, NULL);
+    assert_block(&web, 1, 33000, 431, 0);
+    assert_block(&web, 1, 65000, 431, 0);
+    assert_block(&web, 4, 20000, 431, 0);
+    assert_block(&web, 2, 60000, 431, 0);
+    assert_block(&web, 3, 44000, 0, ENHANCE_YOUR_CALM); /* more than is decoded */
+    assert_block(&web, 3, 60000, 0, ENHANCE_YOUR_CALM); /* more frames than nghttp2 takes */
+    assert_block(&web, 1, 66000, 0, COMPRESSION_ERROR);
     web_down(&web);
 }
 
@@ -247,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rapid_resets_end_the_connection),
         cmocka_unit_test(endless_continuations_end_the_connection),
+        cmocka_unit_test(header_blocks_over_the_limit_end_their_stream_only),
         cmocka_unit_test(ping_flood_ends_the_connection),
         cmocka_unit_test(random_bytes_behind_the_preface_end_the_connection),
         cmocka_unit_test(slow_reader_holds_no_more_than_the_backlog),
