@@ -2,12 +2,11 @@
  * of it is wired together: a snapshot that travels, and an end in the middle of work. */
 #include "raft/replica.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <sys/socket.h>
 
 #include "base/rng.h"
+#include "tests/support/kept_port.h"
 #include "tests/unit/server/tls/ends.h"
 
 enum { MEMBERS = 2, WAIT_MS = 20000, POSTERS_OPS = 2000, TRAILING = 8 };
@@ -19,6 +18,7 @@ struct world {
     struct tt_replica *replicas[MEMBERS];
     char addresses[MEMBERS][32];
     uint16_t ports[MEMBERS];
+    int port_fds[MEMBERS];  /* keep the ports */
     struct tt_mailbox *box; /* answers to the test */
     sem_t wake;
     struct tt_err fault;
@@ -44,18 +44,6 @@ static bool wait_for(struct world *world, const bool *done)
         (void)tt_mailbox_drain(world->box);
     }
     return *done;
-}
-
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    (void)close(fd);
-    return ntohs(address.sin_port);
 }
 
 static void issue(struct world *world, size_t i)
@@ -125,7 +113,7 @@ static int world_up(void **state)
     assert_int_equal(sem_init(&world->wake, 0, 0), 0);
     world->box = tt_mailbox_new(65536, on_wake, &world->wake);
     for (size_t i = 0; i < MEMBERS; i++) {
-        world->ports[i] = free_port();
+        world->port_fds[i] = kept_port(&world->ports[i]);
         (void)snprintf(world->addresses[i], sizeof world->addresses[i], "127.0.0.1:%u",
                        world->ports[i]);
         issue(world, i);
@@ -149,6 +137,7 @@ static int world_down(void **state)
         close_member(world, i);
         tt_tls_context_unref(world->tls[i][0]);
         tt_tls_context_unref(world->tls[i][1]);
+        (void)close(world->port_fds[i]);
     }
     tt_pool_free(world->pool);
     tt_mailbox_close(world->box);

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "raft/disk_memory.h"
 #include "raft/transport_frame.h"
+#include "tests/support/kept_port.h"
 #include "tests/unit/server/tls/ends.h"
 
 #define CLUSTER_ID "11111111-2222-3333-4444-555555555555"
@@ -35,6 +36,8 @@ struct world {
     struct tt_tls_context *client_tls[NODES + 1];
     struct node nodes[NODES + 1];
     struct tt_disk_memory *disks[NODES + 1]; /* of the peer books */
+    uint16_t ports[NODES + 1];               /* by id; kept while a node is down */
+    int port_fds[NODES + 1];                 /* keep them */
     struct tt_transport_config tweak;        /* limits for the next node_up */
 };
 
@@ -91,7 +94,7 @@ static struct tt_member member_of(const struct world *world, uint64_t id)
     return member;
 }
 
-static void node_up_as(struct world *world, uint64_t id, uint64_t claimed_id, uint16_t port)
+static void node_up_as(struct world *world, uint64_t id, uint64_t claimed_id)
 {
     struct node *node = &world->nodes[id];
     struct tt_err err;
@@ -112,7 +115,7 @@ static void node_up_as(struct world *world, uint64_t id, uint64_t claimed_id, ui
     config.book = node->book;
     config.disowned = on_disowned;
     config.host = "127.0.0.1";
-    config.port = port;
+    config.port = world->ports[id];
     config.server_tls = world->server_tls[id];
     config.client_tls = world->client_tls[id];
     config.deliver_to = node->box;
@@ -127,9 +130,9 @@ static void node_up_as(struct world *world, uint64_t id, uint64_t claimed_id, ui
     fixture_must(tt_transport_start(node->transport, &err), &err);
 }
 
-static void node_up(struct world *world, uint64_t id, uint16_t port)
+static void node_up(struct world *world, uint64_t id)
 {
-    node_up_as(world, id, id, port);
+    node_up_as(world, id, id);
 }
 
 static void node_knows(struct world *world, uint64_t id, size_t count)
@@ -199,6 +202,7 @@ static int world_up(void **state)
         char paths[3][FIXTURE_PATH_SIZE];
         struct tt_err err;
         (void)snprintf(name, sizeof name, "s%u", id);
+        world->port_fds[id] = kept_port(&world->ports[id]);
         world->disks[id] = tt_disk_memory_new();
         assert_int_equal(tt_disk_mkdir(tt_disk_memory_disk(world->disks[id]), "member", NULL), 0);
         fixture_issue(&world->fixture, world->fixture.ca,
@@ -231,6 +235,7 @@ static int world_down(void **state)
         tt_tls_context_unref(world->server_tls[id]);
         tt_tls_context_unref(world->client_tls[id]);
         tt_disk_memory_free(world->disks[id]);
+        (void)close(world->port_fds[id]);
     }
     fixture_down(&world->fixture);
     test_free(world);
@@ -252,7 +257,7 @@ static bool all_reachable(const struct world *world, size_t count)
 static void cluster_up(struct world *world, size_t count)
 {
     for (uint64_t id = 1; id <= count; id++) {
-        node_up(world, id, 0);
+        node_up(world, id);
     }
     for (uint64_t id = 1; id <= count; id++) {
         node_knows(world, id, count);
@@ -366,11 +371,10 @@ static void a_restarted_peer_is_dialled_again(void **state)
 {
     struct world *world = *state;
     cluster_up(world, 2);
-    uint16_t port = world->nodes[2].port;
     node_down(world, 2);
     WAIT_UNTIL(world, !world->nodes[1].reachable[2]);
     WAIT_UNTIL(world, world->nodes[1].absent[2]); /* and it is seen that nobody listens */
-    node_up(world, 2, port);
+    node_up(world, 2);
     node_knows(world, 2, 2);
     WAIT_UNTIL(world, world->nodes[1].reachable[2] && world->nodes[2].reachable[1]);
     assert_false(world->nodes[1].absent[2]);
@@ -385,10 +389,9 @@ static void a_peer_that_reaches_us_is_dialled_at_once(void **state)
     world->tweak.backoff_ms_min = 60000;
     world->tweak.backoff_ms_max = 60000;
     cluster_up(world, 2);
-    uint16_t port = world->nodes[2].port;
     node_down(world, 2);
     WAIT_UNTIL(world, !world->nodes[1].reachable[2]);
-    node_up(world, 2, port);
+    node_up(world, 2);
     node_knows(world, 2, 2);
     WAIT_UNTIL(world, world->nodes[1].reachable[2]);
 }
@@ -397,8 +400,8 @@ static void a_peer_that_reaches_us_is_dialled_at_once(void **state)
 static void a_member_id_that_is_not_in_the_certificate_is_refused(void **state)
 {
     struct world *world = *state;
-    node_up_as(world, 1, 3, 0);
-    node_up(world, 2, 0);
+    node_up_as(world, 1, 3);
+    node_up(world, 2);
     world->nodes[3].port = world->nodes[1].port;
     struct tt_member member = member_of(world, 2);
     tt_transport_set_peers(world->nodes[1].transport, &member, 1);
@@ -414,8 +417,8 @@ static void a_member_id_that_is_not_in_the_certificate_is_refused(void **state)
 static void a_peer_of_another_name_is_not_talked_to(void **state)
 {
     struct world *world = *state;
-    node_up(world, 1, 0);
-    node_up(world, 3, 0);
+    node_up(world, 1);
+    node_up(world, 3);
     world->nodes[2].port = world->nodes[3].port;
     struct tt_member member = member_of(world, 2);
     tt_transport_set_peers(world->nodes[1].transport, &member, 1);
@@ -472,14 +475,13 @@ static void a_member_that_lost_its_memory_is_refused_and_told(void **state)
 {
     struct world *world = *state;
     cluster_up(world, 3);
-    uint16_t port = world->nodes[3].port;
     node_down(world, 3);
     WAIT_UNTIL(world, !world->nodes[1].reachable[3] && !world->nodes[2].reachable[3]);
     tt_disk_memory_free(world->disks[3]);
     world->disks[3] = tt_disk_memory_new();
     assert_int_equal(tt_disk_mkdir(tt_disk_memory_disk(world->disks[3]), "member", NULL), 0);
     world->tweak.incarnation = 999;
-    node_up(world, 3, port);
+    node_up(world, 3);
     node_knows(world, 3, 3);
     WAIT_UNTIL(world, world->nodes[3].disowned_by != 0);
     WAIT_UNTIL(world,
@@ -493,7 +495,7 @@ static void a_member_that_lost_its_memory_is_refused_and_told(void **state)
     /* The true one is taken back. */
     node_down(world, 3);
     world->tweak.incarnation = 0;
-    node_up(world, 3, port);
+    node_up(world, 3);
     node_knows(world, 3, 3);
     WAIT_UNTIL(world, all_reachable(world, 3));
     assert_int_equal(world->nodes[3].disowned_by, 0);
@@ -504,13 +506,12 @@ static void who_a_member_is_outlives_a_restart_of_those_who_met_it(void **state)
 {
     struct world *world = *state;
     cluster_up(world, 2);
-    uint16_t ports[3] = {0, world->nodes[1].port, world->nodes[2].port};
     node_down(world, 1);
     node_down(world, 2);
-    node_up(world, 1, ports[1]);
+    node_up(world, 1);
     node_knows(world, 1, 2);
     world->tweak.incarnation = 999;
-    node_up(world, 2, ports[2]);
+    node_up(world, 2);
     node_knows(world, 2, 2);
     WAIT_UNTIL(world, world->nodes[2].disowned_by == 1);
     assert_false(world->nodes[1].reachable[2]);
@@ -561,7 +562,7 @@ static bool end_has_data(void *ctx)
 
 static void raw_world(struct world *world)
 {
-    node_up(world, 1, 0);
+    node_up(world, 1);
     world->nodes[2].port = 1; /* nobody listens there: only incoming connections matter */
     node_knows(world, 1, 2);
     world->nodes[2].port = 0;
@@ -605,8 +606,8 @@ static void an_oversized_frame_closes_the_connection(void **state)
 static void newer_servers_are_taken_in_and_removed_ones_are_not(void **state)
 {
     struct world *world = *state;
-    node_up(world, 1, 0);
-    node_up(world, 2, 0);
+    node_up(world, 1);
+    node_up(world, 2);
     node_knows(world, 1, 1); /* itself: 2 joined while it was away */
     node_knows(world, 2, 2);
     WAIT_UNTIL(world, all_reachable(world, 2));
