@@ -14,9 +14,12 @@ struct fixed {
 
 static struct fixed *fixed_new(void)
 {
-    char dir[] = "/tmp/tutti-seal-fuzz-XXXXXX";
-    char path[64];
+    char dir[256];
+    char path[288];
+    const char *base = getenv("TMPDIR");
     struct fixed *fixed = TT_NEW(struct fixed);
+    TT_ASSERT(snprintf(dir, sizeof dir, "%.200s/tutti-seal-fuzz-XXXXXX",
+                       base != NULL ? base : "/tmp") > 0);
     TT_ASSERT(mkdtemp(dir) != NULL);
     TT_ASSERT(snprintf(path, sizeof path, "%s/key", dir) > 0);
     fixed->ring = tt_seal_ring_new();

@@ -77,7 +77,7 @@ static void a_crash_in_bootstrap_leaves_a_whole_member_or_none(void **state)
 static void a_second_opener_is_refused(void **state)
 {
     (void)state;
-    char dir[64];
+    char dir[256];
     const char *tmp = getenv("TMPDIR");
     (void)snprintf(dir, sizeof dir, "%s/datadir-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     assert_non_null(mkdtemp(dir));

@@ -21,7 +21,7 @@
 enum { SECTOR = TT_DISK_SECTOR_SIZE, SECTORS = 128, FILE_SIZE = SECTORS * SECTOR };
 
 struct fixture {
-    char dir[64];
+    char dir[256];
     char *path;
     struct tt_disk_file *file;
 };

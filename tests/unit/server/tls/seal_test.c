@@ -21,8 +21,8 @@ static const struct tt_str NAME = {"/registry/secrets/default/db", 28};
 static const struct tt_str PLAIN = {"correct horse battery staple", 28};
 
 struct world {
-    char dir[128];
-    char path[4][160]; /* two root keys, a salt, spare */
+    char dir[256];
+    char path[4][288]; /* two root keys, a salt, spare */
     struct tt_seal_ring *ring;
 };
 
@@ -31,7 +31,7 @@ static int world_up(void **state)
     struct world *world = test_calloc(1, sizeof *world);
     const char *base = getenv("TMPDIR");
     char dir[sizeof world->dir];
-    (void)snprintf(dir, sizeof dir, "%.90s/tutti-seal-XXXXXX", base != NULL ? base : "/tmp");
+    (void)snprintf(dir, sizeof dir, "%.200s/tutti-seal-XXXXXX", base != NULL ? base : "/tmp");
     assert_non_null(mkdtemp(dir));
     memcpy(world->dir, dir, sizeof dir);
     for (int i = 0; i < 4; i++) {
