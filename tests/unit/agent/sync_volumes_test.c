@@ -148,7 +148,7 @@ static void poll_fired(struct tt_timer *timer)
         test->began_ms = tt_clock_ms(&hasty);
         sync_refs_changed(test->sync);
         test->phase = 2;
-    } else if (test->phase == 2 && test->lookups == 2) {
+    } else if (test->phase == 2 && test->lookups >= 2) {
         assert_true(tt_clock_ms(&hasty) >= test->began_ms + 10000); /* a pause, no busy loop */
         assert_int_equal(unlink(volume), 0);
         test->phase = 3;
