@@ -11,7 +11,7 @@
 #include "ctl/command.h"
 #include "ctl/pki_files.h"
 
-enum { PATH_SIZE = 128, WORDS_MAX = 12 };
+enum { PATH_SIZE = 512, WORDS_MAX = 12 };
 
 struct pki {
     char dir[PATH_SIZE]; /* temporary; the authority lives there */
@@ -40,7 +40,7 @@ static int up(void **state)
 {
     static struct pki pki;
     const char *base = getenv("TMPDIR");
-    (void)snprintf(pki.dir, sizeof pki.dir, "%.80s/tutti-pki-XXXXXX", base ? base : "/tmp");
+    (void)snprintf(pki.dir, sizeof pki.dir, "%.480s/tutti-pki-XXXXXX", base ? base : "/tmp");
     assert_non_null(mkdtemp(pki.dir));
     *state = &pki;
     return INIT(&pki);
