@@ -1,7 +1,7 @@
 /* Checking a backup as it passes by. A backup file is
  *
  *   "tutti-backup 1\n"
- *   one line of JSON: clusterId, term, revision, created
+ *   one line of JSON: clusterId, term, created (the revision is in the stream's head)
  *   the server's snapshot stream: frames {u32 size, u32 CRC-32C, payload}, head … foot
  *   "\nsha256 HEX\n": over all before it
  *

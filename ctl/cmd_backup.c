@@ -28,7 +28,7 @@ struct backup {
     struct ctl_stream_check *check; /* owned; of the server's stream */
     uint64_t told_ms;               /* when progress was shown last */
     struct tt_err err;              /* of a write or check, on the client's thread */
-    char hex[2 * HASH_SIZE + 1];    /* the hash as text; "" before the trailer */
+    struct tt_buf header;           /* owned; its line of JSON */
 };
 
 static int write_all(struct backup *backup, struct tt_str bytes, struct tt_err *err)
@@ -81,9 +81,8 @@ static bool take_bytes(void *ctx, struct tt_str bytes)
 static int add_header(struct backup *backup, struct ctl_session *session, struct tt_err *err)
 {
     CTL_AUTO_ANSWER struct ctl_answer answer = {0};
-    TT_AUTO_BUF struct tt_buf text;
+    struct tt_buf *text = &backup->header;
     char created[TT_TIME_TEXT_SIZE];
-    tt_buf_init(&text, 4096);
     int r = ctl_get(session, TT_STR("/tutti/v1/cluster"), &answer, err);
     if (r != TT_OK) {
         return r;
@@ -91,27 +90,27 @@ static int add_header(struct backup *backup, struct ctl_session *session, struct
     yyjson_val *root = yyjson_doc_get_root(answer.doc);
     size_t size = tt_time_format(tt_clock_wall_ms(tt_clock_real()), created);
     struct tt_json_writer w;
-    tt_buf_c(&text, CTL_BACKUP_MAGIC);
-    tt_json_begin(&w, &text);
+    tt_json_begin(&w, text);
     tt_json_object(&w, NULL);
     tt_json_str(&w, "clusterId", tt_json_iget_str(root, "clusterId"));
     tt_json_i64(&w, "term", tt_json_iget_i64(root, "term", 0));
-    tt_json_i64(&w, "revision", tt_json_iget_i64(root, "revision", 0));
     tt_json_str(&w, "created", tt_str(created, size));
     tt_json_object_end(&w);
-    tt_buf_char(&text, '\n');
-    return add(backup, tt_buf_view(&text), err);
+    tt_buf_char(text, '\n');
+    r = add(backup, TT_STR(CTL_BACKUP_MAGIC), err);
+    return r == TT_OK ? add(backup, tt_buf_view(text), err) : r;
 }
 
 static int add_trailer(struct backup *backup, struct tt_err *err)
 {
     uint8_t hash[HASH_SIZE];
+    char hex[2 * HASH_SIZE + 1];
     char trailer[CTL_BACKUP_TRAILER_SIZE + 1];
     if (EVP_DigestFinal_ex(backup->hash, hash, NULL) != 1) {
         return TT_FAIL(err, TT_EINTERNAL, "SHA-256 failed");
     }
-    (void)tt_hex_encode(hash, sizeof hash, backup->hex); /* fixed size */
-    int size = snprintf(trailer, sizeof trailer, "\nsha256 %s\n", backup->hex);
+    (void)tt_hex_encode(hash, sizeof hash, hex); /* fixed size */
+    int size = snprintf(trailer, sizeof trailer, "\nsha256 %s\n", hex);
     TT_ASSERT(size == CTL_BACKUP_TRAILER_SIZE);
     return write_all(backup, tt_str(trailer, (size_t)size), err);
 }
@@ -170,11 +169,20 @@ static int take(struct backup *backup, struct ctl_session *session, struct tt_er
     return r == TT_OK ? finish(backup, err) : r;
 }
 
-static void print_facts(const char *path, const struct ctl_stream_facts *facts, const char *hex)
+/* "FILE: complete; revision 12 of cluster c1, taken 2026-…: 34 objects and records, 5678 bytes".
+ * The revision is that of the objects in it. */
+static void print_facts(const char *path, const char *said, const struct ctl_stream_facts *facts,
+                        struct tt_str header)
 {
-    ctl_print("%s: %llu objects and records at revision %llu, %llu bytes%s%s\n", path,
-              (unsigned long long)facts->row_count, (unsigned long long)facts->revision,
-              (unsigned long long)facts->size, hex[0] != '\0' ? ", sha256 " : "", hex);
+    yyjson_doc *doc = yyjson_read(header.ptr, header.len, YYJSON_READ_NUMBER_AS_RAW);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    ctl_print("%s: %s; revision %llu of cluster %.*s, taken %.*s: %llu objects and records, "
+              "%llu bytes\n",
+              path, said, (unsigned long long)facts->revision,
+              TT_STR_ARG(tt_json_iget_str(root, "clusterId")),
+              TT_STR_ARG(tt_json_iget_str(root, "created")), (unsigned long long)facts->row_count,
+              (unsigned long long)facts->size);
+    yyjson_doc_free(doc);
 }
 
 static int run_backup(const struct ctl_command *self, int argc, char **argv, struct tt_err *err)
@@ -191,6 +199,7 @@ static int run_backup(const struct ctl_command *self, int argc, char **argv, str
         return TT_FAIL(err, TT_EINVAL, "give one FILE to write");
     }
     TT_AUTO(ctl_session) session = NULL;
+    tt_buf_init(&backup.header, 4096);
     backup.path = args.words[0];
     backup.part = tt_xasprintf("%s.part", backup.path);
     r = ctl_session_open(&common, &session, err);
@@ -200,7 +209,7 @@ static int run_backup(const struct ctl_command *self, int argc, char **argv, str
     if (r == TT_OK) {
         struct ctl_stream_facts facts;
         ctl_stream_check_facts(backup.check, &facts);
-        print_facts(backup.path, &facts, backup.hex);
+        print_facts(backup.path, "written", &facts, tt_buf_view(&backup.header));
     } else if (backup.fd >= 0) {
         (void)unlink(backup.part); /* the error that counts is the first */
     }
@@ -209,6 +218,7 @@ static int run_backup(const struct ctl_command *self, int argc, char **argv, str
     }
     EVP_MD_CTX_free(backup.hash);
     ctl_stream_check_free(backup.check);
+    tt_buf_fini(&backup.header);
     tt_free(backup.part);
     return r;
 }
@@ -228,8 +238,7 @@ static int run_verify(const struct ctl_command *self, int argc, char **argv, str
     }
     r = ctl_backup_verify(args.words[0], &facts, &header, err);
     if (r == TT_OK) {
-        print_facts(args.words[0], &facts, "");
-        ctl_print("%.*s\n", TT_STR_ARG(tt_buf_view(&header)));
+        print_facts(args.words[0], "complete and undamaged", &facts, tt_buf_view(&header));
     }
     return r;
 }

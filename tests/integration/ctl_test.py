@@ -339,8 +339,10 @@ def check_restore(ctl, cluster):
     """A backup is verified, damage is seen, and a new cluster begins from it."""
     path = f"{cluster.dir}/backup"
     ctl.ok("apply", "-f", "-", stdin=MANIFEST)
-    ctl.ok("cluster", "backup", path)
-    ctl.ok("cluster", "verify", path)
+    written = ctl.ok("cluster", "backup", path)
+    verified = ctl.ok("cluster", "verify", path)
+    assert verified.count("revision") == 1 and "complete and undamaged" in verified, verified
+    assert verified.split("; ")[1] == written.split("; ")[1], (written, verified)
     with open(path, "rb") as handle:
         whole = handle.read()
     for name, damaged in (("cut", whole[:-200]), ("flipped", whole[:900] + b"\0" + whole[901:])):
