@@ -43,20 +43,23 @@ def seed_from(arguments):
     return seed
 
 
-def free_ports(count, given=set()):
-    """That many ports next to nobody's listener, none of them given before."""
+def free_ports(count):
+    """That many ports that are this process's until it ends.
+
+    A socket stays bound to each: no other run is given it, no connection goes out from it, also
+    while a server is between two starts. Listeners that allow reuse, as ours do, may share it."""
     first = random.randrange(*PORTS)
     found = []
     for offset in range(PORTS[1] - PORTS[0]):
         port = PORTS[0] + (first - PORTS[0] + offset) % (PORTS[1] - PORTS[0])
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port in given:
+        holder = socket.socket()
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            holder.close()
             continue
-        given.add(port)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.detach()  # nobody closes it
         found.append(port)
         if len(found) == count:
             return found
