@@ -401,5 +401,5 @@ def run_tests(description):
     Settings.seed = seed_from(arguments)
     Settings.rounds = arguments.long
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    faulthandler.dump_traceback_later(240 * arguments.long, exit=True)
+    faulthandler.dump_traceback_later(280 * arguments.long, exit=True)
     unittest.main(module="__main__", argv=[sys.argv[0], *rest], verbosity=2)
