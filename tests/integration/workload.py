@@ -25,6 +25,7 @@ from watchcheck import Event
 
 PATH = "/api/v1/namespaces/default/configmaps"
 WATCH_IDLE_S = 3  # bookmarks come each second: a stream without any is given up
+HANG_S = 30  # of what must be answered, at the end
 
 
 def configmap(name, value, revision=None):
@@ -187,10 +188,10 @@ class Watcher(threading.Thread):
             self.load.unknown[f"watch: {error!r}"[:160]] += 1
 
 
-def watch(cluster, server, revision, ended, user="admin"):
+def watch(cluster, server, revision, ended, idle_s=WATCH_IDLE_S):
     """Events of a watch behind revision, until the stream or the test ends."""
     query = f"watch=1&allowWatchBookmarks=true&labelSelector=of%3Dload&resourceVersion={revision}"
-    client = cluster.client(server, user, timeout_s=WATCH_IDLE_S)
+    client = cluster.client(server, timeout_s=idle_s)
     connection = client.open()
     try:
         connection.request("GET", f"{PATH}?{query}")
@@ -265,7 +266,8 @@ class Workload:
     def final_history(self, server, revision):
         """All events of one server up to revision."""
         events = []
-        for event in watch(self.cluster, server, self.first_revision, threading.Event()):
+        ended = threading.Event()
+        for event in watch(self.cluster, server, self.first_revision, ended, HANG_S):
             if event.kind == "BOOKMARK":
                 if event.revision >= revision:
                     return events
@@ -290,7 +292,8 @@ class Workload:
         for watcher in self.watchers:
             watcher.ended.set()
         for watcher in self.watchers:
-            watcher.join(WATCH_IDLE_S + 10)
+            watcher.join(HANG_S)
+            assert not watcher.is_alive(), f"{watcher.name} hangs"
         if self.errors:
             raise self.errors[0]
         names = [s.name for s in self.cluster.running()]
@@ -324,11 +327,10 @@ class Workload:
         wait_for(
             "the watchers have caught up",
             lambda: self.errors or all(w.revision >= revision for w in self.watchers),
-            20,
         )
 
     def check_final_list(self, server, objects):
-        with self.cluster.client(server) as client:
+        with self.cluster.client(server, timeout_s=HANG_S) as client:
             items = client.call("GET", f"{PATH}?labelSelector=of%3Dload").json["items"]
         listed = {i["metadata"]["name"]: i["data"]["v"] for i in items}
         if listed != objects:
