@@ -4,6 +4,7 @@ acknowledged is lost, no read is old, and what cannot go on says so.
 
 Usage: faults_test.py [--seed N] [--long N] [unittest arguments]
 """
+import errno
 import glob
 import os
 import random
@@ -20,6 +21,7 @@ CLEAN = 0
 FATAL = 70  # of a server that cannot go on
 MIB = 1 << 20
 PAUSE_S = 10
+GATE_S = 90  # for threads to come together; more than what any of them waits for before
 
 
 class FaultTest(unittest.TestCase):
@@ -108,16 +110,16 @@ class Paused(FaultTest):
             ]
             for reader in readers:
                 reader.start()
-            gate.wait(20)  # all are connected
+            gate.wait(GATE_S)  # all are connected
             old.pause()
             paused_at = time.monotonic()
             load.allowed = [n for n in cluster.servers if n != old.name]
-            wait_for("the write", lambda: self.overwritten(cluster), 10)
-            gate.wait(20)  # now all send
+            wait_for("the write", lambda: self.overwritten(cluster))
+            gate.wait(GATE_S)  # now all send
             time.sleep(max(0.5, PAUSE_S - (time.monotonic() - paused_at)))
             old.resume()
             for reader in readers:
-                reader.join(30)
+                reader.join()
             load.allowed = None
             self.assertEqual(len(answers), 8)
             for code, value in answers:
@@ -127,10 +129,10 @@ class Paused(FaultTest):
             load.verify()
 
     def late_read(self, server, gate, answers):
-        with server.client(timeout_s=30) as client:
+        with server.client(timeout_s=60) as client:
             client.call("GET", "/healthz")
-            gate.wait(20)
-            gate.wait(40)
+            gate.wait(GATE_S)
+            gate.wait(GATE_S)
             answer = client.call("GET", f"{PATH}/stale")
             answers.append((answer.code, answer.json.get("data", {}).get("v")))
 
@@ -158,11 +160,11 @@ class BrokenDisk(FaultTest):
             self.assertEqual(victim.stop(), CLEAN)
             victim.start(["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}",
                           "-e", f"inject={call}:error={error}:when={after}+"])  # fmt: skip
-            wait_for("it ends by itself", lambda: load.errors or not victim.alive(), 40)
+            wait_for("it ends by itself", lambda: load.errors or not victim.alive(), 90)
             self.assertEqual(victim.wait_end(), FATAL, victim.tail())
             last = [line for line in victim.log().splitlines() if '"error"' in line][-1]
             self.assertIn("the member cannot go on", last)
-            self.assertIn(os.strerror(getattr(__import__("errno"), error)), last)
+            self.assertIn(os.strerror(getattr(errno, error)), last)
             self.progress(load)
             victim.start(wait=True)
             self.progress(load)
@@ -200,11 +202,17 @@ class FullDisk(FaultTest):
         return path
 
     def leave_free(self, size_mib):
-        """Fills the disk with a file up to so much free space."""
-        disk = os.statvfs(self.mount)
-        size = disk.f_bavail * disk.f_frsize - size_mib * MIB
+        """Fills the disk with a file up to so much free space, or less."""
         with open(f"{self.mount}/ballast", "ab") as handle:
-            os.posix_fallocate(handle.fileno(), handle.tell(), size)
+            while (size := self.free_size() - size_mib * MIB) > 0:
+                try:
+                    os.posix_fallocate(handle.fileno(), handle.seek(0, os.SEEK_END), size)
+                except OSError as error:  # a server has taken some of it meanwhile
+                    self.assertEqual(error.errno, errno.ENOSPC)
+
+    def free_size(self):
+        disk = os.statvfs(self.mount)
+        return disk.f_bavail * disk.f_frsize
 
     def call(self, cluster, method, path, body=None):
         with cluster.client(cluster.leader().name) as client:
@@ -227,7 +235,7 @@ class FullDisk(FaultTest):
                     "generateName": "new-"}})  # fmt: skip
                 return answer if answer.code == 507 else None
 
-            answer = wait_for("creates are refused", refused, 10)
+            answer = wait_for("creates are refused", refused)
             self.assertEqual(answer.json["reason"], "InsufficientStorage")
             self.assertEqual(self.call(cluster, "GET", f"{PATH}/kept").code, 200)
             self.assertEqual(self.call(cluster, "DELETE", f"{PATH}/gone").code, 200)
@@ -241,7 +249,7 @@ class FullDisk(FaultTest):
                     self.assertEqual(client.call("GET", f"{PATH}/kept").code, 200)
             os.unlink(f"{disk}/ballast")
             wait_for("creates are taken again", lambda: self.call(
-                cluster, "POST", PATH, configmap("again", "1")).code == 201, 10)  # fmt: skip
+                cluster, "POST", PATH, configmap("again", "1")).code == 201)  # fmt: skip
             self.assertEqual(self.call(cluster, "DELETE", f"{PATH}/other").code, 200)
             cluster.wait_equal()
 
