@@ -3,7 +3,8 @@
 
 Usage: abuse.py KIND PORT PKI SECONDS
 
-It prints how many blows it struck (JSON), so that a test can tell an attack from an idle loop.
+It prints a line at the first blow, from which on the seconds count, and at the end how many blows
+it struck (JSON), so that a test can tell an attack from an idle loop.
 Frames of HTTP/2 are written by hand: no client library would send these.
 """
 import json
@@ -18,6 +19,7 @@ import time
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0, 1, 3, 4, 6, 9
 END_STREAM, END_HEADERS = 1, 4
+START_S = 30  # for the first blow
 LIST = "/api/v1/namespaces/default/configmaps"
 
 
@@ -36,7 +38,8 @@ class Attack:
     def __init__(self, port, pki, seconds):
         self.port = port
         self.pki = pki
-        self.until = time.monotonic() + seconds
+        self.seconds = seconds
+        self.until = time.monotonic() + START_S
         self.lock = threading.Lock()
         self.blows = 0
         self.kept = []
@@ -46,6 +49,9 @@ class Attack:
 
     def struck(self, count=1):
         with self.lock:
+            if self.blows == 0:
+                self.until = time.monotonic() + self.seconds
+                print("the first blow", flush=True)
             self.blows += count
 
     def tcp(self):

@@ -16,9 +16,9 @@ from workload import PATH, configmap
 
 FACTOR = 3
 FLOOR_S = 0.05  # below this a latency says more about the machine than about the server
-QUIET_S = 1.5
+QUIET_S = 1
 ATTACK_S = 3
-TRIES = 3  # a busy machine may spoil one; errors are never forgiven
+TRIES = 5  # a busy machine may spoil some; errors are never forgiven
 RSS_MAX_MIB = 200
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -65,31 +65,31 @@ class Abuse(unittest.TestCase):
         return latencies
 
     def attacked(self, kind):
+        """Latencies from the first blow on, and how many blows were struck."""
         command = [sys.executable, f"{HERE}/abuse.py", kind, str(self.server.api_port),
-                   self.cluster.pki, str(ATTACK_S + 0.5)]  # fmt: skip
+                   self.cluster.pki, str(ATTACK_S)]  # fmt: skip
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
             try:
-                time.sleep(0.4)  # of its own start
+                self.assertEqual(attacker.stdout.readline(), "the first blow\n")
                 latencies = self.honest(ATTACK_S)
-                out, _ = attacker.communicate(timeout=20)
+                blows = json.loads(attacker.stdout.readline())["blows"]
             finally:
                 attacker.kill()
-        self.assertEqual(attacker.returncode, 0)
-        return latencies, json.loads(out)["blows"]
+        return latencies, blows
 
     def withstand(self, kind, blows_min):
-        for attempt in range(TRIES):
+        """In one of the tries, each of which measures the quiet and the attack anew."""
+        for _ in range(TRIES):
             quiet = p99(self.honest(QUIET_S))
             latencies, blows = self.attacked(kind)
-            self.assertGreaterEqual(blows, blows_min, f"{kind} hardly attacked")
             limit = FACTOR * max(quiet, FLOOR_S)
-            print(f"  {kind}: {blows} blows, p99 {1000 * p99(latencies):.1f} ms of "
-                  f"{len(latencies)}, in quiet {1000 * quiet:.1f} ms, RSS {self.rss_mib()} MiB",
-                  flush=True)  # fmt: skip
+            told = (f"{kind}: {blows} blows, p99 {1000 * p99(latencies):.1f} ms of "
+                    f"{len(latencies)}, in quiet {1000 * quiet:.1f} ms, RSS {self.rss_mib()} MiB")
+            print(f"  {told}", flush=True)
             self.assertLess(self.rss_mib(), RSS_MAX_MIB)
-            if p99(latencies) <= limit:
+            if blows >= blows_min and p99(latencies) <= limit:
                 return
-        self.fail(f"{kind}: p99 {p99(latencies):.3f} s, at most {limit:.3f} s are allowed")
+        self.fail(f"{told}; at least {blows_min} blows and at most {limit:.3f} s are asked for")
 
     def test_json_depth_bombs(self):
         self.withstand("json_bombs", 8)
