@@ -231,6 +231,7 @@ class ContainersTest(unittest.TestCase):
         with self.cluster.client() as client:
             answer = client.call("DELETE", path, options)
         self.assertIn(answer.code, (200, 202), answer.text)
+        return answer.json
 
     def wait_gone(self, name, timeout_s=30):
         def gone():
@@ -256,12 +257,12 @@ class ContainersTest(unittest.TestCase):
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hello"},
              "data": {"greeting": "second"}}))  # fmt: skip
         wait_for("the new text",
-                 lambda: set(self.pages("/config/greeting").values()) == {"second"}, 10)
+                 lambda: set(self.pages("/config/greeting").values()) == {"second"})
         self.assertEqual({name: id_of(p) for name, p in self.web().items()}, before)
 
     def test_03_environment_and_secret_volume(self):
         reader = self.wait_running("reader")
-        said = wait_for("its first line", lambda: self.ctl.ok("logs", "reader"), 10)
+        said = wait_for("its first line", lambda: self.ctl.ok("logs", "reader"))
         self.assertEqual(said, "env plain in-env plain in-env\n")
         path = f"{self.volume(reader, 'secret')}/token"
         with open(path, encoding="ascii") as handle:
@@ -277,7 +278,7 @@ class ContainersTest(unittest.TestCase):
             with open(path, encoding="ascii") as handle:
                 return handle.read() == "hidden-2"
 
-        wait_for("the new secret in the volume", renewed, 10)
+        wait_for("the new secret in the volume", renewed)
         found = subprocess.run(["grep", "-rlsF", "hidden-", "--exclude=*.log", self.cluster.dir],
                                capture_output=True, text=True, check=False, timeout=60)  # fmt: skip
         told = [name for name in found.stdout.split() if not name.startswith(path[:-5])]
@@ -290,7 +291,7 @@ class ContainersTest(unittest.TestCase):
         name = sorted(before)[0]
         self.node_of(before[name]).kill_container(id_of(before[name]))
         began = time.monotonic()
-        after = self.wait_pod(name, "one restart", lambda p: restarts(p) == 1 and is_ready(p), 10)
+        after = self.wait_pod(name, "one restart", lambda p: restarts(p) == 1 and is_ready(p))
         print(f"restarted and told after {time.monotonic() - began:.2f} s", flush=True)
         ended = status_of(after)["lastState"]["terminated"]
         self.assertEqual(ended["exitCode"], 137)
@@ -298,7 +299,7 @@ class ContainersTest(unittest.TestCase):
         for other in set(before) - {name}:
             self.assertEqual(id_of(self.pod(other)), id_of(before[other]))
         self.node_of(after).kill_container(id_of(after))
-        waiting = self.wait_pod(name, "backs off", lambda p: "waiting" in status_of(p)["state"], 10)
+        waiting = self.wait_pod(name, "backs off", lambda p: "waiting" in status_of(p)["state"])
         self.assertEqual(status_of(waiting)["state"]["waiting"]["reason"], "CrashLoopBackOff")
         self.assertFalse(is_ready(waiting))
 
@@ -310,8 +311,8 @@ class ContainersTest(unittest.TestCase):
             with open(path, encoding="ascii") as handle:
                 return [int(line) for line in handle]
 
-        times = wait_for("three starts", lambda: len(s := starts()) >= 3 and s, 40, 0.2)
-        self.assertLess(times[1] - times[0], 4, "the first restart is at once")
+        times = wait_for("three starts", lambda: len(s := starts()) >= 3 and s, 60, 0.2)
+        self.assertLess(times[1] - times[0], 9, "the first restart is at once, not 10 s later")
         self.assertGreaterEqual(times[2] - times[1], 9, "the second one waits 10 s")
         crash = self.wait_pod("crash", "counts", lambda p: restarts(p) >= 2)
         self.assertEqual(status_of(crash)["lastState"]["terminated"]["exitCode"], 3)
@@ -320,7 +321,7 @@ class ContainersTest(unittest.TestCase):
 
     def test_05_logs(self):
         counter = self.wait_running("counter")
-        wait_for("some lines", lambda: self.ctl.ok("logs", "counter").count("\n") > 5, 15)
+        wait_for("some lines", lambda: self.ctl.ok("logs", "counter").count("\n") > 5)
         lines = self.ctl.ok("logs", "counter").splitlines()
         self.assertEqual(lines, [f"line {i + 1}" for i in range(len(lines))])
         tail = self.ctl.ok("logs", "counter", "--tail=2").splitlines()
@@ -349,24 +350,30 @@ class ContainersTest(unittest.TestCase):
             self.assertEqual(follower.wait(20), 0)
         last = int(rest[-1].split()[1]) if rest else numbers[-1]
         self.wait_pod(name, "is restarted", lambda p: restarts(p) == 1
-                      and "running" in status_of(p)["state"], 15)  # fmt: skip
+                      and "running" in status_of(p)["state"])  # fmt: skip
         done = subprocess.run([*command, name, "--previous", "--tail=1"], capture_output=True,
                               text=True, check=True, timeout=20)  # fmt: skip
         self.assertEqual(done.stdout, f"line {last}\n")
 
     def test_06_logs_are_rotated_and_lose_nothing(self):
-        step, pause = 20000, 0.5
+        # The writer is not more than two steps ahead of its reader, who has a file of 10 MB more.
+        step = 20000
         script = (f"i=1; while [ $i -lt {ROTATED_LINES} ]; do seq $i $((i + {step - 1})); "
-                  f"i=$((i + {step})); sleep {pause}; done; exec sleep 1000")  # fmt: skip
-        self.apply(pod("writer", container(script)))
+                  f"until [ -e /shared/$i ]; do sleep 0.05; done; sleep 0.3; i=$((i + {step})); "
+                  "done; exec sleep 1000")  # fmt: skip
+        shared_mount = mounted("shared", "/shared")
+        self.apply(pod("writer", container(script, volumeMounts=shared_mount), [shared()]))
         writer = self.wait_running("writer")
+        seen_dir = self.volume(writer, "shared")
         command = [*self.clients()[0], "writer", "-f"]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as follower:
-            timer = threading.Timer(60, follower.kill)
+            timer = threading.Timer(90, follower.kill)
             timer.start()
             due = 1
             for line in follower.stdout:
                 self.assertEqual(int(line), due, "lines were lost or mixed")
+                if due % step == 1:
+                    open(f"{seen_dir}/{due}", "w", encoding="ascii").close()
                 due += 1
                 if due > ROTATED_LINES:
                     break
@@ -375,8 +382,8 @@ class ContainersTest(unittest.TestCase):
         self.assertGreater(due, ROTATED_LINES, "the follower's stream ended early")
         uid = writer["metadata"]["uid"]
         logs = f"{self.node_of(writer).data_dir}/logs/default_writer_{uid}/main"
-        names = sorted(os.listdir(logs))
-        self.assertEqual(names, ["0.log", "0.log.1"])
+        names = ["0.log", "0.log.1"]
+        wait_for("two files of the log", lambda: sorted(os.listdir(logs)) == names)
         total = sum(os.path.getsize(f"{logs}/{name}") for name in names)
         self.assertLess(total, 45 << 20, "rotation keeps too much")
         self.delete(f"{PODS}/writer", gracePeriodSeconds=0)
@@ -390,9 +397,9 @@ class ContainersTest(unittest.TestCase):
         self.assertFalse(is_ready(shy))
         with open(f"{self.volume(shy, 'shared')}/ready", "w", encoding="ascii"):
             pass
-        self.wait_pod("shy", "is ready", is_ready, 10)
+        self.wait_pod("shy", "is ready", is_ready)
         os.unlink(f"{self.volume(shy, 'shared')}/ready")
-        shy = self.wait_pod("shy", "is ready no more", lambda p: not is_ready(p), 10)
+        shy = self.wait_pod("shy", "is ready no more", lambda p: not is_ready(p))
         self.assertEqual(restarts(shy), 0)
 
     # ---- the end of a pod ----
@@ -407,21 +414,21 @@ class ContainersTest(unittest.TestCase):
                 mounts = [line for line in handle if uid in line]
             return files + mounts + [i for i in node.containers() if i == id_of(pod_object)]
 
-        wait_for(f"nothing is left: {left()}", lambda: not left(), 10)
+        wait_for(f"nothing is left: {left()}", lambda: not left())
 
     def test_09_deletion_with_grace_leaves_nothing(self):
         polite, deaf = self.wait_running("polite"), self.wait_running("deaf")
         began = time.monotonic()
         self.assertTrue(os.path.exists(f"{self.polite_dir}/hello"), "no postStart hook")
-        self.delete(f"{PODS}/polite")
+        marked = self.delete(f"{PODS}/polite")
         self.delete(f"{PODS}/deaf")
-        self.assertEqual(self.pod("polite")["metadata"]["deletionGracePeriodSeconds"], 20)
-        self.wait_gone("polite", 20)
+        self.assertEqual(marked["metadata"]["deletionGracePeriodSeconds"], 20)
+        self.wait_gone("polite")
         self.assertGreaterEqual(time.monotonic() - began, 2)
         self.assertTrue(os.path.exists(f"{self.polite_dir}/bye"), "it was not let finish")
-        self.wait_gone("deaf", 20)
+        self.wait_gone("deaf")
         self.assertGreaterEqual(time.monotonic() - began, 2)
-        self.assertLess(time.monotonic() - began, 15)
+        self.assertLess(time.monotonic() - began, 20, "the whole grace was waited out")
         self.assert_nothing_left(polite)
         self.assert_nothing_left(deaf)
 
@@ -440,7 +447,7 @@ class ContainersTest(unittest.TestCase):
             node.agent.start()
         name, count = victim["metadata"]["name"], restarts(victim)
         self.wait_pod(name, "its end while the agent was away is seen",
-                      lambda p: restarts(p) == count + 1, 20)
+                      lambda p: restarts(p) == count + 1)
         for other in set(before) - {name}:
             now = self.pod(other)
             self.assertEqual(id_of(now), id_of(before[other]), f"{other} was restarted")
@@ -471,16 +478,16 @@ class ContainersTest(unittest.TestCase):
             conditions = self.get("/api/v1/nodes/n1")["status"]["conditions"]
             return next(c["status"] for c in conditions if c["type"] == "Ready") == wanted
 
-        wait_for("the node is not ready without a runtime", lambda: ready("False"), 15)
+        wait_for("the node is not ready without a runtime", lambda: ready("False"))
         self.assertEqual(len(self.pages()), REPLICAS)
         node.start_containerd()
-        wait_for("the node is ready again", lambda: ready("True"), 15)
+        wait_for("the node is ready again", lambda: ready("True"))
         for name, was in before.items():
             self.assertEqual(id_of(self.pod(name)), id_of(was), f"{name} was restarted")
         victim = next(p for p in before.values() if self.node_of(p) is node)
         node.kill_container(id_of(victim))
         self.wait_pod(victim["metadata"]["name"], "its end is seen", lambda p: id_of(p) !=
-                      id_of(victim) or "waiting" in status_of(p)["state"], 15)  # fmt: skip
+                      id_of(victim) or "waiting" in status_of(p)["state"])  # fmt: skip
 
     def test_13_new_certificates_are_used_without_a_restart(self):
         node = self.nodes["n1"]
@@ -496,7 +503,7 @@ class ContainersTest(unittest.TestCase):
 
         before, pid = serial(), node.agent.process.pid
         self.cluster.issue("agent", "n1")
-        wait_for("the new certificate is shown", lambda: serial() != before, 10)
+        wait_for("the new certificate is shown", lambda: serial() != before)
         self.assertEqual(node.agent.process.pid, pid)
         self.assertTrue(self.ctl.ok("logs", "reader"))
 
@@ -518,7 +525,7 @@ class ContainersTest(unittest.TestCase):
         }
         for (kind, name), reasons in expected.items():
             wait_for(f"{reasons} of {kind} {name}, not only {self.reasons(kind, name)}",
-                     lambda k=kind, n=name, r=reasons: r <= set(self.reasons(k, n)), 10)
+                     lambda k=kind, n=name, r=reasons: r <= set(self.reasons(k, n)))
         self.assertGreaterEqual(self.reasons("Pod", "crash")["Started"], 3)
         owner = next(iter(self.web().values()))["metadata"]["ownerReferences"][0]["name"]
         self.assertIn("SuccessfulCreate", self.reasons("ReplicaSet", owner))
@@ -550,11 +557,11 @@ class ContainersTest(unittest.TestCase):
         alone = pod("alone", container("exec sleep 1000"), grace_s=30, hostNetwork=False)
         self.apply(alone)
         wait_for("its Event tells why", lambda: "FailedCreatePodSandBox" in
-                 self.reasons("Pod", "alone"), 15)  # fmt: skip
+                 self.reasons("Pod", "alone"))  # fmt: skip
         self.assertIn("network is not ready", self.ctl.ok("describe", "pod/alone"))
         self.assertEqual(self.pod("alone")["status"]["phase"], "Pending")
         self.delete(f"{PODS}/alone")
-        self.wait_gone("alone", 10)
+        self.wait_gone("alone", 25)  # its grace is 30 s
 
     # ---- a lost node ----
 
@@ -571,7 +578,7 @@ class ContainersTest(unittest.TestCase):
             status = next(c["status"] for c in node["status"]["conditions"] if c["type"] == "Ready")
             return status == "Unknown" and "node.kubernetes.io/unreachable" in taints
 
-        wait_for("the node is marked", marked, 25)
+        wait_for("the node is marked", marked, 60)
         after = self.wait_web(30)
         self.assertEqual({self.node_of(p).name for p in after.values()}, {other.name})
         for name in set(before) - set(moved):
@@ -583,7 +590,7 @@ class ContainersTest(unittest.TestCase):
             status = next(c["status"] for c in node["status"]["conditions"] if c["type"] == "Ready")
             return status == "True" and not node.get("spec", {}).get("taints")
 
-        wait_for("the node is back", back, 15)
+        wait_for("the node is back", back)
         wait_for("what was replaced is stopped", lambda: not lost.tasks(), 30)
         wait_for("only the live replicas answer",
                  lambda: set(self.pages().values()) == set(self.web()))  # fmt: skip
