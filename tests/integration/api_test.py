@@ -463,16 +463,25 @@ class Watches(ApiTest):
         answer = self.call("GET", f"{CONFIGMAPS}?watch=1&sendInitialEvents=true")
         self.refused(answer, 422, "Invalid")
 
-    def test_bookmarks_come_each_second(self):
+    def bookmarks_of_three_seconds(self):
+        """Their number, and how long the stream was open."""
         revision = self.call("GET", CONFIGMAPS).revision
         query = f"watch=1&resourceVersion={revision}&allowWatchBookmarks=true&timeoutSeconds=3"
-        watch = self.server.watch(f"{CONFIGMAPS}?{query}")
         begun = time.monotonic()
-        events = []
+        watch = self.server.watch(f"{CONFIGMAPS}?{query}")
+        count = 0
         while (event := watch.next()) is not None:
-            events.append(event)
-        self.assertIn(len([e for e in events if e["type"] == "BOOKMARK"]), (2, 3))
-        self.assertLess(abs(time.monotonic() - begun - 3), 1)
+            count += event["type"] == "BOOKMARK"
+        watch.close()
+        return count, time.monotonic() - begun
+
+    def test_bookmarks_come_each_second(self):
+        for _ in range(3):  # the clocks' ticks are late where the machine is busy
+            count, open_s = self.bookmarks_of_three_seconds()
+            self.assertLess(count, open_s + 1, "more than one a second")
+            if count in (2, 3) and abs(open_s - 3) < 1:
+                return
+        self.fail(f"{count} bookmarks, and the end after {open_s:.1f} s")
 
     def test_a_watch_from_the_future_times_out(self):
         answer = self.call("GET", "/api/v1/pods?watch=1&resourceVersion=999999999")
