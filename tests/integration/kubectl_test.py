@@ -77,6 +77,15 @@ def open_watches():
     return int(re.search(r"^tutti_api_watches (\d+)", text, re.M).group(1))
 
 
+def settled_watches():
+    """The same when those of earlier commands, which have ended, are seen to have ended."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while (count := open_watches()) > 0 and SERVER:  # of a whole cluster some go on
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{count} watches stay open")
+    return count
+
+
 def wait_for_one_more_watch(low):
     """Until a watch was opened since `low` were counted; others may end meanwhile."""
     deadline = time.monotonic() + TIMEOUT_S
@@ -202,7 +211,7 @@ class Objects(KubectlTest):
 
     def test_wait_for_condition_sees_the_change(self):
         run("create", "configmap", "waited", "--from-literal=a=1")
-        before = open_watches()
+        before = settled_watches()
         waiting = subprocess.Popen(
             ["kubectl", "--kubeconfig", kubeconfig, "--cache-dir", os.path.join(scratch, "cache"),
              "-n", NAMESPACE, "wait", "cm/waited",
