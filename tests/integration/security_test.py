@@ -473,13 +473,17 @@ class Tokens(SecurityTest):
 class Canaries(SecurityTest):
     def holds(self, text):
         """Files of the servers (data and logs) that hold the text."""
-        found = []
-        for path in glob.glob(f"{self.cluster.dir}/s?/**", recursive=True):
-            if os.path.isfile(path):
-                with open(path, "rb") as handle:
-                    if text.encode() in handle.read():
-                        found.append(path)
-        return found
+        while True:
+            try:
+                found = []
+                for path in glob.glob(f"{self.cluster.dir}/s?/**", recursive=True):
+                    if os.path.isfile(path):
+                        with open(path, "rb") as handle:
+                            if text.encode() in handle.read():
+                                found.append(path)
+                return found
+            except FileNotFoundError:
+                pass  # it has another name by now: all over again
 
     def test_secrets_are_nowhere_in_the_clear(self):
         hidden = secrets.token_hex(24)
