@@ -16,8 +16,9 @@ import unittest
 from cluster import Cluster, run_tests, wait_for
 from workload import PATH, configmap
 
-LIFE_S = 9
-LIVES = 3
+LIFE_S = 12  # a third of it is left at the renewal: no pause of a busy machine may be as long
+RENEWALS = 3  # of each
+RENEWED = "certificate was renewed"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
@@ -225,11 +226,17 @@ class Rotation(unittest.TestCase):
         actors = [*followers, *callers, *writers, user]
         for actor in actors:
             actor.thread.start()
-        began = time.monotonic()
-        wait_for("lives go by", lambda: time.monotonic() > began + LIVES * LIFE_S
-                 or any(a.errors for a in actors), LIVES * LIFE_S + 5, 0.1)  # fmt: skip
+
+        def renewals():
+            """Of the one with the fewest."""
+            return min(user.count, self.log_of_agent().count(RENEWED),
+                       *(s.log().count(RENEWED) for s in cluster.servers.values()),
+                       *(len(c.ends) - 1 for c in callers))  # fmt: skip
+
+        wait_for("lives go by", lambda: renewals() >= RENEWALS or any(a.errors for a in actors),
+                 (RENEWALS + 2) * LIFE_S, 0.5)  # fmt: skip
         renewed = self.lease(cluster)
-        wait_for("the agent goes on", lambda: self.lease(cluster) != renewed, 10, 0.2)
+        wait_for("the agent goes on", lambda: self.lease(cluster) != renewed, step_s=0.2)
         for actor in [*writers, *callers, user, *followers]:
             actor.stop()
         for actor in actors:
@@ -237,12 +244,6 @@ class Rotation(unittest.TestCase):
         counts = {f"{type(a).__name__} {a.server.name}": a.count for a in actors}
         print(f"  {counts}", flush=True)
         self.assertEqual([error for actor in actors for error in actor.errors], [])
-        for server in cluster.servers.values():
-            self.assertGreaterEqual(server.log().count("certificate was renewed"), LIVES - 1)
-        self.assertGreaterEqual(self.log_of_agent().count("certificate was renewed"), LIVES - 1)
-        self.assertGreaterEqual(user.count, LIVES - 1)
-        for caller in callers:
-            self.assertGreaterEqual(len(caller.ends), LIVES - 1)
         for follower in followers:
             names = [f"load-{name}" for name in sorted(cluster.servers)]
             self.assertEqual(sorted(follower.numbers), names)
