@@ -69,6 +69,18 @@ missing_packages() {
     done
 }
 
+# again COMMAND...: once more after a pause, up to five times, where it fails. apt-get waits for
+# dpkg's lock but not for that of its lists, and a mirror may be out of reach or changing just then.
+again() {
+    local pause_s
+    for pause_s in 5 10 20 40 60; do
+        "$@" && return
+        say "that failed: once more in $pause_s s"
+        sleep "$pause_s"
+    done
+    "$@"
+}
+
 apt_run() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
@@ -140,7 +152,7 @@ add_suites() {
     local entry uri file
     entry=$(debian_apt_entry bookworm)
     if [ -z "$entry" ]; then
-        apt_run update # a fresh image has no lists, and without them an entry has no origin
+        again apt_run update # a fresh image has no lists: without them an entry has no origin
         entry=$(debian_apt_entry bookworm)
     fi
     [ -n "$entry" ] || die "no apt entry for Debian 12's main packages found"
@@ -149,6 +161,11 @@ add_suites() {
     extra_sources "$uri" "$(signed_by_of "$file" "$uri")" |
         write_root_file /etc/apt/sources.list.d/tutti.sources
     extra_preferences | write_root_file /etc/apt/preferences.d/tutti
+}
+
+# Lists of a mirror that has changed since name files that are gone: both or none.
+install_packages() {
+    apt_run update && apt_run install -y --no-install-recommends "$@"
 }
 
 # need GROUP...: makes sure the packages of these groups are installed.
@@ -167,7 +184,6 @@ need() {
     trixie) ;;
     *) die "the set-up knows Debian 12 and 13 only; install these yourself: $missing" ;;
     esac
-    apt_run update
     # shellcheck disable=SC2086 # one word per package
-    apt_run install -y --no-install-recommends $missing
+    again install_packages $missing
 }
