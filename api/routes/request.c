@@ -421,8 +421,9 @@ static const route_handler handlers[API_ROUTE_COUNT] = {
     [API_ROUTE_RESOURCE] = dispatch_resource,
 };
 
-/* What a node may do depends on stored pods: a refusal from a version that lags would be a lie, so
- * it is decided once more on one that is up to date. */
+/* What a node may do depends on stored pods. A refusal from a version that lags would be a lie; a
+ * grant would hand out what a Secret is by now on a right that ended before. Both are decided on a
+ * version that is up to date. */
 static int dispatch_confirmed(struct api_request *rq, struct tt_version *version,
                               struct tt_err *err)
 {
@@ -444,8 +445,9 @@ static int begin(struct api_request *rq, struct tt_err *err)
 {
     int r = prepare(rq, err);
     TT_ASSERT(r != TT_OK || handlers[rq->path.route] != NULL);
-    if (r == TT_EFORBIDDEN && rq->subject.kind == TT_SUBJECT_AGENT &&
-        rq->path.route == API_ROUTE_RESOURCE) {
+    bool refused = r == TT_EFORBIDDEN && rq->subject.kind == TT_SUBJECT_AGENT;
+    bool granted = r == TT_OK && api_guard_needed(rq);
+    if ((refused || granted) && rq->path.route == API_ROUTE_RESOURCE) {
         api_barrier(rq, dispatch_confirmed);
         return TT_OK;
     }

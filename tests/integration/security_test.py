@@ -5,6 +5,7 @@ Usage: security_test.py [--seed N] [unittest arguments]
 """
 import base64
 import concurrent.futures
+import contextlib
 import glob
 import http.client
 import json
@@ -204,6 +205,24 @@ class Agents(SecurityTest):
         for watch in watches:
             wait_for(f"the watch of {watch.server} ends", lambda w=watch: w.ended, REVOKE_S)
             watch.close()
+
+    def test_a_right_that_ended_counts_on_no_server(self):
+        """Not on one either that has yet to hear of the end: what it reads is up to date."""
+        self.cluster.issue("agent", "n5")
+        item = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n5"}}
+        self.must("admin", "POST", "/api/v1/nodes", item)
+        self.must("admin", "POST", SECRETS, secret("of-n5", a="b"))
+        with contextlib.ExitStack() as stack:
+            admin = stack.enter_context(self.cluster.leader().client())
+            agents = [stack.enter_context(s.client("n5")) for s in self.cluster.first]
+            for number in range(20):
+                answer = admin.call("POST", PODS, pod(f"brief-{number}", "n5", "of-n5"))
+                self.assertEqual(answer.code, 201, answer.text)
+                codes = [agent.call("GET", f"{SECRETS}/of-n5").code for agent in agents]
+                self.assertEqual(codes, [200] * len(agents))
+                admin.call("DELETE", f"{PODS}/brief-{number}?gracePeriodSeconds=0")
+                codes = [agent.call("GET", f"{SECRETS}/of-n5").code for agent in agents]
+                self.assertEqual(codes, [403] * len(agents))
 
     def test_an_agent_does_not_steer_pods_to_its_node(self):
         nodes = "/api/v1/nodes"
