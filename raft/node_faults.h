@@ -22,7 +22,7 @@ struct tt_node_faults {
     bool write_error_ignored;    /* rule 10 */
     bool ack_before_commit;      /* a proposal is answered when it is appended */
     bool read_without_probe;     /* a round needs no majority */
-    bool probe_ignores_term;     /* a voter of another term counts, too */
+    bool probe_ignores_term;     /* a voter that left the term counts, too */
     bool ack_other_term;         /* the entry at a batch's index is taken for the batch */
     bool read_before_applied;    /* a confirmed read does not wait for its index */
     bool proposals_dropped;      /* at the loss of leadership */

@@ -182,7 +182,9 @@ static void round_turn(struct tt_node *node)
 void read_index_probe(struct tt_node *node, uint64_t peer_id, const Tt__Peer__ReadProbe *probe)
 {
     /* From the core itself, never from a copy: a vote for another term has moved it already. */
-    if (probe->term != raft_current_term(&node->raft) && !NODE_FAULT(node, probe_ignores_term)) {
+    uint64_t term = raft_current_term(&node->raft);
+    bool left = NODE_FAULT(node, probe_ignores_term) && probe->term < term;
+    if (probe->term != term && !left) {
         return;
     }
     Tt__Peer__Message message = TT__PEER__MESSAGE__INIT;

@@ -23,6 +23,7 @@
 #include "raft/replica_core.h"
 #include "tests/sim/sim_bugs.h"
 #include "tests/sim/sim_faults.h"
+#include "tests/sim/sim_invariants.h"
 
 enum {
     SIM_SERVERS_MAX = 10,
@@ -95,6 +96,7 @@ struct sim_server {
 
     size_t applied_position; /* in sim.applied */
     uint64_t rolling;        /* hash of all that was applied */
+    uint64_t state;          /* hash of its store behind that; 0 = not known */
     uint64_t watched;        /* revision up to which its history was compared */
     uint64_t commit_checked;
     bool fault_expected; /* a disk failure was ordered */
@@ -105,6 +107,7 @@ struct sim_server {
 struct sim_applied {
     uint64_t sequence;
     uint64_t rolling;
+    uint64_t state; /* hash of the store behind it */
 };
 struct sim_change {
     uint64_t revision;
@@ -132,6 +135,7 @@ struct sim {
     uint64_t now_us;
     uint64_t end_us;
     bool healing;
+    enum sim_invariant broken; /* 0 = nothing yet */
     bool failed;
     char text[SIM_TEXT_SIZE]; /* what failed */
     struct sim_event *heap;
@@ -179,7 +183,6 @@ struct sim {
 };
 
 /* sim_world.c */
-void sim_fail(struct sim *sim, const char *fmt, ...) TT_PRINTF(2, 3);
 void sim_trace(struct sim *sim, const char *fmt, ...) TT_PRINTF(2, 3);
 void sim_schedule(struct sim *sim, uint64_t delay_us, struct sim_event event);
 void sim_run(struct sim *sim, uint64_t until_us);
@@ -220,6 +223,7 @@ void sim_rot_judged(struct sim_server *server, bool refused);
 void sim_check_append(struct sim_server *server, const struct tt_wal_req *req);
 void sim_check_apply(struct sim_server *server, uint64_t index, uint32_t position,
                      struct tt_str command);
+void sim_check_applied(struct sim_server *server); /* behind it */
 void sim_check_published(struct sim_server *server);
 void sim_check_installed(struct sim_server *server);
 void sim_check_turn(struct sim_server *server);

@@ -10,6 +10,7 @@
 
 #include "raft/node_faults.h"
 #include "raft/replica_faults.h"
+#include "tests/sim/sim_invariants.h"
 
 struct sim_bug {
     const char *name;
@@ -20,7 +21,9 @@ struct sim_bug {
     bool skip_sync;        /* the disk says synced and is not */
     bool lose_vote;        /* hard states are acknowledged, not written */
     bool drop_watch_event; /* a server's history lacks a change */
-    uint64_t seeds_max;    /* found within so many seeds */
+    uint64_t by;        /* SIM_BY(…) | …: the invariants that are about it, one must find it */
+    uint64_t unseen;    /* likewise: nobody looks at these, so that another one is put to test */
+    uint64_t seeds_max; /* found within so many seeds */
 };
 
 const struct sim_bug *sim_bug_find(const char *name); /* NULL: unknown */

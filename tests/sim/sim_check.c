@@ -3,7 +3,8 @@
  *   - one leader per term, over restarts too
  *   - log matching: an (index, term) has one content, on whatever server it was ever appended
  *   - what a leader commits is durable on a majority of the voters, and of its own term
- *   - everybody applies the same commands at the same places (rolling hash)
+ *   - everybody applies the same commands at the same places (rolling hash), and has the same state
+ *     behind each, also when it came from a snapshot
  *   - every server's history of changes is the one history, without a gap
  *   - term and vote that were made durable are there after a restart
  *
@@ -81,7 +82,7 @@ static void check_entry(struct sim_server *server, const struct tt_wal_entry *en
         *slot = (struct entry_slot){entry->index, entry->term, hash};
         map->count++;
     } else if (slot->hash != hash) {
-        sim_fail(sim,
+        sim_fail(sim, SIM_LOG_MATCHING,
                  "log matching: %s holds another entry at index %" PRIu64 ", term %" PRIu64
                  " than somebody else",
                  server->name, entry->index, entry->term);
@@ -95,11 +96,33 @@ void sim_check_append(struct sim_server *server, const struct tt_wal_req *req)
     }
 }
 
+/* The state that the next command finds is the one that the last one left. */
+static void check_state(struct sim_server *server, const char *when)
+{
+    uint64_t state = tt_store_hash(server->core.store);
+    if (server->state != 0 && server->state != state) {
+        sim_fail(server->sim, SIM_SAME_STATE, "%s holds another state %s, behind command %zu",
+                 server->name, when, server->applied_position);
+    }
+    server->state = state;
+}
+
+void sim_check_applied(struct sim_server *server)
+{
+    struct sim_applied *applied = &server->sim->applied[server->applied_position - 1];
+    if (applied->state == 0) {
+        applied->state = tt_store_hash(server->core.store); /* the first one to apply it */
+    }
+    server->state = applied->state;
+    check_state(server, "than others");
+}
+
 void sim_check_apply(struct sim_server *server, uint64_t index, uint32_t position,
                      struct tt_str command)
 {
     struct sim *sim = server->sim;
     uint64_t sequence = tt_node_store_sequence(index, position);
+    check_state(server, "than it left");
     server->rolling = hash_bytes(mix(server->rolling, sequence), command);
     if (server->applied_position == sim->applied_count) {
         if (sim->applied_count == sim->applied_cap) {
@@ -110,7 +133,8 @@ void sim_check_apply(struct sim_server *server, uint64_t index, uint32_t positio
             (struct sim_applied){.sequence = sequence, .rolling = server->rolling};
     } else if (sim->applied[server->applied_position].sequence != sequence ||
                sim->applied[server->applied_position].rolling != server->rolling) {
-        sim_fail(sim, "applied prefixes differ: %s at index %" PRIu64 ", command %u", server->name,
+        sim_fail(sim, SIM_SAME_ORDER,
+                 "applied prefixes differ: %s at index %" PRIu64 ", command %u", server->name,
                  index, position);
     }
     server->applied_position++;
@@ -132,6 +156,8 @@ void sim_check_restored(struct sim_server *server, uint64_t index)
     }
     server->applied_position = low;
     server->rolling = low > 0 ? sim->applied[low - 1].rolling : 0;
+    server->state = low > 0 ? sim->applied[low - 1].state : 0;
+    check_state(server, "from a snapshot");
     server->watched = 0;
     sim_check_published(server);
 }
@@ -150,20 +176,21 @@ static void check_change(struct sim_server *server, const struct tt_change *chan
     struct sim *sim = server->sim;
     uint64_t hash = change_hash(change);
     if (change->revision != server->watched + 1) {
-        sim_fail(sim, "watch: %s goes from revision %" PRIu64 " to %" PRIu64, server->name,
-                 server->watched, change->revision);
+        sim_fail(sim, SIM_WATCH, "watch: %s goes from revision %" PRIu64 " to %" PRIu64,
+                 server->name, server->watched, change->revision);
         return;
     }
     server->watched = change->revision;
     if (change->revision <= sim->change_count) {
         if (sim->changes[change->revision - 1].hash != hash) {
-            sim_fail(sim, "watch: %s shows another change at revision %" PRIu64, server->name,
-                     change->revision);
+            sim_fail(sim, SIM_WATCH, "watch: %s shows another change at revision %" PRIu64,
+                     server->name, change->revision);
         }
         return;
     }
     if (change->revision != sim->change_count + 1) {
-        sim_fail(sim, "watch: %s skips to revision %" PRIu64, server->name, change->revision);
+        sim_fail(sim, SIM_WATCH, "watch: %s skips to revision %" PRIu64, server->name,
+                 change->revision);
         return;
     }
     if (sim->change_count == sim->change_cap) {
@@ -197,11 +224,12 @@ void sim_check_published(struct sim_server *server)
         }
     }
     if (r != 0) {
-        sim_fail(server->sim, "watch: %s cannot resume at revision %" PRIu64 ", compacted %" PRIu64,
+        sim_fail(server->sim, SIM_WATCH,
+                 "watch: %s cannot resume at revision %" PRIu64 ", compacted %" PRIu64,
                  server->name, server->watched, compacted);
     } else if (server->watched != tt_version_revision(version) && !server->sim->failed) {
-        sim_fail(server->sim, "watch: %s ends at revision %" PRIu64 " of %" PRIu64, server->name,
-                 server->watched, tt_version_revision(version));
+        sim_fail(server->sim, SIM_WATCH, "watch: %s ends at revision %" PRIu64 " of %" PRIu64,
+                 server->name, server->watched, tt_version_revision(version));
     }
     tt_version_unref(version);
 }
@@ -224,7 +252,8 @@ static void check_leader(struct sim_server *server)
         sim->leaders[term] = who;
         sim_trace(sim, "%s leads term %" PRIu64, server->name, term);
     } else if (sim->leaders[term] != who) {
-        sim_fail(sim, "two leaders in term %" PRIu64 ": %s and the server in slot %d", term,
+        sim_fail(sim, SIM_ONE_LEADER,
+                 "two leaders in term %" PRIu64 ": %s and the server in slot %d", term,
                  server->name, (int)(sim->leaders[term] & 0xff) - 1);
     }
 }
@@ -251,7 +280,7 @@ static void check_commit(struct sim_server *server)
                 sim_disk_has_shadow(&other->durable, commit, term);
     }
     if (2 * have <= tt_membership_voter_count(&node->membership)) {
-        sim_fail(server->sim,
+        sim_fail(server->sim, SIM_COMMIT_STORED,
                  "%s commits index %" PRIu64 ", term %" PRIu64 ", which %zu of %zu voters hold",
                  server->name, commit, term, have, tt_membership_voter_count(&node->membership));
     }
@@ -268,14 +297,14 @@ static void check_core(struct sim_server *server)
     if (stored > server->durable.snapshot_index &&
         (stored > server->memory_log.last_index ||
          !sim_disk_has_shadow(&server->durable, stored, server->memory_log.terms[stored]))) {
-        sim_fail(server->sim, "%s takes index %" PRIu64 " for durable, and it is not", server->name,
-                 stored);
+        sim_fail(server->sim, SIM_STORED, "%s takes index %" PRIu64 " for durable, and it is not",
+                 server->name, stored);
     }
     /* After a restart the core takes all but the last one for committed, rightly. */
     uint64_t uncommitted = node->raft.configuration_uncommitted_index;
     uint64_t newest = uncommitted != 0 ? uncommitted : node->raft.configuration_committed_index;
     if (newest != node->config_index || (node->config_count == 0 && uncommitted != 0)) {
-        sim_fail(server->sim,
+        sim_fail(server->sim, SIM_CONFIGURATION,
                  "%s: the core's newest configuration is %" PRIu64 " (uncommitted %" PRIu64
                  "), the log's is %" PRIu64,
                  server->name, newest, uncommitted, node->config_index);
@@ -363,8 +392,9 @@ void sim_check_frame(struct sim_server *from, uint64_t to_id, const struct tt_by
     uint64_t values[4] = {0};
     numbers(rest, values);
     if (speaks_early(&from->durable, field, values, to_id)) {
-        sim_fail(from->sim, "%s speaks for term %" PRIu64 " before it is durable (%" PRIu64 ")",
-                 from->name, values[1], from->durable.term);
+        sim_fail(from->sim, SIM_SPEAKS_LATE,
+                 "%s speaks for term %" PRIu64 " before it is durable (%" PRIu64 ")", from->name,
+                 values[1], from->durable.term);
     }
 }
 
@@ -384,7 +414,7 @@ static void check_entries(struct sim_server *server, const struct tt_node_disk *
                      (i <= last && i >= disk->first_index &&
                       disk->entries[i - disk->first_index].term == durable->terms[i]);
         if (!there) {
-            sim_fail(server->sim, "%s lost the durable entry %" PRIu64 ", term %" PRIu64,
+            sim_fail(server->sim, SIM_KEPT, "%s lost the durable entry %" PRIu64 ", term %" PRIu64,
                      server->name, i, durable->terms[i]);
             return;
         }
@@ -396,7 +426,7 @@ void sim_check_restart(struct sim_server *server, const struct tt_node_disk *dis
     const struct sim_shadow *durable = &server->durable;
     if (disk->term < durable->term ||
         (disk->term == durable->term && durable->vote != 0 && disk->voted_for != durable->vote)) {
-        sim_fail(server->sim,
+        sim_fail(server->sim, SIM_KEPT,
                  "%s lost its durable vote: term %" PRIu64 " vote %" PRIu64 ", now %" PRIu64
                  " and %" PRIu64,
                  server->name, durable->term, durable->vote, disk->term, disk->voted_for);

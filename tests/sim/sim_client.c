@@ -198,10 +198,11 @@ static void check_written(struct sim *sim, const struct sim_op *op)
         return;
     }
     if (propose->revision_first == 0 || propose->revision_last > sim->change_count) {
-        sim_fail(sim, "a write was confirmed at revision %" PRIu64 " that nobody has",
+        sim_fail(sim, SIM_CONFIRMED,
+                 "a write was confirmed at revision %" PRIu64 " that nobody has",
                  propose->revision_last);
     } else if (propose->revision_first <= op->floor_revision && op->tries == 1) {
-        sim_fail(sim,
+        sim_fail(sim, SIM_REAL_TIME,
                  "a write got revision %" PRIu64 ", but %" PRIu64 " was confirmed before it began",
                  propose->revision_first, op->floor_revision);
     }
@@ -250,7 +251,7 @@ static void propose_done(struct tt_propose_op *propose)
         check_written(sim, op);
         sim->clients->proven[server->slot] = true;
     } else if (propose->code == TT_EINVAL || propose->code == TT_EINTERNAL) {
-        sim_fail(sim, "a write failed with %s", tt_err_name(propose->code));
+        sim_fail(sim, SIM_NO_BUG_TOLD, "a write failed with %s", tt_err_name(propose->code));
     } else if (propose->code == TT_ETIMEOUT) {
         sim->unknown_count += op->use == USE_WRITE;
         unknown(sim, op);
@@ -283,7 +284,7 @@ static void read_done(struct tt_read_op *read)
         return;
     }
     if (revision < op->floor_revision) {
-        sim_fail(sim,
+        sim_fail(sim, SIM_FRESH,
                  "%s gave a stale read: revision %" PRIu64 ", but %" PRIu64
                  " was confirmed before it began",
                  server->name, revision, op->floor_revision);
@@ -301,7 +302,7 @@ static void check_answered(struct sim *sim, struct sim_event *event)
         const struct sim_op *op = &sim->clients->ops[i];
         if (op->use != USE_FREE && op->server >= 0 &&
             sim->now_us - op->given_us > ANSWER_MS_MAX * SIM_MS) {
-            sim_fail(sim, "%s does not answer a %s for %" PRIu64 " s",
+            sim_fail(sim, SIM_ANSWERED, "%s does not answer a %s for %" PRIu64 " s",
                      sim->servers[op->server].name, op->use == USE_READ ? "read" : "write",
                      (sim->now_us - op->given_us) / 1000000);
         }

@@ -72,7 +72,7 @@ static void fault(void *ctx, const struct tt_err *err)
     (void)tt_err_format(err, text, sizeof text);
     sim_trace(server->sim, "%s faulted: %s", server->name, text);
     if (!server->fault_expected) {
-        sim_fail(server->sim, "server %s stopped itself: %s", server->name, text);
+        sim_fail(server->sim, SIM_STAYS_UP, "server %s stopped itself: %s", server->name, text);
     }
     struct sim_event event = {.run = die_event, .server = server->slot};
     sim_schedule(server->sim, 1, event);

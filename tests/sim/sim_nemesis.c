@@ -361,7 +361,8 @@ void sim_nemesis_heal(struct sim *sim)
     if (!ok) {
         trace_servers(sim);
         const struct sim_server *leader = sim_leader(sim);
-        sim_fail(sim, "no progress %d s after the last fault: leader %s, commit %" PRIu64,
+        sim_fail(sim, SIM_PROGRESS,
+                 "no progress %d s after the last fault: leader %s, commit %" PRIu64,
                  SETTLE_MS / 1000, leader ? leader->name : "none",
                  leader ? leader->node->commit_index : 0);
     }

@@ -49,12 +49,13 @@ void sim_once_changed(struct sim *sim, const struct tt_change *change)
     }
     struct sim_write *write = write_of(sim, value);
     if (write->revision != 0) {
-        sim_fail(sim,
+        sim_fail(sim, SIM_ONCE,
                  "a write was done twice: value %" PRIu64 " at revisions %" PRIu64 " and %" PRIu64,
                  value, write->revision, change->revision);
     } else if (write->refused) {
-        sim_fail(sim, "a write that was refused is done: value %" PRIu64 " at revision %" PRIu64,
-                 value, change->revision);
+        sim_fail(sim, SIM_REFUSED,
+                 "a write that was refused is done: value %" PRIu64 " at revision %" PRIu64, value,
+                 change->revision);
     }
     write->revision = change->revision;
 }
@@ -63,8 +64,9 @@ void sim_once_refused(struct sim *sim, uint64_t value)
 {
     struct sim_write *write = write_of(sim, value);
     if (write->revision != 0) {
-        sim_fail(sim, "a write is refused that was done: value %" PRIu64 " at revision %" PRIu64,
-                 value, write->revision);
+        sim_fail(sim, SIM_REFUSED,
+                 "a write is refused that was done: value %" PRIu64 " at revision %" PRIu64, value,
+                 write->revision);
     }
     write->refused = true;
 }
@@ -73,7 +75,7 @@ void sim_once_confirmed(struct sim *sim, uint64_t value, uint64_t revision)
 {
     const struct sim_write *write = write_of(sim, value);
     if (write->revision != revision) {
-        sim_fail(sim,
+        sim_fail(sim, SIM_CONFIRMED,
                  "value %" PRIu64 " is confirmed at revision %" PRIu64
                  ", and was written at %" PRIu64,
                  value, revision, write->revision);

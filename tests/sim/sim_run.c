@@ -34,6 +34,7 @@ static void collect(const struct sim *sim, struct sim_report *ret)
 {
     memset(ret, 0, sizeof *ret);
     ret->failed = sim->failed;
+    ret->broken = sim->broken;
     memcpy(ret->text, sim->text, sizeof ret->text);
     ret->simulated_ms = sim->now_us / SIM_MS;
     ret->event_count = sim->event_count;

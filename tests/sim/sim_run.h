@@ -8,6 +8,7 @@
 
 struct sim_report {
     bool failed;
+    enum sim_invariant broken;
     char text[SIM_TEXT_SIZE];
     uint64_t simulated_ms;
     uint64_t event_count;

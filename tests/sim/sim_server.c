@@ -58,7 +58,14 @@ static int fsm_apply(void *ctx, uint64_t index, uint32_t position, struct tt_str
     struct sim_server *server = ctx;
     sim_check_installed(server);
     sim_check_apply(server, index, position, command);
-    return server->fsm.apply(server->fsm.ctx, index, position, command, ret, err);
+    if (server->sim->failed) {
+        return TT_FAIL(err, TT_ECORRUPT, "the run is over"); /* the store would not survive it */
+    }
+    int r = server->fsm.apply(server->fsm.ctx, index, position, command, ret, err);
+    if (r == 0) {
+        sim_check_applied(server);
+    }
+    return r;
 }
 
 static void fsm_publish(void *ctx, uint64_t index)
@@ -79,7 +86,7 @@ static void must(struct sim_server *server, int r, const struct tt_err *err, con
     if (r != 0) {
         char text[256];
         (void)tt_err_format(err, text, sizeof text);
-        sim_fail(server->sim, "server %s: %s: %s", server->name, what, text);
+        sim_fail(server->sim, SIM_OPENS, "server %s: %s: %s", server->name, what, text);
     }
 }
 
@@ -87,7 +94,7 @@ static void snapshot_take(void *ctx, const struct tt_node_snapshot *meta)
 {
     struct sim_server *server = ctx;
     if (meta->index > server->durable.last_index) {
-        sim_fail(server->sim,
+        sim_fail(server->sim, SIM_SNAPSHOT_STORED,
                  "%s takes a snapshot at %" PRIu64 ", its log is durable up to %" PRIu64,
                  server->name, meta->index, server->durable.last_index);
     }
@@ -120,7 +127,7 @@ static void gained(struct tt_leadership_listener *listener, uint64_t term)
     struct sim_server *server = TT_CONTAINER_OF(listener, struct sim_server, leadership);
     sim_trace(server->sim, "%s leading %" PRIu64, server->name, term);
     if (server->told_term != 0) {
-        sim_fail(server->sim,
+        sim_fail(server->sim, SIM_END_TOLD,
                  "%s is told to lead in term %" PRIu64 ", and was not told of the end of "
                  "term %" PRIu64,
                  server->name, term, server->told_term);
@@ -299,8 +306,9 @@ void sim_server_stop(struct sim_server *server, uint64_t restart_after_ms)
     sim_trace(server->sim, "%s stops", server->name);
     replica_core_stop(&server->core);
     if (server->told_term != 0) {
-        sim_fail(server->sim, "%s stops, and was not told of the end of term %" PRIu64,
-                 server->name, server->told_term);
+        sim_fail(server->sim, SIM_END_TOLD,
+                 "%s stops, and was not told of the end of term %" PRIu64, server->name,
+                 server->told_term);
     }
     (void)tt_mailbox_drain(server->api_box);
     drop(server);
@@ -317,7 +325,7 @@ static void check_status(struct sim_server *server)
     server->core.cluster.status(&server->core.cluster, &status);
     tt_node_view(server->node, &view);
     if (status.leader_id != view.leader_id || status.term != view.term) {
-        sim_fail(server->sim,
+        sim_fail(server->sim, SIM_STATUS,
                  "the status of %s names leader %" PRIu64 " of term %" PRIu64 ", it is %" PRIu64
                  " of %" PRIu64,
                  server->name, status.leader_id, status.term, view.leader_id, view.term);

@@ -6,11 +6,13 @@
 
 #include "tests/sim/sim.h"
 
-void sim_fail(struct sim *sim, const char *fmt, ...)
+void sim_fail(struct sim *sim, enum sim_invariant broken, const char *fmt, ...)
 {
-    if (sim->failed) {
+    const struct sim_bug *bug = sim->options.bug;
+    if (sim->failed || (bug && (bug->unseen & UINT64_C(1) << broken) != 0)) {
         return; /* the first one is the cause */
     }
+    sim->broken = broken;
     sim->failed = true;
     int prefix = snprintf(sim->text, sizeof sim->text,
                           "at %" PRIu64 ".%03" PRIu64 " s: ", sim->now_us / 1000000,
@@ -20,6 +22,16 @@ void sim_fail(struct sim *sim, const char *fmt, ...)
     (void)vsnprintf(sim->text + prefix, sizeof sim->text - (size_t)prefix, fmt, args);
     va_end(args);
     sim_trace(sim, "VIOLATION %s", sim->text);
+}
+
+const char *sim_invariant_text(enum sim_invariant invariant)
+{
+    static const char *const texts[SIM_INVARIANT_COUNT] = {[SIM_NOTHING_BROKEN] = "nothing",
+#define SIM_INVARIANT_TEXT(name, text) [SIM_##name] = (text),
+                                                           SIM_INVARIANTS(SIM_INVARIANT_TEXT)
+#undef SIM_INVARIANT_TEXT
+    };
+    return texts[invariant];
 }
 
 void sim_trace(struct sim *sim, const char *fmt, ...)
