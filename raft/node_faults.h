@@ -15,10 +15,15 @@ struct tt_node_faults {
     bool sole_voter_same_term;   /* rule 3 */
     bool no_own_barrier;         /* rule 4 */
     bool apply_while_installing; /* rule 5 */
+    bool repeats_not_dropped;    /* rule 5: what the core asks again for begins anew */
+    bool fed_unstaged;           /* rule 5: a snapshot is fed to the core before it lies here */
     bool outbox_not_held;        /* rule 6 */
     bool snapshot_unstored;      /* rule 7: a snapshot beyond what is durable in the log */
+    bool start_index_first;      /* rule 7: an empty log behind a snapshot begins at 1 */
     bool space_by_core;          /* rule 8: the core's capacity threshold instead of our reserve */
     bool config_not_fed;         /* rule 9 */
+    bool snapshot_in_change;     /* rule 9: a snapshot while the members change */
+    bool no_pre_vote;            /* rule 10 */
     bool write_error_ignored;    /* rule 10 */
     bool ack_before_commit;      /* a proposal is answered when it is appended */
     bool read_without_probe;     /* a round needs no majority */

@@ -65,8 +65,9 @@ static bool due(const struct tt_node *node)
 
 static void take(struct tt_node *node)
 {
-    if (node->config_count > 0 || node->raft.configuration_uncommitted_index != 0 ||
-        node->config_committed.index > node->applied_index) {
+    bool changing = node->config_count > 0 || node->raft.configuration_uncommitted_index != 0 ||
+                    node->config_committed.index > node->applied_index;
+    if (changing && !NODE_FAULT(node, snapshot_in_change)) {
         node->apply_stop = 0;
         return; /* a membership change is under way */
     }

@@ -143,7 +143,7 @@ void node_open_core(struct tt_node *node)
     raft_set_election_timeout(&node->raft, node->config.election_timeout_ms);
     raft_set_heartbeat_timeout(&node->raft, node->config.heartbeat_ms);
     raft_set_install_snapshot_timeout(&node->raft, SNAPSHOT_ASK_MS);
-    raft_set_pre_vote(&node->raft, true);
+    raft_set_pre_vote(&node->raft, !NODE_FAULT(node, no_pre_vote));
     if (NODE_FAULT(node, space_by_core)) {
         raft_set_capacity_threshold(&node->raft, 200);
     }
@@ -164,7 +164,8 @@ void node_open_core(struct tt_node *node)
     struct raft_entry *entries = core_entries(disk);
     event.start.term = node->hard_term;
     event.start.voted_for = node->hard_vote;
-    event.start.start_index = disk->first_index;
+    event.start.start_index =
+        disk->entry_count == 0 && NODE_FAULT(node, start_index_first) ? 1 : disk->first_index;
     event.start.entries = entries;
     event.start.n_entries = (unsigned)disk->entry_count;
     (void)node_step(node, &event, NULL);

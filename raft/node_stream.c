@@ -39,9 +39,11 @@ static void offer(struct tt_node *node, struct node_peer *peer)
 void node_snapshot_send(struct tt_node *node, uint64_t peer_id)
 {
     struct node_peer *peer = node_peer(node, peer_id);
-    if (!peer || peer->stream.state != STREAM_IDLE || node->snapshot->index == 0) {
+    if (!peer || node->snapshot->index == 0 ||
+        (peer->stream.state != STREAM_IDLE && !NODE_FAULT(node, repeats_not_dropped))) {
         return;
     }
+    tt_free(peer->stream.snapshot);
     peer->stream.snapshot = tt_xmemdup(node->snapshot, sizeof *node->snapshot);
     peer->stream.state = STREAM_OFFERED;
     peer->stream.active_ms = node->now_ms;
@@ -186,6 +188,10 @@ static void receive_offer(struct tt_node *node, struct node_peer *peer,
     }
     node->staging_peer = peer->id;
     node->staging_term = wire->term;
+    if (NODE_FAULT(node, fed_unstaged)) {
+        node_snapshot_staged(node);
+        return;
+    }
     node_stream_want(node, peer->id, offered.index, node->staging_offset, false);
 }
 

@@ -7,10 +7,11 @@
  *   sim_disk.c      the log's executor over a disk that crashes; lying disks
  *   sim_net.c       frames: dropped, delayed, duplicated, reordered, cut
  *   sim_client.c    writers and readers; sim_admin.c membership changes
- *   sim_check.c     what must always hold; sim_once.c of each single write
+ *   sim_check.c     what must always hold; sim_once.c of each single write, sim_conduct.c among
+ *                   servers; sim_invariants.h their names
  *   sim_nemesis.c   faults and the healing at the end
  *   sim_rot.c       disks whose bytes change, and the replacement of their members
- *   sim_bugs.c      bugs that must be found
+ *   sim_bugs.c      bugs that must be found, sim_find.c whether they are
  *
  * Ownership: struct sim owns everything. Thread: one. Errors: the first broken invariant ends the
  * run (sim_fail). */
@@ -180,6 +181,7 @@ struct sim {
     uint64_t leader_cap;
     struct sim_entry_map *entries; /* (index, term) → hash of the payload */
     struct sim_once *once;         /* each write: done, refused */
+    struct sim_conduct *conduct;   /* who agreed to whose elections */
 };
 
 /* sim_world.c */
@@ -221,6 +223,7 @@ void sim_rot_judged(struct sim_server *server, bool refused);
 
 /* sim_check.c */
 void sim_check_append(struct sim_server *server, const struct tt_wal_req *req);
+bool sim_check_is_change(const struct sim *sim, uint64_t index, uint64_t term);
 void sim_check_apply(struct sim_server *server, uint64_t index, uint32_t position,
                      struct tt_str command);
 void sim_check_applied(struct sim_server *server); /* behind it */

@@ -1,5 +1,5 @@
-/* The planted bugs. Each is found by an invariant that its comment names; seeds_max is a generous
- * multiple of what it took. */
+/* The planted bugs. `by` is what must find it: the invariant whose sense is that this does not
+ * happen, several when the bug breaks several. seeds_max is a generous multiple of what it took. */
 #include "tests/sim/sim_bugs.h"
 
 #include <string.h>
@@ -135,6 +135,31 @@ static const struct sim_bug BUGS[] = {
      .rejoin_empty = true,
      .by = SIM_BY(KEPT),
      .seeds_max = 50},
+    {.name = "repeats_not_dropped",
+     .what = "rule 5: a snapshot under way begins anew whenever the core asks for it again",
+     .node = {.repeats_not_dropped = true},
+     .by = SIM_BY(ONE_STREAM),
+     .seeds_max = 300},
+    {.name = "fed_unstaged",
+     .what = "rule 5: a snapshot is fed to the core when it is offered, not when it lies here",
+     .node = {.fed_unstaged = true},
+     .by = SIM_BY(STAYS_UP),
+     .seeds_max = 300},
+    {.name = "start_index_first",
+     .what = "rule 7: an empty log behind a snapshot is said to begin at 1",
+     .node = {.start_index_first = true},
+     .by = SIM_BY(STORED_KNOWN),
+     .seeds_max = 300},
+    {.name = "snapshot_in_change",
+     .what = "rule 9: a snapshot is begun while the members change",
+     .node = {.snapshot_in_change = true},
+     .by = SIM_BY(SNAPSHOT_SETTLED),
+     .seeds_max = 300},
+    {.name = "no_pre_vote",
+     .what = "rule 10: who hears no leader begins a term without asking",
+     .node = {.no_pre_vote = true},
+     .by = SIM_BY(UNDISTURBED),
+     .seeds_max = 300},
     {.name = "skip_sync",
      .what = "the disk says synced and is not",
      .skip_sync = true,

@@ -7,6 +7,7 @@
  *     behind each, also when it came from a snapshot
  *   - every server's history of changes is the one history, without a gap
  *   - term and vote that were made durable are there after a restart
+ *   - the core knows what is durable: no more and, when nothing is under way, no less
  *
  * The truth is kept here, apart from the servers: the first server to apply or publish something
  * writes it down, all others are compared with it. */
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 
 #include "base/crc32c.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/sim_conduct.h"
 
 static uint64_t mix(uint64_t hash, uint64_t value)
 {
@@ -32,6 +33,7 @@ struct entry_slot {
     uint64_t index; /* 0: free */
     uint64_t term;
     uint64_t hash;
+    bool is_change; /* of the members */
 };
 struct sim_entry_map {
     struct entry_slot *slots;
@@ -79,7 +81,7 @@ static void check_entry(struct sim_server *server, const struct tt_wal_entry *en
     }
     struct entry_slot *slot = slot_of(map, entry->index, entry->term);
     if (slot->index == 0) {
-        *slot = (struct entry_slot){entry->index, entry->term, hash};
+        *slot = (struct entry_slot){entry->index, entry->term, hash, entry->type == RAFT_CHANGE};
         map->count++;
     } else if (slot->hash != hash) {
         sim_fail(sim, SIM_LOG_MATCHING,
@@ -87,6 +89,11 @@ static void check_entry(struct sim_server *server, const struct tt_wal_entry *en
                  " than somebody else",
                  server->name, entry->index, entry->term);
     }
+}
+
+bool sim_check_is_change(const struct sim *sim, uint64_t index, uint64_t term)
+{
+    return sim->entries && slot_of(sim->entries, index, term)->is_change;
 }
 
 void sim_check_append(struct sim_server *server, const struct tt_wal_req *req)
@@ -294,6 +301,12 @@ static void check_core(struct sim_server *server)
     if (tt_sm_state(&node->sm) != NODE_RUNNING) {
         return;
     }
+    bool idle = !server->log_busy && !server->log_first;
+    if (idle && stored != server->durable.last_index) {
+        sim_fail(server->sim, SIM_STORED_KNOWN,
+                 "%s takes index %" PRIu64 " for the last that is durable, and it is %" PRIu64,
+                 server->name, stored, server->durable.last_index);
+    }
     if (stored > server->durable.snapshot_index &&
         (stored > server->memory_log.last_index ||
          !sim_disk_has_shadow(&server->durable, stored, server->memory_log.terms[stored]))) {
@@ -327,6 +340,7 @@ void sim_check_turn(struct sim_server *server)
         check_leader(server);
         check_commit(server);
         check_core(server);
+        sim_conduct_turn(server);
     }
 }
 
@@ -351,6 +365,7 @@ enum {
     RESULT = 3,
     APPEND = 4,
     APPEND_RESULT = 5,
+    TIMEOUT_NOW = 6,
     PROBE = 7,
     REPLY = 8
 };
@@ -378,6 +393,17 @@ static bool speaks_early(const struct sim_shadow *durable, uint64_t field, const
            (durable->term < values[1] || (durable->term == values[1] && durable->vote != to_id));
 }
 
+static void note_agreement(struct sim_server *from, uint64_t to_id, uint64_t field,
+                           const uint64_t values[4])
+{
+    const struct sim_server *to = sim_by_id(from->sim, to_id);
+    if (to && field == RESULT && values[2] != 0 && values[3] != 0) {
+        sim_conduct_agreed(from, to, values[1]);
+    } else if (to && field == TIMEOUT_NOW) {
+        sim_conduct_handed(from->sim, to, values[1]);
+    }
+}
+
 /* Nothing leaves before the term and the vote it speaks for are durable. */
 void sim_check_frame(struct sim_server *from, uint64_t to_id, const struct tt_bytes *frame)
 {
@@ -385,12 +411,13 @@ void sim_check_frame(struct sim_server *from, uint64_t to_id, const struct tt_by
     rest = tt_str_skip(tt_str_head(rest, tt_le32_get(frame->ptr)), CLUSTER_SIZE);
     uint64_t field = varint(&rest) >> 3;
     if (field != RESULT && field != APPEND && field != APPEND_RESULT && field != PROBE &&
-        field != REPLY) {
+        field != REPLY && field != TIMEOUT_NOW) {
         return;
     }
     (void)varint(&rest); /* size of the body */
     uint64_t values[4] = {0};
     numbers(rest, values);
+    note_agreement(from, to_id, field, values);
     if (speaks_early(&from->durable, field, values, to_id)) {
         sim_fail(from->sim, SIM_SPEAKS_LATE,
                  "%s speaks for term %" PRIu64 " before it is durable (%" PRIu64 ")", from->name,
@@ -446,4 +473,5 @@ void sim_check_fini(struct sim *sim)
     tt_free(sim->changes);
     tt_free(sim->leaders);
     sim_once_fini(sim);
+    sim_conduct_fini(sim);
 }

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "tests/sim/sim.h"
+#include "tests/sim/sim_conduct.h"
 
 static void shadow_truncate(struct sim_shadow *shadow, uint64_t from)
 {
@@ -189,6 +189,9 @@ static void submit(void *ctx, struct tt_wal_req *req)
     req->truncated = false;
     *server->log_last = &req->msg;
     server->log_last = &req->msg.next;
+    if (req->op == TT_WAL_OP_HARD_STATE) {
+        sim_conduct_hard_state(server, req);
+    }
     shadow_apply(&server->memory_log, req);
     if (req->op == TT_WAL_OP_APPEND) {
         sim_check_append(server, req);

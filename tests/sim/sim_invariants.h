@@ -13,6 +13,7 @@
     X(LOG_MATCHING, "log matching")                                                                \
     X(COMMIT_STORED, "a commit is durable on a majority")                                          \
     X(STORED, "what the core takes for stored is durable")                                         \
+    X(STORED_KNOWN, "what is durable the core takes for stored")                                   \
     X(CONFIGURATION, "the core's configuration is the log's")                                      \
     X(SAME_ORDER, "everybody applies the same")                                                    \
     X(SAME_STATE, "the same state behind the same commands")                                       \

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "tests/sim/sim_client.h"
+#include "tests/sim/sim_conduct.h"
 
 enum { HOUSEKEEPING_MS = 500 };
 
@@ -98,6 +99,7 @@ static void snapshot_take(void *ctx, const struct tt_node_snapshot *meta)
                  "%s takes a snapshot at %" PRIu64 ", its log is durable up to %" PRIu64,
                  server->name, meta->index, server->durable.last_index);
     }
+    sim_conduct_snapshot(server, meta);
     server->snapshots.take(server->snapshots.ctx, meta);
 }
 
