@@ -20,6 +20,8 @@ struct sim_bug {
     bool rejoin_empty;     /* a member whose disk is damaged starts empty under its old id */
     bool skip_sync;        /* the disk says synced and is not */
     bool lose_vote;        /* hard states are acknowledged, not written */
+    bool forget_vote;      /* the term is written, the vote is not */
+    bool early_ack;        /* entries are acknowledged when written, not when synced */
     bool drop_watch_event; /* a server's history lacks a change */
     uint64_t by;        /* SIM_BY(…) | …: the invariants that are about it, one must find it */
     uint64_t unseen;    /* likewise: nobody looks at these, so that another one is put to test */

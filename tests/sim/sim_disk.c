@@ -5,7 +5,8 @@
  * The shadow records what a completed sync made durable, independently of the code under test: what
  * commits must be there on a majority, and terms and votes must be there after a restart.
  *
- * The planted bug lose_vote lives here: hard states that are acknowledged but not written. */
+ * Planted bugs that live here: hard states that are acknowledged but not written, or without the
+ * vote; a batch that is acknowledged before its sync. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -145,6 +146,19 @@ static bool lost_vote(const struct sim_server *server, const struct tt_wal_req *
     return bug && bug->lose_vote && req->op == TT_WAL_OP_HARD_STATE;
 }
 
+static bool to_wal(struct sim_server *server, struct tt_wal_req *req)
+{
+    const struct sim_bug *bug = server->sim->options.bug;
+    if (!bug || !bug->forget_vote || req->op != TT_WAL_OP_HARD_STATE) {
+        return tt_wal_req_stage(server->wal, req);
+    }
+    uint64_t vote = req->voted_for;
+    req->voted_for = 0;
+    bool fits = tt_wal_req_stage(server->wal, req);
+    req->voted_for = vote;
+    return fits;
+}
+
 /* Stages what there is, up to a full batch or a read. True: there is something to sync. */
 static bool stage(struct sim_server *server)
 {
@@ -158,13 +172,24 @@ static bool stage(struct sim_server *server)
             }
             return true;
         }
-        if (!lost_vote(server, req) && !tt_wal_req_stage(server->wal, req)) {
+        if (!lost_vote(server, req) && !to_wal(server, req)) {
             return true; /* the batch is full */
         }
         staged = true;
         to_batch(server, req);
     }
     return staged;
+}
+
+/* Entries only: a vote that is lost is another bug. */
+static bool early_ack(const struct sim_server *server)
+{
+    const struct sim_bug *bug = server->sim->options.bug;
+    bool early = bug && bug->early_ack;
+    for (struct tt_msg *msg = server->sync_first; early && msg; msg = msg->next) {
+        early = TT_CONTAINER_OF(msg, struct tt_wal_req, msg)->op == TT_WAL_OP_APPEND;
+    }
+    return early;
 }
 
 static void begin(struct sim *sim, struct sim_event *event)
@@ -175,7 +200,7 @@ static void begin(struct sim *sim, struct sim_event *event)
         return;
     }
     int r = tt_wal_write(server->wal, NULL);
-    if (r != 0) {
+    if (r != 0 || early_ack(server)) {
         finish_batch(server, r);
     }
     struct sim_event next = {.run = synced, .server = server->slot};
