@@ -400,19 +400,26 @@ int log_mark_write(struct tt_wal *wal, struct tt_err *err)
 
 /* One at a time: freeing the blocks of dozens of segments takes longer than a write may wait. One
  * that comes back with a crash is below the watermark, and recovery removes it. */
-static int remove_oldest(struct tt_wal *wal, struct tt_err *err)
+bool tt_wal_removal_want(struct tt_wal *wal, struct tt_wal_removal *ret_job)
 {
     TT_ASSERT(wal->mark.first_segment <= wal->segment);
-    TT_AUTO_FREE char *path = log_segment_path(wal->dir, wal->oldest);
-    int r = tt_disk_unlink(wal->disk, path, err);
-    if (r != 0 && r != TT_ENOTFOUND) {
-        return log_dead(wal, r, err, "remove a segment");
+    if (wal->dead || wal->oldest >= wal->mark.first_segment) {
+        return false;
     }
+    *ret_job =
+        (struct tt_wal_removal){.disk = wal->disk, .path = log_segment_path(wal->dir, wal->oldest)};
     wal->oldest++;
-    return TT_OK;
+    return true;
 }
 
-int tt_wal_watermark(struct tt_wal *wal, struct tt_err *err)
+int tt_wal_removal_run(struct tt_wal_removal *job, struct tt_err *err)
+{
+    int r = tt_disk_unlink(job->disk, job->path, err);
+    tt_free(TT_TAKE(job->path));
+    return r == TT_ENOTFOUND ? TT_OK : r;
+}
+
+int tt_wal_mark(struct tt_wal *wal, struct tt_err *err)
 {
     if (wal->dead) {
         return TT_FAIL(err, TT_EIO, "the log failed earlier");
@@ -421,8 +428,18 @@ int tt_wal_watermark(struct tt_wal *wal, struct tt_err *err)
         return TT_OK;
     }
     bool moved = wal->mark.end != wal->synced.end || wal->mark.first_segment != wal->needed;
-    int r = moved ? log_mark_write(wal, err) : TT_OK;
-    return r == 0 && wal->oldest < wal->mark.first_segment ? remove_oldest(wal, err) : r;
+    return moved ? log_mark_write(wal, err) : TT_OK;
+}
+
+int tt_wal_watermark(struct tt_wal *wal, struct tt_err *err)
+{
+    struct tt_wal_removal job;
+    int r = tt_wal_mark(wal, err);
+    if (r != 0 || !tt_wal_removal_want(wal, &job)) {
+        return r;
+    }
+    r = tt_wal_removal_run(&job, err);
+    return r == 0 ? TT_OK : log_dead(wal, r, err, "remove a segment");
 }
 
 int tt_wal_stop(struct tt_wal *wal, struct tt_err *err)

@@ -10,7 +10,8 @@
  * program's own logging.
  *
  * Ownership: the log owns its files and memory; entries passed in are borrowed during the call.
- * Thread: one at a time, except tt_wal_prepare_run and tt_wal_read, which touch files only.
+ * Thread: one at a time, except tt_wal_prepare_run, tt_wal_removal_run and tt_wal_read, which touch
+ * files only.
  * Errors: after a failed write or sync the log is dead (every call but free fails with TT_EIO): the
  * member must stop (rule 10). TT_ECORRUPT: see tt_wal_open. */
 #ifndef RAFT_LOG_H
@@ -111,6 +112,17 @@ int tt_wal_sync(struct tt_wal *log, struct tt_err *err) TT_MUST_USE;
  * call. */
 bool tt_wal_watermark_due(const struct tt_wal *log); /* something to write or remove */
 int tt_wal_watermark(struct tt_wal *log, struct tt_err *err) TT_MUST_USE;
+
+/* The two halves of it, for who must not wait for a removal: giving the blocks of a file back takes
+ * as long as the device does, where the file system discards them at once. When `want` says so, run
+ * the job on any thread. A failure is the caller's to make fatal. */
+struct tt_wal_removal {
+    const struct tt_disk *disk; /* the log's, kept */
+    char *path;                 /* owned: tt_wal_removal_run frees it */
+};
+int tt_wal_mark(struct tt_wal *log, struct tt_err *err) TT_MUST_USE;
+bool tt_wal_removal_want(struct tt_wal *log, struct tt_wal_removal *ret_job); /* once per segment */
+int tt_wal_removal_run(struct tt_wal_removal *job, struct tt_err *err) TT_MUST_USE;
 
 /* Segments are zero-filled ahead, so that a roll-over does not stall: when `want` says so, run the
  * job on any thread, then hand it back. Without it, write makes the segment itself. */

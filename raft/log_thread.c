@@ -3,7 +3,8 @@
  * Happy path of a turn: drain the inbox into the pending list → stage requests until the batch is
  * full or the list empty → one write, one sync → completions as one chain → watermark when 50 ms
  * have passed → sleep until the next post. While the sync runs, requests queue up and form the next
- * batch: the batch size adapts to the disk without any timer.
+ * batch: the batch size adapts to the disk without any timer. Segments are filled ahead and removed
+ * behind on the pool: both wait for the disk longer than a write may.
  *
  *   inbox ─▶ pending ─▶ staged ─▶ (write, sync) ─▶ finished ─▶ reply mailbox
  *               └ READ ─▶ plan here, bytes on the pool ─▶ inbox ─▶ reply mailbox
@@ -51,6 +52,12 @@ struct tt_wal_thread {
     int prepare_result;                /* of the last zero-fill: 0 or TT_E… */
     bool prepare_out;                  /* prepare_work is on the pool */
     uint64_t prepare_after_ms;         /* not before, after a failure */
+
+    struct tt_work remove_work;       /* a segment that is superfluous, removed on the pool */
+    struct tt_wal_removal remove_job; /* while remove_out */
+    struct tt_err remove_err;         /* of a removal that failed */
+    int remove_result;                /* of the last removal: 0 or TT_E… */
+    bool remove_out;                  /* remove_work is on the pool */
 
     size_t reads_out;    /* READ requests on the pool */
     uint64_t marked_ms;  /* monotonic time of the last watermark */
@@ -188,6 +195,39 @@ static void prepare_submit(struct tt_wal_thread *self)
     }
 }
 
+/* ---- segments behind ---- */
+
+static void remove_run(struct tt_work *work)
+{
+    struct tt_wal_thread *self = TT_CONTAINER_OF(work, struct tt_wal_thread, remove_work);
+    tt_err_init(&self->remove_err);
+    self->remove_result = tt_wal_removal_run(&self->remove_job, &self->remove_err);
+}
+
+static void remove_done(struct tt_work *work)
+{
+    struct tt_wal_thread *self = TT_CONTAINER_OF(work, struct tt_wal_thread, remove_work);
+    self->remove_out = false;
+    if (self->remove_result != 0 && self->failed == 0) {
+        fail(self, self->remove_result, &self->remove_err);
+    }
+}
+
+static void remove_submit(struct tt_wal_thread *self)
+{
+    if (self->remove_out || self->ending ||
+        !tt_wal_removal_want(self->config.log, &self->remove_job)) {
+        return;
+    }
+    self->remove_out = true;
+    self->remove_work =
+        (struct tt_work){.work = remove_run, .done = remove_done, .reply = self->inbox};
+    if (tt_pool_submit(self->config.pool, &self->remove_work) != 0) {
+        remove_run(&self->remove_work); /* the pool is busy: here, then */
+        remove_done(&self->remove_work);
+    }
+}
+
 /* ---- reads ---- */
 
 static void read_run(struct tt_work *work)
@@ -282,9 +322,11 @@ static void mark(struct tt_wal_thread *self)
     }
     struct tt_err err;
     tt_err_init(&err);
-    int r = tt_wal_watermark(self->config.log, &err);
+    int r = tt_wal_mark(self->config.log, &err);
     if (r != 0) {
         fail(self, r, &err);
+    } else {
+        remove_submit(self);
     }
     self->marked_ms = now;
 }
@@ -349,7 +391,8 @@ static void *thread_main(void *arg)
         prepare_submit(self);
         work_pending(self);
         mark(self);
-        if (self->ending && !self->prepare_out && self->reads_out == 0 && !self->pending_first) {
+        bool is_out = self->prepare_out || self->remove_out || self->reads_out > 0;
+        if (self->ending && !is_out && !self->pending_first) {
             return NULL;
         }
         if (!self->pending_first) {

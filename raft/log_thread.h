@@ -15,7 +15,7 @@
 struct tt_wal_thread_config {
     struct tt_wal *log;       /* takes, also on failure */
     struct tt_mailbox *reply; /* keeps: where completions go, drained by the core thread */
-    struct tt_pool *pool;     /* keeps: fills segments ahead, reads for lagging followers */
+    struct tt_pool *pool;     /* keeps: fills and removes segments, reads for lagging followers */
     void (*fatal)(void *ctx, const struct tt_err *err); /* on the log thread; must end the member */
     void *ctx;                                          /* of fatal */
 };

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -114,15 +115,18 @@ static struct tt_wal_req append_req(struct fixture *f, const struct tt_wal_entry
                                .owner = f};
 }
 
-/* The system's disk, whose syncs wait while the test holds `gate`. Static because the operations of
- * a file have no context of their own; one test uses it. */
+/* The system's disk, whose syncs wait while the test holds `gate`, and whose removals wait while it
+ * holds `unlink_gate`. Static because the operations of a file have no context of their own; one
+ * test at a time uses it. */
 static struct {
     pthread_rwlock_t gate;
+    pthread_rwlock_t unlink_gate;
+    atomic_uint unlink_count; /* begun */
     struct tt_disk disk;
-    struct tt_disk_ops ops;                                     /* the system's, but for open */
-    struct tt_disk_file_ops file_ops;                           /* the system's, but for sync */
+    struct tt_disk_ops ops;           /* the system's, but for open and unlink */
+    struct tt_disk_file_ops file_ops; /* the system's, but for sync */
     int (*sync)(struct tt_disk_file *file, struct tt_err *err); /* the system's */
-} gated = {.gate = PTHREAD_RWLOCK_INITIALIZER};
+} gated = {.gate = PTHREAD_RWLOCK_INITIALIZER, .unlink_gate = PTHREAD_RWLOCK_INITIALIZER};
 
 static int gated_sync(struct tt_disk_file *file, struct tt_err *err)
 {
@@ -141,6 +145,14 @@ static int gated_open(void *ctx, const char *path, enum tt_disk_open how, struct
     return r;
 }
 
+static int gated_unlink(void *ctx, const char *path, struct tt_err *err)
+{
+    (void)atomic_fetch_add(&gated.unlink_count, 1);
+    (void)pthread_rwlock_rdlock(&gated.unlink_gate); /* as above */
+    (void)pthread_rwlock_unlock(&gated.unlink_gate);
+    return tt_disk_system()->ops->unlink(ctx, path, err);
+}
+
 static const struct tt_disk *gated_disk(const char *dir)
 {
     TT_AUTO_FREE char *path = tt_xasprintf("%s/probe", dir);
@@ -153,6 +165,7 @@ static const struct tt_disk *gated_disk(const char *dir)
     assert_int_equal(tt_disk_unlink(tt_disk_system(), path, NULL), 0);
     gated.ops = *tt_disk_system()->ops;
     gated.ops.open = gated_open;
+    gated.ops.unlink = gated_unlink;
     gated.disk = (struct tt_disk){.ops = &gated.ops, .ctx = tt_disk_system()->ctx};
     return &gated.disk;
 }
@@ -191,6 +204,61 @@ static void many_requests_share_few_syncs_and_complete_in_order(void **state)
     tt_bytes_unref(payload);
     tt_free(entries);
     tt_free(reqs);
+}
+
+static bool segment_exists(const struct fixture *f, unsigned number)
+{
+    char path[320];
+    (void)snprintf(path, sizeof path, "%s/segment-%016x", f->dir, number);
+    return access(path, F_OK) == 0;
+}
+
+static void writes_go_on_while_a_segment_is_being_removed(void **state)
+{
+    struct fixture *f = *state;
+    enum { ENTRIES = 40, PAYLOAD = 4096 }; /* more than two segments */
+    thread_start(f, gated_disk(f->dir), f->dir, TT_WAL_SEGMENT_SIZE_MIN);
+    uint8_t *bytes;
+    struct tt_bytes *payload = tt_bytes_new_uninit(PAYLOAD, &bytes);
+    memset(bytes, 'x', PAYLOAD);
+    struct tt_wal_entry entry = {.term = 1, .type = 1, .payload = payload};
+    struct tt_wal_req append;
+    for (uint64_t i = 0; i < ENTRIES; i++) {
+        entry.index = i + 1;
+        append = append_req(f, &entry, i);
+        f->queue.submit(f->queue.ctx, &append);
+        wait_done(f, i + 1);
+    }
+    assert_true(segment_exists(f, 1) && segment_exists(f, 2) && segment_exists(f, 3));
+    assert_int_equal(pthread_rwlock_wrlock(&gated.unlink_gate), 0);
+    unsigned before = atomic_load(&gated.unlink_count);
+    const struct tt_wal_snapshot taken = {.index = ENTRIES, .term = 1, .handle_size = 1};
+    struct tt_wal_req snapshot = {.op = TT_WAL_OP_SNAPSHOT,
+                                  .epoch = ENTRIES,
+                                  .snapshot = &taken,
+                                  .keep_from = ENTRIES,
+                                  .done = on_done,
+                                  .owner = f};
+    f->queue.submit(f->queue.ctx, &snapshot);
+    wait_done(f, ENTRIES + 1);
+    uint64_t until = tt_clock_ms(tt_clock_real()) + 20000;
+    while (atomic_load(&gated.unlink_count) == before) {
+        assert_true(tt_clock_ms(tt_clock_real()) < until);
+        (void)usleep(50);
+    }
+    entry.index = ENTRIES + 1;
+    append = append_req(f, &entry, ENTRIES + 1);
+    f->queue.submit(f->queue.ctx, &append);
+    wait_done(f, ENTRIES + 2); /* while the removal waits */
+    assert_int_equal(f->last_result, 0);
+    assert_true(segment_exists(f, 1));
+    assert_int_equal(pthread_rwlock_unlock(&gated.unlink_gate), 0);
+    while (segment_exists(f, 1) || segment_exists(f, 2)) {
+        assert_true(tt_clock_ms(tt_clock_real()) < until);
+        (void)usleep(50);
+    }
+    thread_end(f);
+    tt_bytes_unref(payload);
 }
 
 static void reads_come_back_through_the_pool(void **state)
@@ -299,6 +367,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(many_requests_share_few_syncs_and_complete_in_order, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(writes_go_on_while_a_segment_is_being_removed, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(reads_come_back_through_the_pool, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_disk_fails_all_requests_and_is_told_once, setup,
