@@ -342,6 +342,11 @@ static void half_a_request_is_cut_in_time(void **state)
     web_down(&web);
 }
 
+static bool one_is_held(void *ctx)
+{
+    return ((struct web *)ctx)->held_count == 1;
+}
+
 static void body_bytes_of_a_client_are_limited(void **state)
 {
     (void)state;
@@ -351,6 +356,7 @@ static void body_bytes_of_a_client_are_limited(void **state)
     struct tt_http_limits limits = {.body_bytes_per_client_max = 100000};
     web_open(&web, &limits);
     web_start(&web, &held, "POST", "/hold", tt_str(web.big, 60000));
+    assert_true(fixture_turn_until(&web.fixture, one_is_held, &web)); /* two at once would race */
     web_exchange(&web, &wc, "POST", "/echo", tt_str(web.big, 60000));
     assert_int_equal(wc.call.status, 429);
     tt_http_call_fini(&wc.call);
