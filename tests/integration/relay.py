@@ -108,6 +108,10 @@ class Switch:
             return
         inode = socket_inode(address[1], listener.getsockname()[1])
         pair = (owner_of(self.directory, inode), name)
+        if pair[0] == "":
+            # Its pid is not written down yet: it comes again. Who is nobody could not be cut off.
+            near.close()
+            return
         try:
             if pair in self.cut and self.close_cut:
                 raise OSError("cut")
