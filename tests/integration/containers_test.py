@@ -213,7 +213,7 @@ class ContainersTest(unittest.TestCase):
 
     def fetch(self, port, path):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
                 return answer.read().decode().strip()
         except OSError:
             return None

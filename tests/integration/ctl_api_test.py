@@ -81,7 +81,7 @@ def make_pod(name, labels, containers):
 class CtlTest(unittest.TestCase):
     def run_ctl(self, *args, before=()):
         return subprocess.run(
-            [f"{programs()}/tuttictl", *before, *args], capture_output=True, text=True, timeout=30,
+            [f"{programs()}/tuttictl", *before, *args], capture_output=True, text=True, timeout=120,
             env=dict(os.environ, KUBECONFIG=server.path("admin.kubeconfig")),
         )  # fmt: skip
 
