@@ -180,6 +180,8 @@ class BrokenDisk(FaultTest):
 
 class FullDisk(FaultTest):
     SIZE_MIB = 900
+    # Waits for the end of the test, also of one that is killed: the disk is memory.
+    JANITOR = 'read -r word; umount -l "$1" && rmdir "$1"'
 
     def setUp(self):
         super().setUp()
@@ -187,8 +189,10 @@ class FullDisk(FaultTest):
 
     def tearDown(self):
         if self.mount:
-            subprocess.run(["umount", self.mount], check=True, timeout=20)
-            os.rmdir(self.mount)
+            self.janitor.stdin.close()
+            self.janitor.stdout.read()  # until it has ended
+            self.janitor.stdout.close()
+            self.assertFalse(os.path.exists(self.mount))
 
     def small_disk(self):
         import tempfile
@@ -199,6 +203,9 @@ class FullDisk(FaultTest):
             os.rmdir(path)
             self.skipTest("this kernel does not let us mount a small disk")
         self.mount = path
+        self.janitor = subprocess.Popen(["setsid", "sh", "-c", self.JANITOR, "-", path],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+        self.addCleanup(self.janitor.wait)
         return path
 
     def leave_free(self, size_mib):
