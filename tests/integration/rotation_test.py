@@ -174,7 +174,7 @@ class User(Actor):
                 pass
             connection.close()
             late_s = time.time() - ends
-            if not -1 <= late_s <= 4:
+            if not -1 <= late_s <= LIFE_S / 2:
                 self.errors.append(f"a watch ended {late_s:.1f} s after its certificate")
         except Exception as error:  # noqa: BLE001
             self.errors.append(f"a watch of the user: {error!r}")
