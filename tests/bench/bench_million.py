@@ -47,11 +47,11 @@ def quiet_window(windows, snapshots, seconds):
     """One without a snapshot. Servers that were done long before the last one may have too little
     room left in their logs: then again behind one more snapshot, which nobody measures."""
     for _ in range(QUIET_TRIES):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + max(seconds, QUIET_MIN_S)
         while time.monotonic() < end and snapshots.due_part() < NEARLY_DUE:
             time.sleep(POLL_S)
         report = windows.cut()
-        if report["seconds"] >= min(QUIET_MIN_S, seconds) and snapshots.none_began():
+        if report["seconds"] >= QUIET_MIN_S and snapshots.none_began():
             return sound(report)
         progress(f"no use: {report['seconds']:.0f} s until the next snapshot became due by itself")
         snapshots.take_all()
@@ -84,8 +84,7 @@ class Million:
         quiet, busy = [], []
         snapshots = Snapshots(self.cluster, self.arguments.snapshot_limit)
         most = (2 * self.arguments.rounds + 2) * self.arguments.snapshot_limit
-        snapshots.ask_all()  # the creates may have made one due
-        took = self.arguments.snapshot_limit
+        took = snapshots.ask_all()  # the creates may have made one due
         with self.update(Windows, rate=rate, seconds=most) as windows:
             snapshots.settle_all()
             windows.cut()

@@ -77,11 +77,15 @@ class Snapshots:
             return list(pool.map(step, self.dirs))
 
     def ask_all(self):
-        """When nobody writes: no snapshot is due or under way on any server afterwards."""
+        """When nobody writes: no snapshot is due or under way on any server afterwards. Returns the
+        seconds it took."""
+        begin = time.monotonic()
+
         def ask(name):
             wait_until(lambda: self.ask(name, self.limit_s).startswith("200"), self.limit_s,
                        f"a snapshot of {name}", pause=POLL_S)
         self.together(ask)
+        return time.monotonic() - begin
 
     def settle_all(self):
         """Waits until every log is truncated behind the newest snapshot. Somebody writes."""
