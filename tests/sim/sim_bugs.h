@@ -23,6 +23,7 @@ struct sim_bug {
     bool forget_vote;      /* the term is written, the vote is not */
     bool early_ack;        /* entries are acknowledged when written, not when synced */
     bool drop_watch_event; /* a server's history lacks a change */
+    bool lives_long;       /* shows late: clusters live as long as without a bug */
     uint64_t by;        /* SIM_BY(…) | …: the invariants that are about it, one must find it */
     uint64_t unseen;    /* likewise: nobody looks at these, so that another one is put to test */
     uint64_t seeds_max; /* found within so many seeds */
