@@ -52,7 +52,14 @@ static void print_head(yyjson_val *root)
                   TT_STR_ARG(text_at(root, "clusterId")),
                   TT_STR_ARG(leader.len > 0 ? leader : TT_STR("none")),
                   TT_STR_ARG(text_at(root, "term")), TT_STR_ARG(text_at(root, "revision")));
-    if (leader.len == 0) {
+    struct tt_str removed = text_at(root, "removedIndex");
+    if (removed.len > 0) {
+        tt_buf_printf(&text,
+                      "%.*s was removed from this cluster, whose configuration at index %.*s is "
+                      "without it: stop it, or add it anew (docs/ops/joining.md); what follows is "
+                      "what it knew last\n",
+                      TT_STR_ARG(text_at(root, "self")), TT_STR_ARG(removed));
+    } else if (leader.len == 0) {
         tt_buf_printf(&text,
                       "%.*s knows no leader: a majority of the voters must run and reach each "
                       "other (docs/ops/recovery.md)\n",

@@ -228,6 +228,13 @@ bool tt_membership_sole_voter(const struct tt_membership *membership, uint64_t i
     return tt_membership_is_voter(membership, id) && tt_membership_voter_count(membership) == 1;
 }
 
+bool tt_membership_proves_removed(const struct tt_membership *committed, uint64_t index,
+                                  uint64_t id)
+{
+    uint64_t added_at = id > TT_MEMBER_ID_BASE ? id - TT_MEMBER_ID_BASE : 1;
+    return committed->count > 0 && index > added_at && tt_membership_get(committed, id) == NULL;
+}
+
 int tt_membership_add(struct tt_membership *membership, const struct tt_member *spare,
                       struct tt_err *err)
 {

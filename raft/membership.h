@@ -15,7 +15,10 @@
 #include "base/buf.h"
 #include "server/store/proposer.h"
 
-enum { TT_MEMBERSHIP_SIZE_MAX = 4096 }; /* encoded */
+enum {
+    TT_MEMBERSHIP_SIZE_MAX = 4096, /* encoded */
+    TT_MEMBER_ID_BASE = 1000,      /* ids given by a leader: this + the index of the addition */
+};
 
 /* Only id, name, peer_address and role of the members are part of it. */
 struct tt_membership {
@@ -36,6 +39,12 @@ const struct tt_member *tt_membership_get(const struct tt_membership *membership
 size_t tt_membership_voter_count(const struct tt_membership *membership);
 bool tt_membership_is_voter(const struct tt_membership *membership, uint64_t id);
 bool tt_membership_sole_voter(const struct tt_membership *membership, uint64_t id);
+
+/* The member of this id was removed: the committed configuration of this index is without it and
+ * came after the entry that added it, which the id tells (smaller ids are of the first
+ * configuration, at index 1). Ids are never given again, so this never becomes untrue. */
+bool tt_membership_proves_removed(const struct tt_membership *committed, uint64_t index,
+                                  uint64_t id);
 
 /* One legal step. `role` is the role after it; NULL-terminated reasons go to err. */
 int tt_membership_add(struct tt_membership *membership, const struct tt_member *spare,

@@ -131,7 +131,7 @@ static void add(struct tt_node *node)
     struct tt_membership next = node->membership;
     struct tt_member *spare = &node->change.member;
     if (spare->id == 0) {
-        spare->id = CHANGE_FIRST_ID + node->last_index + 1; /* never given before, never again */
+        spare->id = TT_MEMBER_ID_BASE + node->last_index + 1; /* never given before, never again */
     }
     struct tt_err err;
     tt_err_init(&err);

@@ -33,7 +33,6 @@ enum {
     CHANGE_FORWARDED_MAX = 4,
     CHANGE_TRANSFER_TRIES = 3,
     CHANGE_TRANSFER_LAG = 8, /* entries: writes begin to queue when no more are missing */
-    CHANGE_FIRST_ID = 1000,  /* ids given by the leader: this + the index of the entry */
 };
 
 enum change_state {

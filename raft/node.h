@@ -44,6 +44,7 @@ struct tt_node_snapshot {
     uint8_t sha256[32];                          /* of the file */
 };
 
+struct tt_membership;
 /* Network, timer and answers. */
 struct tt_node_io {
     /* One frame for a peer (peer_codec.h), in parts: borrows them, each may be referenced. May lose
@@ -56,6 +57,10 @@ struct tt_node_io {
     void (*set_timer)(void *ctx, uint64_t at_ms);
     /* The servers to be connected with have changed (self included, borrowed). */
     void (*peers_changed)(void *ctx, const struct tt_member *members, size_t count);
+    /* The newest configuration known to be committed, and its index (borrowed). May be NULL. */
+    void (*committed)(void *ctx, uint64_t index, const struct tt_membership *membership);
+    /* This server is no member any more: nobody will talk with it. Once. May be NULL. */
+    void (*removed)(void *ctx, uint64_t index);
     /* The op is answered and the caller's again. Never from within the submitting call. */
     void (*propose_done)(void *ctx, struct tt_propose_op *op);
     void (*read_done)(void *ctx, struct tt_read_op *op);     /* likewise */
@@ -152,6 +157,9 @@ void tt_node_receive(struct tt_node *node, uint64_t peer_id, struct tt_bytes *fr
 void tt_node_peer_reachable(struct tt_node *node, uint64_t peer_id);
 /* Nobody listens at the peer's address any more (its process is gone, as far as its host knows). */
 void tt_node_peer_absent(struct tt_node *node, uint64_t peer_id);
+/* An authenticated member says that the committed configuration of this index is without this
+ * server. Not believed when a newer one with it is known here. */
+void tt_node_hear_removed(struct tt_node *node, uint64_t index);
 void tt_node_disk_free(struct tt_node *node, uint64_t free_bytes); /* rule 8: every second or so */
 
 /* Ops are answered through tt_node_io, also refused ones (TT_EBUSY, TT_ECLOSED). */

@@ -28,6 +28,36 @@ static void refresh(struct tt_node *node)
                                   node->membership.count);
 }
 
+static void tell_committed(struct tt_node *node)
+{
+    struct tt_membership membership = {.count = 0};
+    const struct node_config_entry *committed = &node->config_committed;
+    if (committed->bytes != NULL && node->config.io.committed != NULL) {
+        int r = tt_membership_decode(view(committed->bytes), &membership, NULL);
+        TT_ASSERT(r == 0); /* as above */
+        node->config.io.committed(node->config.io.ctx, committed->index, &membership);
+    }
+}
+
+void tt_node_hear_removed(struct tt_node *node, uint64_t index)
+{
+    struct tt_membership membership = {.count = 0};
+    const struct node_config_entry *committed = &node->config_committed;
+    if (committed->bytes != NULL) {
+        int r = tt_membership_decode(view(committed->bytes), &membership, NULL);
+        TT_ASSERT(r == 0); /* as above */
+    }
+    bool is_known_better =
+        index <= committed->index && tt_membership_get(&membership, node->config.id) != NULL;
+    if (node->removed_index != 0 || index == 0 || is_known_better) {
+        return;
+    }
+    node->removed_index = index;
+    if (node->config.io.removed != NULL) {
+        node->config.io.removed(node->config.io.ctx, index);
+    }
+}
+
 void node_config_push(struct tt_node *node, uint64_t index, struct tt_bytes *bytes)
 {
     /* At most one is uncommitted at a time, so few are not known to be committed. */
@@ -37,6 +67,7 @@ void node_config_push(struct tt_node *node, uint64_t index, struct tt_bytes *byt
         memmove(&node->configs[0], &node->configs[1],
                 (NODE_CONFIGS_MAX - 1) * sizeof node->configs[0]);
         node->config_count--;
+        tell_committed(node);
     }
     node->configs[node->config_count++] =
         (struct node_config_entry){.index = index, .bytes = tt_bytes_ref(bytes)};
@@ -65,6 +96,7 @@ void node_config_set(struct tt_node *node, uint64_t index, struct tt_bytes *byte
     node->config_committed =
         (struct node_config_entry){.index = index, .bytes = bytes ? tt_bytes_ref(bytes) : NULL};
     refresh(node);
+    tell_committed(node);
 }
 
 void node_config_fini(struct tt_node *node)
@@ -84,6 +116,7 @@ void node_config_commit(struct tt_node *node, uint64_t index)
         node->config_committed = node->configs[0];
         node->config_count--;
         memmove(&node->configs[0], &node->configs[1], node->config_count * sizeof node->configs[0]);
+        tell_committed(node);
         if (NODE_FAULT(node, config_not_fed)) {
             continue;
         }

@@ -186,6 +186,7 @@ struct tt_node {
     struct node_config_entry config_committed;
     struct node_config_entry configs[NODE_CONFIGS_MAX]; /* [0, config_count), index rising */
     size_t config_count;                                /* not known to be committed */
+    uint64_t removed_index; /* of a committed configuration without this server; 0: a member */
 
     /* Leadership. */
     bool was_leader;        /* as of the last settle */

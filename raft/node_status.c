@@ -5,6 +5,9 @@
 
 static enum tt_server_state server_state(const struct tt_node *node)
 {
+    if (node->removed_index != 0) {
+        return TT_STATE_REMOVED;
+    }
     switch (tt_sm_state(&node->sm)) {
     case NODE_INSTALLING:
         return TT_STATE_INSTALLING;
@@ -27,7 +30,7 @@ static enum tt_server_state server_state(const struct tt_node *node)
 
 static uint64_t leader_of(const struct tt_node *node)
 {
-    if (!node_alive(node)) {
+    if (!node_alive(node) || node->removed_index != 0) {
         return 0;
     }
     if (node->raft.state == RAFT_LEADER) {
@@ -87,6 +90,7 @@ void tt_node_status(const struct tt_node *node, struct tt_cluster_status *ret)
     ret->commit_index = node->commit_index;
     ret->applied_index = node->applied_index;
     ret->last_index = node->last_index;
+    ret->removed_index = node->removed_index;
     ret->state_hash = node->config.fsm.hash(node->config.fsm.ctx);
     ret->member_count = (uint32_t)node->membership.count;
     for (size_t i = 0; i < node->membership.count; i++) {

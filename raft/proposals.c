@@ -178,6 +178,8 @@ static void enqueue(struct tt_node *node, struct proposal *proposal)
     int code = 0;
     if (!node_live(node)) {
         code = TT_ECLOSED;
+    } else if (node->removed_index != 0) {
+        code = TT_EUNAVAILABLE;
     } else if (proposals->count > TT_NODE_OPS_MAX || proposals->bytes > TT_NODE_OPS_BYTES_MAX) {
         code = TT_EBUSY;
     } else if (proposal->size > TT_NODE_COMMAND_SIZE_MAX || proposal->size == 0) {

@@ -68,8 +68,8 @@ void read_index_add(struct tt_node *node, struct tt_read_op *op)
         node_out_read(node, op, TT_ECLOSED);
         return;
     }
-    if (node->reads.count >= TT_NODE_READS_MAX) {
-        node_out_read(node, op, TT_EBUSY);
+    if (node->removed_index != 0 || node->reads.count >= TT_NODE_READS_MAX) {
+        node_out_read(node, op, node->removed_index != 0 ? TT_EUNAVAILABLE : TT_EBUSY);
         return;
     }
     struct read_wait *wait = TT_NEW(struct read_wait);

@@ -31,6 +31,7 @@ struct tt_replica {
     struct tt_transport_stats transport_stats; /* as told last by the transport */
     struct tt_poke recheck;                    /* any thread: revocations have changed */
     bool log_ended;                            /* the STOP request is back */
+    bool removed;                              /* from the cluster: it has no peers any more */
     struct tt_wal_req stop_req;                /* the log's last one; once, at stop */
 };
 
@@ -60,9 +61,32 @@ static void env_set_timer(void *ctx, uint64_t at_ms)
 static void env_peers_changed(void *ctx, const struct tt_member *members, size_t count)
 {
     struct tt_replica *replica = ctx;
-    if (count > 0) { /* a joining server knows no configuration yet, only whom to listen to */
+    /* A joining server knows no configuration yet, only whom to listen to. */
+    if (count > 0 && !replica->removed) {
         tt_transport_set_peers(replica->transport, members, count);
     }
+}
+
+static void env_committed(void *ctx, uint64_t index, const struct tt_membership *membership)
+{
+    struct tt_replica *replica = ctx;
+    tt_transport_set_committed(replica->transport, index, membership);
+}
+
+/* Nobody is left to talk with. Nothing is written down: a restart asks again. */
+static void env_removed(void *ctx, uint64_t index)
+{
+    struct tt_replica *replica = ctx;
+    struct tt_err err;
+    tt_err_init(&err);
+    (void)TT_FAIL(&err, TT_ECONFLICT,
+                  "this server was removed from the cluster, whose configuration at index %llu is "
+                  "without it: stop it; to let it in again, empty %s, add it anew and start it "
+                  "with --join (docs/ops/joining.md)",
+                  (unsigned long long)index, replica->core.config.data_dir);
+    TT_LOG(TT_LOG_ERROR, "raft", "removed", TT_F_ERR(&err));
+    replica->removed = true;
+    tt_transport_set_peers(replica->transport, NULL, 0);
 }
 
 static void env_fault(void *ctx, const struct tt_err *err)
@@ -132,6 +156,16 @@ static void transport_disowned(void *ctx, uint64_t peer_id)
         (unsigned long long)peer_id, (unsigned long long)replica->core.identity.member_id,
         replica->core.config.name);
     env_fault(replica, &err);
+}
+
+static void transport_removed(void *ctx, uint64_t peer_id, uint64_t index)
+{
+    struct tt_replica *replica = ctx;
+    TT_LOG(TT_LOG_INFO, "raft", "a peer says that this server was removed",
+           TT_F_U64("peer", peer_id), TT_F_U64("index", index));
+    if (!replica->core.stopping) {
+        tt_node_hear_removed(replica->core.node, index);
+    }
 }
 
 static void transport_stats(void *ctx, const struct tt_transport_stats *stats)
@@ -246,6 +280,7 @@ static int new_threads(struct tt_replica *replica, struct tt_err *err)
                                                   .received = transport_received,
                                                   .reach = transport_reach,
                                                   .disowned = transport_disowned,
+                                                  .removed = transport_removed,
                                                   .stats = transport_stats,
                                                   .ctx = replica};
     int made = tt_transport_new(&transport, &replica->transport, err);
@@ -266,6 +301,8 @@ int tt_replica_new(const struct tt_replica_config *config, struct tt_replica **r
                                     .send = env_send,
                                     .set_timer = env_set_timer,
                                     .peers_changed = env_peers_changed,
+                                    .committed = env_committed,
+                                    .removed = env_removed,
                                     .fault = env_fault,
                                     .pace = tt_pace_new(100),
                                     .run = env_run,

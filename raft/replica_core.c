@@ -112,6 +112,22 @@ static void io_peers_changed(void *ctx, const struct tt_member *members, size_t 
     core->env.peers_changed(core->env.ctx, members, count);
 }
 
+static void io_committed(void *ctx, uint64_t index, const struct tt_membership *membership)
+{
+    struct replica_core *core = ctx;
+    if (core->env.committed != NULL) {
+        core->env.committed(core->env.ctx, index, membership);
+    }
+}
+
+static void io_removed(void *ctx, uint64_t index)
+{
+    struct replica_core *core = ctx;
+    if (core->env.removed != NULL) {
+        core->env.removed(core->env.ctx, index);
+    }
+}
+
 static void io_fault(void *ctx, const struct tt_err *err)
 {
     struct replica_core *core = ctx;
@@ -335,6 +351,8 @@ struct tt_node_config replica_core_node_config(struct replica_core *core)
         .io = {.send = io_send,
                .set_timer = io_set_timer,
                .peers_changed = io_peers_changed,
+               .committed = io_committed,
+               .removed = io_removed,
                .propose_done = io_propose_done,
                .read_done = io_read_done,
                .change_done = io_change_done,

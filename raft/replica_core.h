@@ -42,6 +42,9 @@ struct replica_env {
                  bool bulk);
     void (*set_timer)(void *ctx, uint64_t at_ms);                                    /* as there */
     void (*peers_changed)(void *ctx, const struct tt_member *members, size_t count); /* as there */
+    /* as there; NULL: not wanted */
+    void (*committed)(void *ctx, uint64_t index, const struct tt_membership *membership);
+    void (*removed)(void *ctx, uint64_t index); /* likewise */
     /* as there: once, then the process must end */
     void (*fault)(void *ctx, const struct tt_err *err);
     /* work->work off the core thread, then work->done by `box`. `slow`: it may take minutes. */

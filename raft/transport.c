@@ -81,6 +81,36 @@ void tt_transport_tell_disowned(struct tt_transport *transport, uint64_t peer_id
     }
 }
 
+struct removed_msg {
+    struct tt_msg msg;              /* to the core */
+    struct tt_transport *transport; /* alive until `stopped`, which comes after us */
+    uint64_t peer_id;               /* who says so */
+    uint64_t index;                 /* of its committed configuration, which is without us */
+};
+
+static void removed_run(struct tt_msg *msg)
+{
+    struct removed_msg *told = TT_CONTAINER_OF(msg, struct removed_msg, msg);
+    const struct tt_transport_config *config = &told->transport->config;
+    config->removed(config->ctx, told->peer_id, told->index);
+    tt_free(told);
+}
+
+void tt_transport_tell_removed(struct tt_transport *transport, uint64_t peer_id, uint64_t index)
+{
+    if (transport->config.removed == NULL) {
+        return;
+    }
+    struct removed_msg *told = TT_NEW(struct removed_msg);
+    told->msg.run = removed_run;
+    told->transport = transport;
+    told->peer_id = peer_id;
+    told->index = index;
+    if (tt_mailbox_post_answer(transport->config.deliver_to, &told->msg) != 0) {
+        tt_free(told); /* the core is going down */
+    }
+}
+
 struct stats_msg {
     struct tt_msg msg;               /* to the core */
     struct tt_transport *transport;  /* alive until `stopped`, which comes after us */
@@ -325,6 +355,45 @@ void tt_transport_hint_peers(struct tt_transport *transport, const struct tt_mem
                              size_t count)
 {
     post_peers(transport, members, count, true);
+}
+
+struct committed_msg {
+    struct tt_msg msg;               /* to the net loop */
+    struct tt_transport *transport;  /* its loop runs us */
+    uint64_t index;                  /* of membership */
+    struct tt_membership membership; /* the newest that is committed */
+};
+
+/* A removed server may have been taken in as a newer one, before this was known here. */
+static void committed_run(struct tt_msg *msg)
+{
+    struct committed_msg *told = TT_CONTAINER_OF(msg, struct committed_msg, msg);
+    struct tt_transport *transport = told->transport;
+    struct tt_list *head = &transport->peers;
+    transport->committed = told->membership;
+    transport->committed_index = told->index;
+    for (struct tt_list *node = head->next; node != head && !transport->stopping;) {
+        struct peer *peer = TT_CONTAINER_OF(node, struct peer, node);
+        node = node->next;
+        if (tt_membership_proves_removed(&told->membership, told->index, peer->id)) {
+            tt_transport_peer_remove(peer);
+        }
+    }
+    abort_strangers(transport);
+    tt_free(told);
+}
+
+void tt_transport_set_committed(struct tt_transport *transport, uint64_t index,
+                                const struct tt_membership *membership)
+{
+    struct committed_msg *told = TT_NEW(struct committed_msg);
+    told->msg.run = committed_run;
+    told->transport = transport;
+    told->index = index;
+    told->membership = *membership;
+    if (tt_mailbox_post_answer(tt_loop_mailbox(transport->loop), &told->msg) != 0) {
+        tt_free(told); /* stopped: nobody dials us any more */
+    }
 }
 
 struct recheck_msg {

@@ -25,6 +25,7 @@
 
 #include "base/buf.h"
 #include "base/queue.h"
+#include "raft/membership.h"
 #include "raft/peer_book.h"
 #include "server/store/proposer.h"
 #include "server/tls/context.h"
@@ -75,6 +76,9 @@ struct tt_transport_config {
     void (*reach)(void *ctx, uint64_t peer_id, enum tt_transport_reach reach); /* may be NULL */
     /* The peer knows our member id by another data directory: this one must not go on. */
     void (*disowned)(void *ctx, uint64_t peer_id);
+    /* The peer, whom we know and dialled, says that the committed configuration of this index is
+     * without us (membership.h). May be NULL. */
+    void (*removed)(void *ctx, uint64_t peer_id, uint64_t index);
     /* About once a second when something changed. May be NULL. */
     void (*stats)(void *ctx, const struct tt_transport_stats *stats);
     void *ctx;                  /* keeps */
@@ -96,6 +100,10 @@ int tt_transport_start(struct tt_transport *transport, struct tt_err *err) TT_MU
  */
 void tt_transport_set_peers(struct tt_transport *transport, const struct tt_member *members,
                             size_t count);
+/* The newest committed configuration: who was removed by it is cut off, and told when it dials.
+ * Copies. */
+void tt_transport_set_committed(struct tt_transport *transport, uint64_t index,
+                                const struct tt_membership *membership);
 /* Peers to try before a first table is known: adds them, replaces nothing. Copies. */
 void tt_transport_hint_peers(struct tt_transport *transport, const struct tt_member *members,
                              size_t count);

@@ -9,8 +9,10 @@
 
 enum {
     TT_FRAME_HEADER_SIZE = 12,
-    TT_FRAME_HELLO = 0,  /* the first frame of a connection, by the dialling side */
-    TT_FRAME_ACCEPT = 1, /* the answer: the other side takes this member's frames */
+    TT_FRAME_HELLO = 0,   /* the first frame of a connection, by the dialling side */
+    TT_FRAME_ACCEPT = 1,  /* the answer: the other side takes this member's frames */
+    TT_FRAME_REMOVED = 2, /* the other answer: it is no member any more; u64 index, little-endian */
+    TT_FRAME_REMOVED_SIZE = 8, /* its payload */
     TT_HELLO_VERSION = 4,
     TT_HELLO_SIZE_MAX = 256,
     TT_CLUSTER_ID_SIZE = 64,    /* with the NUL */

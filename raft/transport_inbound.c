@@ -1,3 +1,4 @@
+#include "base/intmath.h"
 #include "base/log.h"
 #include "raft/transport_internal.h"
 
@@ -11,6 +12,9 @@
  * meanwhile, perhaps not even the leader that would tell. Ids only grow, so a server of the cluster
  * with an id above all we know of is taken in, at the address it names; a smaller one that is not
  * in the table was removed and is refused.
+ *
+ * Removed ones: who is provably removed (membership.h) is told so, with the index of the
+ * configuration that proves it, and the connection ends.
  *
  * Lost memories: an id that comes with another data directory than before is refused, too.
  *
@@ -69,6 +73,24 @@ static int incarnation_check(struct tt_transport *transport, struct peer *peer,
     return r != TT_OK ? TT_WRAP(err, TT_EFORBIDDEN, "%s", peer->name) : TT_OK;
 }
 
+/* Says so; the connection then ends by itself. */
+static void tell_removed(struct inbound *inbound)
+{
+    uint8_t *index;
+    uint8_t header[TT_FRAME_HEADER_SIZE];
+    struct tt_bytes *payload = tt_bytes_new_uninit(TT_FRAME_REMOVED_SIZE, &index);
+    tt_le64_put(index, inbound->transport->committed_index);
+    tt_frame_header(header, TT_FRAME_REMOVED, &payload, 1);
+    int r = tt_tls_stream_write(inbound->stream, tt_str((const char *)header, sizeof header));
+    if (r == 0) {
+        r = tt_tls_stream_write(inbound->stream, tt_bytes_view(payload));
+    }
+    TT_ASSERT(r == 0); /* the only bytes we ever write */
+    tt_bytes_unref(payload);
+    inbound->doomed = true;
+    tt_tls_stream_close(inbound->stream);
+}
+
 static int hello_check(struct inbound *inbound, const struct tt_hello *hello,
                        const struct tt_peer_identity *identity, struct tt_err *err)
 {
@@ -83,6 +105,12 @@ static int hello_check(struct inbound *inbound, const struct tt_hello *hello,
         strcmp(hello->cluster_id, transport->cluster_id) != 0) {
         return TT_FAIL(err, TT_EFORBIDDEN, "%s looks for member %llu of cluster %s", identity->uri,
                        (unsigned long long)hello->to, hello->cluster_id);
+    }
+    if (tt_membership_proves_removed(&transport->committed, transport->committed_index,
+                                     hello->from)) {
+        tell_removed(inbound);
+        return TT_FAIL(err, TT_EFORBIDDEN, "%s comes as member %llu, which was removed",
+                       identity->uri, (unsigned long long)hello->from);
     }
     if (peer == NULL) {
         peer = newer_peer(transport, hello, identity);

@@ -102,6 +102,8 @@ struct tt_transport {
     char cluster_id[TT_CLUSTER_ID_SIZE]; /* of raft; in every hello */
     char address[TT_ADDRESS_SIZE];       /* ours, as the peer table says; "" = not in it yet */
     uint64_t known_id_max;            /* of all members of all peer tables so far; 0 = none yet */
+    struct tt_membership committed;   /* the newest configuration that is; empty: not known */
+    uint64_t committed_index;         /* of it */
     struct tt_loop *loop;             /* owned */
     struct tt_tls_listener *listener; /* NULL once closed */
     uint16_t port;                    /* what listener is bound to */
@@ -140,6 +142,7 @@ void tt_transport_intake_confirm(struct tt_transport *transport, uint64_t serial
 struct peer *tt_transport_peer_find(struct tt_transport *transport, uint64_t id);
 void tt_transport_release(struct tt_transport *transport); /* one less pending */
 void tt_transport_tell_disowned(struct tt_transport *transport, uint64_t peer_id);
+void tt_transport_tell_removed(struct tt_transport *transport, uint64_t peer_id, uint64_t index);
 void tt_transport_tell_reach(struct tt_transport *transport, uint64_t peer_id,
                              enum tt_transport_reach reach);
 

@@ -219,7 +219,14 @@ static void on_opened(void *ctx, struct tt_tls_stream *stream)
     mark_dirty(link);
 }
 
-/* The peer only ever says that it accepts us. */
+/* What a peer's word that we are no member any more is worth, the core decides. */
+static bool is_removal(const struct link *link, const struct tt_frame *frame)
+{
+    return frame->type == TT_FRAME_REMOVED && frame->payload->size == TT_FRAME_REMOVED_SIZE &&
+           link->state == LINK_DIALING;
+}
+
+/* The peer only ever says that it accepts us, or that we were removed. */
 static void on_data(void *ctx, struct tt_tls_stream *stream, struct tt_str bytes)
 {
     struct link *link = ctx;
@@ -235,7 +242,16 @@ static void on_data(void *ctx, struct tt_tls_stream *stream, struct tt_str bytes
     }
     bool valid = r == 1 && frame.type == TT_FRAME_ACCEPT && frame.payload->size == 0 &&
                  bytes.len == 0 && link->state == LINK_DIALING;
+    bool removed = r == 1 && is_removal(link, &frame);
+    if (removed) {
+        tt_transport_tell_removed(transport_of(link), link->peer->id,
+                                  tt_le64_get(frame.payload->ptr));
+    }
     tt_bytes_unref(frame.payload);
+    if (removed) {
+        tt_transport_link_cut(link);
+        return;
+    }
     if (!valid) {
         transport_of(link)->stats.invalid_count++;
         TT_LOG(TT_LOG_WARN, "transport", "invalid answer of a peer",
@@ -290,7 +306,7 @@ static void link_dial(struct link *link)
     struct tt_err err;
     tt_err_init(&err);
     TT_ASSERT(link->stream == NULL && link->state != LINK_GONE);
-    tt_frame_reader_init(&link->reader, 0); /* the answer has no payload */
+    tt_frame_reader_init(&link->reader, TT_FRAME_REMOVED_SIZE); /* the larger answer */
     struct tt_tls_stream_config config = {
         .loop = transport->loop,
         .tls = transport->config.client_tls,

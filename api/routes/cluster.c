@@ -87,6 +87,9 @@ static void write_status(struct tt_buf *buf, const struct tt_cluster_status *sta
     tt_json_u64(&w, "commitIndex", status->commit_index);
     tt_json_u64(&w, "appliedIndex", status->applied_index);
     tt_json_u64(&w, "lastIndex", status->last_index);
+    if (status->removed_index != 0) {
+        tt_json_u64(&w, "removedIndex", status->removed_index);
+    }
     tt_json_u64(&w, "revision", status->revision);
     tt_json_c(&w, "stateHash", hash);
     tt_json_u64(&w, "featureLevel", status->feature_level);
@@ -200,6 +203,16 @@ static int find_member(struct api_request *rq, struct change *change, struct tt_
     return TT_FAIL(err, TT_ENOTFOUND, "no member is called %s", member->name);
 }
 
+static int check_new_member(const struct tt_member *member, struct tt_err *err)
+{
+    if (member->id != 0) { /* it tells when the member was added */
+        return TT_FAIL(err, TT_EINVAL, "the cluster gives the id of a new member");
+    }
+    return member->name[0] != '\0' && member->peer_address[0] != '\0'
+               ? TT_OK
+               : TT_FAIL(err, TT_EINVAL, "adding a member needs name and peerAddress");
+}
+
 static int read_change(struct api_request *rq, struct change *change, struct tt_err *err)
 {
     yyjson_mut_val *root = NULL;
@@ -223,9 +236,7 @@ static int read_change(struct api_request *rq, struct change *change, struct tt_
     member->id = (uint64_t)id;
     change->op.kind = change_kind(rq->path.route);
     if (change->op.kind == TT_CHANGE_ADD) {
-        bool complete = member->name[0] != '\0' && member->peer_address[0] != '\0';
-        return complete ? TT_OK
-                        : TT_FAIL(err, TT_EINVAL, "adding a member needs name and peerAddress");
+        return check_new_member(member, err);
     }
     r = find_member(rq, change, err);
     bool needs_id = change->op.kind == TT_CHANGE_PROMOTE || change->op.kind == TT_CHANGE_REMOVE;

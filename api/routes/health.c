@@ -30,6 +30,9 @@ int api_handle_health(struct api_request *rq, struct tt_err *err)
     struct tt_buf *buf = &rq->worker->text;
     tt_buf_reset(buf);
     bool ready = is_ready(status);
+    if (status->removed_index != 0) {
+        tt_buf_printf(buf, "[-]membership: " API_REMOVED "\n", status->removed_index);
+    }
     if (rq->query.verbose || !ready) {
         tt_buf_printf(buf, "[%s]raft: %s, leader %s\n", ready ? "+" : "-",
                       tt_server_state_name(status->state), status->leader_id ? "known" : "unknown");

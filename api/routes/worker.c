@@ -8,6 +8,8 @@
  * Failure: submit refused → every request concerned is answered with that code. */
 #include "api/routes/worker.h"
 
+#include <inttypes.h>
+
 #include "base/log.h"
 #include "base/rng.h"
 
@@ -65,6 +67,21 @@ static void park(struct api_request *rq, struct tt_list *list, uint32_t state,
     tt_sm_move(&rq->sm, state);
 }
 
+/* Why no read could be confirmed. */
+static int refuse_read(const struct tt_api_worker *worker, int code, struct tt_err *err)
+{
+    struct tt_cluster_status status;
+    worker->api->config.cluster->status(worker->api->config.cluster, &status);
+    if (status.removed_index != 0) {
+        return TT_FAIL(err, code, API_REMOVED, status.removed_index);
+    }
+    return TT_FAIL(err, code, "%s",
+                   worker->caught_up
+                       ? "the server cannot confirm that it is up to date: no leader"
+                       : "the server has just started and reaches no majority: it does not know "
+                         "yet what was committed, nor who is revoked (/readyz says more)");
+}
+
 void api_resume(struct api_request *rq, struct tt_version *version, int code)
 {
     tt_list_remove(&rq->link);
@@ -75,11 +92,7 @@ void api_resume(struct api_request *rq, struct tt_version *version, int code)
     if (code == TT_ETIMEOUT) {
         r = TT_FAIL(&err, code, "Timeout: request did not complete within the allotted timeout");
     } else if (code) {
-        r = TT_FAIL(&err, code,
-                    rq->worker->caught_up
-                        ? "the server cannot confirm that it is up to date: no leader"
-                        : "the server has just started and reaches no majority: it does not know "
-                          "yet what was committed, nor who is revoked (/readyz says more)");
+        r = refuse_read(rq->worker, code, &err);
     } else {
         r = rq->resume(rq, version, &err);
     }

@@ -61,6 +61,10 @@ struct api_document {
     struct tt_bytes *bytes; /* NULL: not built */
     uint64_t generation;    /* of the kinds it was built from */
 };
+/* What a server that was removed says; with the index, PRIu64. */
+#define API_REMOVED                                                                                \
+    "this server was removed from the cluster, whose configuration at index %" PRIu64              \
+    " is without it: ask another one; stop it, or add it anew (docs/ops/joining.md)"
 enum { API_OPENAPI_CACHE_MAX = 4 };
 struct api_openapi_entry {
     char path[128];               /* "apis/apps/v1" */

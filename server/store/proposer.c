@@ -16,6 +16,8 @@ const char *tt_server_state_name(enum tt_server_state state)
         return "installing";
     case TT_STATE_FAULTED:
         return "faulted";
+    case TT_STATE_REMOVED:
+        return "removed";
     default:
         return "unknown";
     }

@@ -68,7 +68,8 @@ enum tt_server_state {
     TT_STATE_CANDIDATE,
     TT_STATE_LEADER,
     TT_STATE_INSTALLING,
-    TT_STATE_FAULTED
+    TT_STATE_FAULTED,
+    TT_STATE_REMOVED /* from the cluster: it is no member any more */
 };
 /* "leader", "follower", …: how people and clients read it; never NULL. Static. */
 const char *tt_server_state_name(enum tt_server_state state);
@@ -81,6 +82,7 @@ struct tt_cluster_status {
     uint64_t commit_index;      /* known to be committed */
     uint64_t applied_index;     /* in its store, published or about to be */
     uint64_t last_index;        /* of its log in memory, committed or not */
+    uint64_t removed_index;     /* of a configuration without it, when removed; else 0 */
     uint64_t revision;          /* newest published here */
     uint64_t state_hash;        /* tt_store_hash; equal at equal applied_index */
     uint32_t feature_level;     /* of commands the cluster may use */

@@ -184,6 +184,11 @@ class Expiry(ApiTest):
         answer = self.call("GET", f"{CONFIGMAPS}?resourceVersion={old}")
         self.assertEqual(answer.code, 200, "not older than that is what there is")
 
+    def test_the_id_of_a_new_member_is_the_clusters_to_give(self):
+        body = {"id": 7, "name": "s7", "peerAddress": "127.0.0.1:7"}
+        answer = self.call("POST", "/tutti/v1/cluster/members", body)
+        self.refused(answer, 400, "BadRequest", "the cluster gives the id")
+
     def test_a_token_that_nobody_gave_is_a_bad_request(self):
         for token in ("x", "MSAxMA", "Zm9vIDEgYQ"):
             answer = self.call("GET", f"{CONFIGMAPS}?limit=2&continue={token}")

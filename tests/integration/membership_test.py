@@ -14,6 +14,7 @@ import time
 import unittest
 
 from cluster import Cluster, Settings, run_tests, wait_for
+from ctl_test import Ctl
 from workload import PATH, Workload, configmap
 
 CHANGE_S = 40
@@ -183,6 +184,59 @@ class LostMemory(MembershipTest):
             for server in order:
                 server.wait_ready()
             cluster.wait_equal()
+
+
+class Removed(MembershipTest):
+    def is_told(self, server):
+        """It says so to whoever looks, and why it is not ready."""
+        try:
+            with server.client(user="") as client:
+                answer = client.call("GET", "/readyz")
+        except OSError:  # it just starts
+            return False
+        return answer.code == 503 and "removed from the cluster" in answer.text
+
+    def refusals(self, cluster):
+        return sum(s.log().count("which was removed") for s in cluster.running())
+
+    def test_a_removed_server_knows_it_and_leaves_the_others_alone(self):
+        with Cluster() as cluster:
+            load = self.load(cluster)
+            load.start()
+            late = self.join(cluster, "s4")
+            leader = cluster.leader()
+            early = next(s for s in cluster.running() if s not in (leader, late))
+            load.allowed = [n for n in cluster.servers if n not in ("s4", early.name)]
+            self.remove(cluster, early.name)
+            wait_for("it knows", lambda: self.is_told(early))
+            self.assertEqual(early.status()["state"], "removed")
+            self.assertGreater(early.status()["removedIndex"], 1)
+            self.assertEqual(early.log().count("this server was removed from the cluster"), 1)
+            with early.client() as client:
+                answer = client.call("GET", "/api/v1/namespaces/default")
+            self.assertEqual(answer.code, 503)
+            self.assertIn("removed from the cluster", answer.text)
+            shown = Ctl(cluster, [early]).ok("cluster", "status")
+            self.assertIn(f"{early.name} was removed from this cluster", shown)
+            # The other one is away, and who removed it forgets by a restart that it ever was.
+            late.kill()
+            self.remove(cluster, "s4")
+            for server in cluster.running():
+                server.kill()
+                server.start(wait=True)
+            late.start()
+            wait_for("it knows, too", lambda: self.is_told(late))
+            refusals = self.refusals(cluster)
+            self.assertGreater(refusals, 0)
+            self.progress(load, 400)
+            self.assertEqual(self.refusals(cluster), refusals)
+            for server in (early, late):
+                server.kill()
+            shutil.rmtree(early.data_dir)
+            cluster.servers[early.name] = early
+            self.join(cluster, early.name)
+            load.stop()
+            load.verify()
 
 
 class Transfer(MembershipTest):

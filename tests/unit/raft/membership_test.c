@@ -127,6 +127,23 @@ static void a_voter_is_removed_only_while_a_majority_of_the_rest_is_reachable(vo
     assert_true(tt_membership_sole_voter(&membership, 1));
 }
 
+static void a_committed_configuration_proves_who_was_removed(void **state)
+{
+    (void)state;
+    struct tt_membership committed = voters(3);
+    struct tt_membership none = {.count = 0};
+    const uint64_t added_at_50 = TT_MEMBER_ID_BASE + 50;
+    assert_false(tt_membership_proves_removed(&committed, 1, 4)); /* of another first start */
+    assert_true(tt_membership_proves_removed(&committed, 2, 4));
+    assert_false(tt_membership_proves_removed(&committed, 2, 3));            /* a member */
+    assert_false(tt_membership_proves_removed(&committed, 49, added_at_50)); /* not yet known */
+    assert_false(tt_membership_proves_removed(&committed, 50, added_at_50));
+    assert_true(tt_membership_proves_removed(&committed, 51, added_at_50));
+    assert_false(tt_membership_proves_removed(&none, 51, added_at_50));
+    committed.members[2].id = added_at_50;
+    assert_false(tt_membership_proves_removed(&committed, 51, added_at_50));
+}
+
 static void recovery_makes_a_sole_voter_in_a_new_term(void **state)
 {
     (void)state;
@@ -152,6 +169,7 @@ int main(void)
         cmocka_unit_test(a_server_goes_from_spare_to_standby_to_voter_and_never_back),
         cmocka_unit_test(the_same_id_name_or_address_is_not_added_twice),
         cmocka_unit_test(a_voter_is_removed_only_while_a_majority_of_the_rest_is_reachable),
+        cmocka_unit_test(a_committed_configuration_proves_who_was_removed),
         cmocka_unit_test(recovery_makes_a_sole_voter_in_a_new_term),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,11 @@ static void server_set_timer(void *ctx, uint64_t at_ms)
     ((struct server *)ctx)->timer_ms = at_ms;
 }
 
+static void server_removed(void *ctx, uint64_t index)
+{
+    ((struct server *)ctx)->removed_index = index;
+}
+
 static void server_peers(void *ctx, const struct tt_member *members, size_t count)
 {
     (void)ctx, (void)members, (void)count;
@@ -201,8 +206,9 @@ void server_start(struct server *server)
         .seed = server->id * 7 + server->cluster->now_ms,
         .clock = &server->clock,
         .log = {server_log_submit, server},
-        .io = {server_send, server_set_timer, server_peers, server_propose_done, server_read_done,
-               server_change_done, server_leading, server_fault, server},
+        .io = {server_send, server_set_timer, server_peers, NULL, server_removed,
+               server_propose_done, server_read_done, server_change_done, server_leading,
+               server_fault, server},
         .snapshots = {.take = server_snapshot_take, .read = server_snapshot_read, .ctx = server},
         .fsm = {server_stamp, server_grows, server_apply, server_publish, server_hash, server},
     };

@@ -40,6 +40,7 @@ struct server {
     struct tt_msg *log_first; /* requests out, in order */
     struct tt_msg **log_last;
     uint64_t leading;                         /* as told by the node */
+    uint64_t removed_index;                   /* as told by the node */
     int fault;                                /* code of the fault, 0 = none */
     size_t snapshot_takes;                    /* snapshots begun; none ends by itself */
     struct tt_node_snapshot *snapshot_taking; /* the last of them */

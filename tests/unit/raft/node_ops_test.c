@@ -222,6 +222,39 @@ static void a_sole_voter_neither_hands_over_nor_goes(void **state)
     cluster_free(cluster);
 }
 
+static enum tt_server_state state_of(const struct server *server)
+{
+    struct tt_node_view view;
+    tt_node_view(server->node, &view);
+    return view.state;
+}
+
+static void a_removal_is_believed_unless_a_newer_configuration_says_otherwise(void **state)
+{
+    (void)state;
+    struct cluster *cluster = cluster_new(3, 3);
+    struct server *leader = cluster_elect(cluster);
+    struct server *follower = &cluster->servers[leader == &cluster->servers[0]];
+    struct tt_change_op op;
+    tt_node_hear_removed(follower->node, 1); /* with it, as it knows */
+    assert_int_equal(state_of(follower), TT_STATE_FOLLOWER);
+    assert_int_equal(follower->removed_index, 0);
+    change(leader, &op, TT_CHANGE_REMOVE, follower->id);
+    cluster_run(cluster, 300);
+    assert_int_equal(op.code, 0);
+    assert_int_not_equal(state_of(follower), TT_STATE_REMOVED); /* nobody has told it */
+    tt_node_hear_removed(follower->node, 7);
+    tt_node_hear_removed(follower->node, 9);
+    assert_int_equal(state_of(follower), TT_STATE_REMOVED);
+    assert_int_equal(follower->removed_index, 7);
+    struct tt_propose_op write;
+    propose(follower, &write, "to nobody");
+    cluster_run(cluster, 10);
+    assert_int_equal(write.code, TT_EUNAVAILABLE);
+    assert_int_equal(state_of(leader), TT_STATE_LEADER);
+    cluster_free(cluster);
+}
+
 static void a_server_does_not_ask_for_its_own_removal(void **state)
 {
     (void)state;
@@ -332,6 +365,7 @@ int main(void)
         cmocka_unit_test(a_read_sees_what_was_confirmed_before_on_leader_and_follower),
         cmocka_unit_test(reads_that_arrive_during_a_round_share_the_next),
         cmocka_unit_test(an_isolated_leader_serves_no_reads),
+        cmocka_unit_test(a_removal_is_believed_unless_a_newer_configuration_says_otherwise),
         cmocka_unit_test(a_cluster_grows_from_one_to_two_and_back),
         cmocka_unit_test(a_server_that_does_not_answer_is_not_promoted),
         cmocka_unit_test(leadership_is_transferred_through_a_follower),

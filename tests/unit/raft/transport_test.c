@@ -22,6 +22,7 @@ struct node {
     bool stopped;
     struct tt_peer_book *book;
     uint64_t disowned_by;       /* a peer that knows another directory under our id */
+    uint64_t removed_index;     /* what it says of the index */
     uint64_t text_count;        /* frames of type TEXT */
     uint64_t blob_count;        /* frames of type BLOB */
     uint64_t blob_size;         /* their bytes */
@@ -65,6 +66,12 @@ static void on_reach(void *ctx, uint64_t peer_id, enum tt_transport_reach reach)
     struct node *node = ctx;
     node->reachable[peer_id] = reach == TT_TRANSPORT_CONNECTED;
     node->absent[peer_id] = reach == TT_TRANSPORT_ABSENT;
+}
+
+static void on_removed(void *ctx, uint64_t peer_id, uint64_t index)
+{
+    (void)peer_id;
+    ((struct node *)ctx)->removed_index = index;
 }
 
 static void on_disowned(void *ctx, uint64_t peer_id)
@@ -115,6 +122,7 @@ static void node_up_as(struct world *world, uint64_t id, uint64_t claimed_id)
                  &err);
     config.book = node->book;
     config.disowned = on_disowned;
+    config.removed = on_removed;
     config.host = "127.0.0.1";
     config.port = world->ports[id];
     config.server_tls = world->server_tls[id];
@@ -438,15 +446,44 @@ static void a_peer_of_another_name_is_not_talked_to(void **state)
     world->nodes[2].port = 0;
 }
 
-static void a_removed_member_is_cut_off(void **state)
+/* By server 1: a configuration of the first servers. */
+static void commit(struct world *world, uint64_t index, size_t count)
+{
+    struct tt_membership membership = {.count = count};
+    for (size_t i = 0; i < count; i++) {
+        membership.members[i] = member_of(world, i + 1);
+    }
+    tt_transport_set_committed(world->nodes[1].transport, index, &membership);
+}
+
+static void a_removed_member_is_cut_off_and_told_once_that_is_committed(void **state)
 {
     struct world *world = *state;
     cluster_up(world, 3);
-    node_knows(world, 1, 2); /* without 3 */
+    commit(world, 1, 3);
+    node_knows(world, 1, 2); /* its newest configuration is without 3, but not committed */
     WAIT_UNTIL(world, !world->nodes[3].reachable[1] && !world->nodes[1].reachable[3]);
+    WAIT_UNTIL(world, world->nodes[1].stats.refused_count > 1);
+    assert_int_equal(world->nodes[3].removed_index, 0);
+    commit(world, 77, 2);
+    WAIT_UNTIL(world, world->nodes[3].removed_index == 77);
     send_text(world, 1, 2, 5);
     WAIT_UNTIL(world, world->nodes[2].last_value == 5);
-    assert_true(world->nodes[1].reachable[2]);
+    assert_true(world->nodes[1].reachable[2] && world->nodes[2].removed_index == 0);
+}
+
+/* After a restart the removed one seems to be newer, and is taken in until more is committed. */
+static void a_removed_member_is_told_after_a_restart_too(void **state)
+{
+    struct world *world = *state;
+    node_up(world, 1);
+    node_up(world, 3);
+    node_knows(world, 1, 2);
+    node_knows(world, 3, 3);
+    WAIT_UNTIL(world, world->nodes[3].reachable[1]);
+    commit(world, 77, 2);
+    WAIT_UNTIL(world, world->nodes[3].removed_index == 77);
+    assert_false(world->nodes[1].reachable[3]);
 }
 
 static void a_revoked_peer_is_cut_off_at_once(void **state)
@@ -741,7 +778,8 @@ int main(void)
         TRANSPORT_TEST(a_peer_that_reaches_us_is_dialled_at_once),
         TRANSPORT_TEST(a_member_id_that_is_not_in_the_certificate_is_refused),
         TRANSPORT_TEST(a_peer_of_another_name_is_not_talked_to),
-        TRANSPORT_TEST(a_removed_member_is_cut_off),
+        TRANSPORT_TEST(a_removed_member_is_cut_off_and_told_once_that_is_committed),
+        TRANSPORT_TEST(a_removed_member_is_told_after_a_restart_too),
         TRANSPORT_TEST(a_revoked_peer_is_cut_off_at_once),
         TRANSPORT_TEST(a_member_that_lost_its_memory_is_refused_and_told),
         TRANSPORT_TEST(who_a_member_is_outlives_a_restart_of_those_who_met_it),
