@@ -18,6 +18,14 @@ static uint64_t real_monotonic_ns(void *ctx)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
+uint64_t tt_clock_thread_ns(void)
+{
+    struct timespec used;
+    int r = clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    TT_ASSERT(r == 0);
+    return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
+}
+
 static uint64_t real_wall_ms(void *ctx)
 {
     (void)ctx; /* the real clock has no state */

@@ -28,6 +28,9 @@ static inline uint64_t tt_clock_wall_ms(const struct tt_clock *c)
     return c->wall_ms(c->ctx);
 }
 
+/* Time for which the calling thread has had a core: neither waiting for one nor sleeping counts. */
+uint64_t tt_clock_thread_ns(void);
+
 enum { TT_TIME_TEXT_SIZE = 40 };
 size_t tt_time_format(uint64_t wall_ms,
                       char out[TT_TIME_TEXT_SIZE]); /* "2026-01-02T03:04:05Z" (metav1.Time) */

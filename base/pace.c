@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "base/intmath.h"
 
-/* Happy path: begin → piece → rest (a timed wait) → piece → rest …
+/* Happy path: piece → rest (a timed wait) → piece → rest …
  *
  * Failure modes: cancelled while resting → the wait ends at once. A piece that took very long (the
  * process was paused) costs one rest of the maximum only. */
@@ -17,7 +17,6 @@ struct tt_pace {
     pthread_cond_t cancelled; /* signalled by cancel; its clock is the monotonic one */
     bool cancel;              /* set once: no rest takes time any more */
     unsigned share_percent;   /* of the time that is work, not rest; 1 to 100 */
-    uint64_t begun_ns;        /* when the piece under way began */
 };
 
 struct tt_pace *tt_pace_new(unsigned share_percent)
@@ -59,14 +58,7 @@ void tt_pace_cancel(struct tt_pace *pace)
 {
     pthread_mutex_lock(&pace->lock);
     pace->cancel = true;
-    pthread_cond_signal(&pace->cancelled);
-    pthread_mutex_unlock(&pace->lock);
-}
-
-void tt_pace_begin(struct tt_pace *pace)
-{
-    pthread_mutex_lock(&pace->lock);
-    pace->begun_ns = tt_clock_ns(tt_clock_real());
+    pthread_cond_broadcast(&pace->cancelled);
     pthread_mutex_unlock(&pace->lock);
 }
 
@@ -77,18 +69,17 @@ uint64_t tt_pace_pause_ns(uint64_t worked_ns, unsigned share_percent)
     return tt_u64_min(counted_ns * (100 - share_percent) / share_percent, max_ns);
 }
 
-bool tt_pace_rest(struct tt_pace *pace)
+bool tt_pace_rest(struct tt_pace *pace, uint64_t worked_ns)
 {
     pthread_mutex_lock(&pace->lock);
     uint64_t now_ns = tt_clock_ns(tt_clock_real());
-    uint64_t until_ns = now_ns + tt_pace_pause_ns(now_ns - pace->begun_ns, pace->share_percent);
+    uint64_t until_ns = now_ns + tt_pace_pause_ns(worked_ns, pace->share_percent);
     const struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
                                    .tv_nsec = (long)(until_ns % NS_PER_S)};
     while (!pace->cancel && now_ns < until_ns) {
         (void)pthread_cond_timedwait(&pace->cancelled, &pace->lock, &until); /* see the clock */
         now_ns = tt_clock_ns(tt_clock_real());
     }
-    pace->begun_ns = now_ns;
     bool go_on = !pace->cancel;
     pthread_mutex_unlock(&pace->lock);
     return go_on;

@@ -148,6 +148,15 @@ static int system_size(struct tt_disk_file *file, uint64_t *ret_size, struct tt_
     return TT_OK;
 }
 
+static int system_shrink(struct tt_disk_file *file, uint64_t size, struct tt_err *err)
+{
+    struct system_file *self = system_of(file);
+    if (ftruncate(self->fd, (off_t)size) != 0) {
+        return TT_FAIL_ERRNO(err, errno, "shrink %s", self->path);
+    }
+    return TT_OK;
+}
+
 static const struct tt_disk_file_ops system_file_ops = {
     .close = system_close,
     .read = system_read,
@@ -156,6 +165,7 @@ static const struct tt_disk_file_ops system_file_ops = {
     .drain = system_drain,
     .size = system_size,
     .direct = system_direct,
+    .shrink = system_shrink,
 };
 
 static int system_open(void *ctx, const char *path, enum tt_disk_open how,
@@ -317,6 +327,11 @@ void tt_disk_direct(struct tt_disk_file *file)
     if (file->ops->direct != NULL) {
         file->ops->direct(file);
     }
+}
+
+int tt_disk_shrink(struct tt_disk_file *file, uint64_t size, struct tt_err *err)
+{
+    return file->ops->shrink ? file->ops->shrink(file, size, err) : TT_OK;
 }
 
 int tt_disk_rename(const struct tt_disk *disk, const char *from, const char *to, struct tt_err *err)

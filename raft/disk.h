@@ -48,6 +48,8 @@ struct tt_disk_file_ops {
     /* bytes seen now, synced or not */
     int (*size)(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *err);
     void (*direct)(struct tt_disk_file *file); /* NULL: there is no page cache */
+    /* NULL: giving blocks back takes no time */
+    int (*shrink)(struct tt_disk_file *file, uint64_t size, struct tt_err *err);
 };
 
 struct tt_disk_ops {
@@ -91,6 +93,9 @@ int tt_disk_size(struct tt_disk_file *file, uint64_t *ret_size, struct tt_err *e
  * system can. For what is written once and hardly ever read: it costs neither a copy nor memory.
  * What a write promises stays the same. */
 void tt_disk_direct(struct tt_disk_file *file);
+/* Gives back what a file that nobody reads any more has behind `size`, before it is unlinked: all
+ * at once would keep the device, and whoever writes to it, waiting for long. */
+int tt_disk_shrink(struct tt_disk_file *file, uint64_t size, struct tt_err *err) TT_MUST_USE;
 int tt_disk_rename(const struct tt_disk *disk, const char *from, const char *to,
                    struct tt_err *err) TT_MUST_USE;
 int tt_disk_unlink(const struct tt_disk *disk, const char *path, struct tt_err *err) TT_MUST_USE;

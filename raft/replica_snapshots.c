@@ -152,18 +152,16 @@ static int write_file(struct job *job)
     TT_AUTO_BUF struct tt_buf piece;
     tt_buf_init(&piece, TT_VALUE_SIZE_MAX + 2 * ENCODE_PIECE);
     struct tt_pace *pace = job->replica->env.pace;
-    if (pace != NULL) {
-        tt_pace_begin(pace);
-    }
     bool done = false;
     while (r == TT_OK && !done) {
+        uint64_t begin_ns = tt_clock_thread_ns();
         tt_buf_reset(&piece);
         r = tt_snapshot_writer_next(writer, piece_size(job, ENCODE_PIECE), &piece, &done,
                                     &job->err);
         if (r == TT_OK) {
             r = tt_snapshot_file_append(file, tt_buf_view(&piece), &job->err);
         }
-        if (r == TT_OK && pace != NULL && !tt_pace_rest(pace)) {
+        if (r == TT_OK && pace != NULL && !tt_pace_rest(pace, tt_clock_thread_ns() - begin_ns)) {
             r = TT_FAIL(&job->err, TT_ECANCELED, "the server stops");
         }
     }
@@ -175,8 +173,8 @@ static int write_file(struct job *job)
         job->meta.file_size = handle.size;
         memcpy(job->meta.sha256, handle.hash, sizeof job->meta.sha256);
         /* The new one is not in the log yet: after a crash the log asks for the one before. */
-        const struct tt_snapshot_retention retention = {.keep = KEEP_SNAPSHOTS,
-                                                        .pinned_index = job->recorded_index};
+        const struct tt_snapshot_retention retention = {
+            .keep = KEEP_SNAPSHOTS, .pinned_index = job->recorded_index, .pace = pace};
         r = tt_snapshot_file_retain(job->replica->env.disk, snapshot_dir(job), &retention,
                                     &job->err);
     }

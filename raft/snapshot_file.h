@@ -93,6 +93,8 @@ int tt_snapshot_file_verify(struct tt_snapshot_file *file,
 void tt_snapshot_file_free(struct tt_snapshot_file *file);
 TT_DEFINE_AUTO(tt_snapshot_file)
 
+struct tt_pace; /* base/pace.h */
+
 /* The directory. */
 enum { TT_SNAPSHOT_LIST_MAX = 64 };
 struct tt_snapshot_name {
@@ -112,8 +114,9 @@ int tt_snapshot_file_settle(const struct tt_disk *disk, const char *dir,
 struct tt_snapshot_retention {
     size_t keep;           /* newest that stay; 2 is right */
     uint64_t pinned_index; /* stays too (a peer is being sent it); 0 = none */
+    struct tt_pace *pace;  /* kept; rests between the pieces of a large file; NULL: no rests */
 };
-/* Removes the others. A file that is being read stays readable. */
+/* Removes the others. One that is being read ends before its end: its reader gets an error. */
 int tt_snapshot_file_retain(const struct tt_disk *disk, const char *dir,
                             const struct tt_snapshot_retention *retention,
                             struct tt_err *err) TT_MUST_USE;

@@ -17,6 +17,7 @@ enum {
     SNAPSHOT_LEVEL = 1, /* of zstd: the snapshot worker shares two cores with the server */
     SNAPSHOT_DRAIN_EVERY = 1 << 20, /* bytes received */
     SNAPSHOT_BLOCK = 1 << 20,       /* bytes of one write */
+    SNAPSHOT_SHRINK = 8 << 20,      /* bytes of a superfluous file that are given back at a time */
     SNAPSHOT_SIZE_MIN = SNAPSHOT_HEADER_SIZE + SNAPSHOT_CHUNK_HEADER_SIZE + TT_SNAPSHOT_HASH_SIZE,
 };
 #define SNAPSHOT_MAGIC UINT64_C(0x746f68732d747574) /* "tut-shot" */

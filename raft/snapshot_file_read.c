@@ -11,6 +11,7 @@
 
 #include "base/crc32c.h"
 #include "base/intmath.h"
+#include "base/pace.h"
 #include "raft/snapshot_file.h"
 #include "raft/snapshot_file_format.h"
 
@@ -255,7 +256,8 @@ static void listing_add(void *arg, const char *text)
         if (listing->count < TT_SNAPSHOT_LIST_MAX) {
             listing->names[listing->count++] = name;
         }
-    } else if ((tt_str_ends(s, TT_STR(".tmp")) || tt_str_ends(s, TT_STR(".part"))) &&
+    } else if ((tt_str_ends(s, TT_STR(".tmp")) || tt_str_ends(s, TT_STR(".part")) ||
+                tt_str_ends(s, TT_STR(".old"))) &&
                listing->stale_count < SNAPSHOT_STALE_MAX) {
         listing->stale[listing->stale_count++] = tt_xstrdup(text);
     }
@@ -323,6 +325,42 @@ int tt_snapshot_file_settle(const struct tt_disk *disk, const char *dir,
     return r == 0 ? tt_disk_sync_dir(disk, dir, err) : r;
 }
 
+/* From its end on, a piece at a time. A server that stops does not wait for the rests. */
+static int shrink_slowly(const struct tt_disk *disk, const char *path, struct tt_pace *pace,
+                         struct tt_err *err)
+{
+    struct tt_disk_file *file;
+    uint64_t size = 0;
+    int r = tt_disk_open(disk, path, TT_DISK_WRITE, &file, err);
+    if (r != 0) {
+        return r;
+    }
+    const struct tt_clock *clock = tt_clock_real();
+    r = tt_disk_size(file, &size, err);
+    for (bool go_on = true; r == 0 && go_on && size > SNAPSHOT_SHRINK;) {
+        uint64_t begin_ns = tt_clock_ns(clock);
+        size -= SNAPSHOT_SHRINK;
+        r = tt_disk_shrink(file, size, err);
+        go_on = tt_pace_rest(pace, tt_clock_ns(clock) - begin_ns);
+    }
+    tt_disk_close(file);
+    return r;
+}
+
+/* Under a name that is never listed it may be cut short; a start removes what a crash left. */
+static int remove_file(const struct tt_disk *disk, const char *dir,
+                       const struct tt_snapshot_name *name, struct tt_pace *pace,
+                       struct tt_err *err)
+{
+    TT_AUTO_FREE char *path = snapshot_path(dir, name->index, name->term, "");
+    TT_AUTO_FREE char *old = snapshot_path(dir, name->index, name->term, ".old");
+    int r = tt_disk_rename(disk, path, old, err);
+    if (r == 0 && pace != NULL) {
+        r = shrink_slowly(disk, old, pace, err);
+    }
+    return r == 0 ? tt_disk_unlink(disk, old, err) : r;
+}
+
 static int retain(const struct tt_disk *disk, const char *dir, const struct listing *listing,
                   const struct tt_snapshot_retention *retention, struct tt_err *err)
 {
@@ -333,8 +371,7 @@ static int retain(const struct tt_disk *disk, const char *dir, const struct list
         if (name->index == retention->pinned_index) {
             continue;
         }
-        TT_AUTO_FREE char *path = snapshot_path(dir, name->index, name->term, "");
-        r = tt_disk_unlink(disk, path, err);
+        r = remove_file(disk, dir, name, retention->pace, err);
         removed = true;
     }
     return r == 0 && removed ? tt_disk_sync_dir(disk, dir, err) : r;

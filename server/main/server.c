@@ -580,8 +580,10 @@ void server_free(struct server *server)
         tt_controller_free(server->controllers[i]);
     }
     tt_loop_free(server->loop);
+    server_reclaimer_hurry(&server->reclaimer);
     tt_pool_free(server->pool);
     tt_pool_free(server->slow_pool);
+    server_reclaimer_fini(&server->reclaimer);
     tt_registry_free(server->registry);
     server_keys_free(server->keys);
     tt_tls_context_unref(server->api_tls);

@@ -10,7 +10,9 @@
  */
 #include "server/store/lineage.h"
 
-enum { SLOT_COUNT_SHIFT = 48, SLOT_COUNT_HIGH = 1 << 14, HAND_OVER_MIN = 512 };
+#include "base/pace.h"
+
+enum { SLOT_COUNT_SHIFT = 48, SLOT_COUNT_HIGH = 1 << 14, HAND_OVER_MIN = 512, REST_AFTER = 4096 };
 #define STORE_SLOT_BIAS (INT64_C(1) << 40)
 #define SLOT_POINTER    ((UINT64_C(1) << SLOT_COUNT_SHIFT) - 1)
 
@@ -95,16 +97,37 @@ static void version_died(struct tt_version *version)
     if (large && reclaimer) {
         reclaimer->hand_over(reclaimer, version);
     } else {
-        tt_version_reclaim(version);
+        tt_version_reclaim(version, NULL);
     }
+}
+
+/* How much was looked at since the last rest. */
+struct reclaim_pause {
+    struct tt_pace *pace; /* NULL: no rests (any more) */
+    uint64_t begin_ns;    /* of the thread's time, at the last rest */
+    uint32_t count;       /* garbage looked at since then, a chunk as all its changes */
+};
+
+static void pause_after(struct reclaim_pause *pause, const struct store_garbage *next)
+{
+    pause->count += next->kind == STORE_GARBAGE_CHUNK ? STORE_CHUNK_CHANGES : 1;
+    if (!pause->pace || pause->count < REST_AFTER) {
+        return;
+    }
+    if (!tt_pace_rest(pause->pace, tt_clock_thread_ns() - pause->begin_ns)) {
+        pause->pace = NULL; /* the server stops: soon done is best */
+    }
+    pause->begin_ns = tt_clock_thread_ns();
+    pause->count = 0;
 }
 
 /* Frees what was born after `batch`, appends the rest to `keep`. */
 static void sort_out(struct store_garbage_list *taken, uint64_t batch,
-                     struct store_garbage_list *keep)
+                     struct store_garbage_list *keep, struct reclaim_pause *pause)
 {
     for (struct store_garbage *g = taken->first; g;) {
         struct store_garbage *next = g->next;
+        pause_after(pause, g);
         if (g->birth > batch) {
             store_garbage_free(g, batch, keep);
         } else {
@@ -115,8 +138,11 @@ static void sort_out(struct store_garbage_list *taken, uint64_t batch,
     *taken = (struct store_garbage_list){0};
 }
 
-void tt_version_reclaim(struct tt_version *dead)
+void tt_version_reclaim(struct tt_version *dead, struct tt_pace *pace)
 {
+    /* With the last version the whole store goes: nobody is served from it any more. */
+    struct reclaim_pause pause = {.pace = dead->last ? NULL : pace,
+                                  .begin_ns = tt_clock_thread_ns()};
     struct store_lineage *lineage = dead->lineage;
     struct store_garbage_list taken = {0};
     struct store_garbage_list keep = {0};
@@ -151,7 +177,7 @@ void tt_version_reclaim(struct tt_version *dead)
             store_garbage_join(&taken, &keep);
             compared = batch;
         }
-        sort_out(&taken, batch, &keep);
+        sort_out(&taken, batch, &keep, &pause);
     }
     TT_ASSERT(!keep.first); /* with no older version everything was freed */
     tt_free(dead);

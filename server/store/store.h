@@ -25,13 +25,16 @@ struct tt_store_listener {
     void (*published)(struct tt_store_listener *listener, uint64_t revision);
 };
 
+struct tt_pace; /* base/pace.h */
 /* Takes dead versions that are costly to free off the thread that dropped them: hand_over must see
- * to it that tt_version_reclaim(dead) runs once, on any thread (the pool), not necessarily soon. */
+ * to it that tt_version_reclaim runs once, on any thread (the pool), not necessarily soon. */
 struct tt_store_reclaimer {
     /* any thread; takes dead */
     void (*hand_over)(struct tt_store_reclaimer *reclaimer, struct tt_version *dead);
 };
-void tt_version_reclaim(struct tt_version *dead);
+/* What a version held for long left behind may be a million items: between thousands of them it
+ * rests (NULL: never), for the memory goes back to threads that others wait for. */
+void tt_version_reclaim(struct tt_version *dead, struct tt_pace *pace);
 
 struct tt_store *tt_store_new(void);
 /* Versions that readers still hold stay valid. */

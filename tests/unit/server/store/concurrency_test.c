@@ -118,7 +118,7 @@ static void hand_over(struct tt_store_reclaimer *reclaimer, struct tt_version *d
     }
     (void)pthread_mutex_unlock(&shared->lock);
     if (!kept) {
-        tt_version_reclaim(dead);
+        tt_version_reclaim(dead, NULL);
     }
 }
 
@@ -136,7 +136,7 @@ static void *reclaim_all(void *arg)
         }
         (void)pthread_mutex_unlock(&shared->lock);
         if (dead) {
-            tt_version_reclaim(dead);
+            tt_version_reclaim(dead, NULL);
         }
     }
     return NULL;
@@ -199,7 +199,7 @@ static void readers_see_consistent_versions_while_the_writer_goes_on(void **stat
     (void)pthread_join(pool, NULL);
     tt_store_free(shared.store);
     for (unsigned i = 0; i < shared.dead_count; i++) {
-        tt_version_reclaim(shared.dead[i]);
+        tt_version_reclaim(shared.dead[i], NULL);
     }
     (void)pthread_mutex_destroy(&shared.lock);
     for (unsigned i = 0; i < READERS; i++) {
