@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/pace.h"
 #include "raft/disk_memory.h"
 #include "raft/snapshot_file.h"
 
@@ -236,6 +237,84 @@ static void retention_keeps_the_newest_and_the_pinned(void **state)
     tt_disk_memory_free(memory);
 }
 
+/* A memory disk that can shrink files and counts how. Static because the operations of a file have
+ * no context of their own; one test uses it. */
+static struct {
+    struct tt_disk disk;
+    struct tt_disk_ops ops;           /* the memory's, but for open */
+    struct tt_disk_file_ops file_ops; /* the memory's, with shrink */
+    const struct tt_disk *memory;
+    unsigned count;
+    uint64_t size; /* of the last */
+    char path[128];
+} shrinking;
+
+static int count_shrink(struct tt_disk_file *file, uint64_t size, struct tt_err *err)
+{
+    (void)file;
+    (void)err;
+    assert_true(shrinking.count == 0 || size < shrinking.size);
+    shrinking.count++;
+    shrinking.size = size;
+    return TT_OK;
+}
+
+static int shrinking_open(void *ctx, const char *path, enum tt_disk_open how,
+                          struct tt_disk_file **ret, struct tt_err *err)
+{
+    int r = shrinking.memory->ops->open(ctx, path, how, ret, err);
+    if (r == TT_OK) {
+        shrinking.file_ops = *(*ret)->ops;
+        shrinking.file_ops.shrink = count_shrink;
+        (*ret)->ops = &shrinking.file_ops;
+        (void)snprintf(shrinking.path, sizeof shrinking.path, "%s", path);
+    }
+    return r;
+}
+
+static void a_large_file_is_given_back_in_pieces_under_a_name_that_nobody_reads(void **state)
+{
+    (void)state;
+    enum { SIZE = 40 << 20 };
+    struct tt_disk_memory *memory = disk_new();
+    struct tt_snapshot_handle handle;
+    shrinking.memory = tt_disk_memory_disk(memory);
+    shrinking.ops = *shrinking.memory->ops;
+    shrinking.ops.open = shrinking_open;
+    shrinking.disk = (struct tt_disk){.ops = &shrinking.ops, .ctx = shrinking.memory->ctx};
+    assert_int_equal(snapshot_write(&shrinking.disk, 1, SIZE, &handle), 0);
+    assert_int_equal(snapshot_write(&shrinking.disk, 2, 100, &handle), 0);
+    struct tt_pace *pace = tt_pace_new(100);
+    const struct tt_snapshot_retention retention = {.keep = 1, .pace = pace};
+    assert_int_equal(tt_snapshot_file_retain(&shrinking.disk, DIR, &retention, NULL), 0);
+    assert_in_range(shrinking.count, 2, 8); /* half of SIZE is left of it in the file */
+    assert_in_range(shrinking.size, 1, 8 << 20);
+    assert_true(tt_str_ends(tt_str_c(shrinking.path), TT_STR(".old")));
+    assert_non_null(tt_disk_memory_path(memory, 0));
+    assert_null(tt_disk_memory_path(memory, 1)); /* only the second is left */
+    assert_int_equal(snapshot_check(&shrinking.disk, 2, 100), 0);
+    tt_pace_free(pace);
+    tt_disk_memory_free(memory);
+}
+
+static void what_a_crash_left_of_a_removal_goes_at_the_start(void **state)
+{
+    (void)state;
+    struct tt_disk_memory *memory = disk_new();
+    const struct tt_disk *disk = tt_disk_memory_disk(memory);
+    struct tt_snapshot_handle handle;
+    assert_int_equal(snapshot_write(disk, 1, 100, &handle), 0);
+    assert_int_equal(snapshot_write(disk, 2, 100, &handle), 0);
+    assert_int_equal(tt_disk_rename(disk, DIR "/snapshot-0000000000000001-0000000000000003",
+                                    DIR "/snapshot-0000000000000001-0000000000000003.old", NULL),
+                     0);
+    const struct tt_snapshot_name recorded = {.index = 2, .term = 3};
+    assert_int_equal(tt_snapshot_file_settle(disk, DIR, &recorded, NULL), 0);
+    assert_null(tt_disk_memory_path(memory, 1));
+    assert_int_equal(snapshot_check(disk, 2, 100), 0);
+    tt_disk_memory_free(memory);
+}
+
 static void a_handle_survives_its_encoding(void **state)
 {
     (void)state;
@@ -262,6 +341,8 @@ int main(void)
         cmocka_unit_test(damage_anywhere_is_found),
         cmocka_unit_test(a_crash_while_writing_leaves_the_old_snapshot_and_no_half_one),
         cmocka_unit_test(retention_keeps_the_newest_and_the_pinned),
+        cmocka_unit_test(a_large_file_is_given_back_in_pieces_under_a_name_that_nobody_reads),
+        cmocka_unit_test(what_a_crash_left_of_a_removal_goes_at_the_start),
         cmocka_unit_test(a_handle_survives_its_encoding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

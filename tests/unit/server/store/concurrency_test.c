@@ -5,6 +5,7 @@
 
 #include "tests/unit/server/store/workload.h"
 
+#include "base/pace.h"
 #include "server/store/apply.h"
 
 enum { READERS = 3, BATCHES = 1500, KEYS = 400 };
@@ -126,6 +127,7 @@ static void hand_over(struct tt_store_reclaimer *reclaimer, struct tt_version *d
 static void *reclaim_all(void *arg)
 {
     struct shared *shared = arg;
+    struct tt_pace *pace = tt_pace_new(50);
     for (bool stop = false; !stop;) {
         stop = atomic_load(&shared->stop);
         struct tt_version *dead = NULL;
@@ -136,9 +138,10 @@ static void *reclaim_all(void *arg)
         }
         (void)pthread_mutex_unlock(&shared->lock);
         if (dead) {
-            tt_version_reclaim(dead, NULL);
+            tt_version_reclaim(dead, pace);
         }
     }
+    tt_pace_free(pace);
     return NULL;
 }
 
