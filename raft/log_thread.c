@@ -31,6 +31,9 @@ enum {
     THREAD_INBOX_MAX = 65536,       /* not reached: requests are posted as answers */
     THREAD_WATERMARK_MS = 50,       /* between two: at most 100 ms behind, with a sync in between */
     THREAD_PREPARE_RETRY_MS = 1000, /* after a failed zero-fill */
+    /* Between two removals: blocks of a segment keep the device busy for some 8 ms, and five in a
+     * second are more than a disk that syncs each batch can fill. */
+    THREAD_REMOVE_MS = 200,
 };
 
 struct tt_wal_thread {
@@ -58,6 +61,7 @@ struct tt_wal_thread {
     struct tt_err remove_err;         /* of a removal that failed */
     int remove_result;                /* of the last removal: 0 or TT_E… */
     bool remove_out;                  /* remove_work is on the pool */
+    uint64_t remove_after_ms;         /* not before, after the one before */
 
     size_t reads_out;    /* READ requests on the pool */
     uint64_t marked_ms;  /* monotonic time of the last watermark */
@@ -215,11 +219,13 @@ static void remove_done(struct tt_work *work)
 
 static void remove_submit(struct tt_wal_thread *self)
 {
-    if (self->remove_out || self->ending ||
+    uint64_t now = tt_clock_ms(tt_clock_real());
+    if (self->remove_out || self->ending || now < self->remove_after_ms ||
         !tt_wal_removal_want(self->config.log, &self->remove_job)) {
         return;
     }
     self->remove_out = true;
+    self->remove_after_ms = now + THREAD_REMOVE_MS;
     self->remove_work =
         (struct tt_work){.work = remove_run, .done = remove_done, .reply = self->inbox};
     if (tt_pool_submit(self->config.pool, &self->remove_work) != 0) {

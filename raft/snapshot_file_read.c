@@ -341,7 +341,7 @@ static int shrink_slowly(const struct tt_disk *disk, const char *path, struct tt
         uint64_t begin_ns = tt_clock_ns(clock);
         size -= SNAPSHOT_SHRINK;
         r = tt_disk_shrink(file, size, err);
-        go_on = tt_pace_rest(pace, tt_clock_ns(clock) - begin_ns);
+        go_on = tt_pace_rest(pace, SNAPSHOT_SHRINK_WEIGHT * (tt_clock_ns(clock) - begin_ns));
     }
     tt_disk_close(file);
     return r;
