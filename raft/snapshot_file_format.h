@@ -14,7 +14,7 @@ enum {
     SNAPSHOT_HEADER_SIZE = 56,
     SNAPSHOT_CHUNK_HEADER_SIZE = 12,
     SNAPSHOT_VERSION = 1,
-    SNAPSHOT_LEVEL = -1, /* of zstd: a third larger than 1, for a quarter less time of a core */
+    SNAPSHOT_LEVEL = 1, /* of zstd: the snapshot worker shares two cores with the server */
     SNAPSHOT_DRAIN_EVERY = 1 << 20, /* bytes received */
     SNAPSHOT_BLOCK = 1 << 20,       /* bytes of one write */
     SNAPSHOT_SHRINK = 8 << 20,      /* bytes of a superfluous file that are given back at a time */

@@ -347,15 +347,19 @@ static int shrink_slowly(const struct tt_disk *disk, const char *path, struct tt
     return r;
 }
 
-/* Under a name that is never listed it may be cut short; a start removes what a crash left. */
+/* Slowly under a name that is never listed, where it may be cut short; a start removes what a crash
+ * left of it. */
 static int remove_file(const struct tt_disk *disk, const char *dir,
                        const struct tt_snapshot_name *name, struct tt_pace *pace,
                        struct tt_err *err)
 {
     TT_AUTO_FREE char *path = snapshot_path(dir, name->index, name->term, "");
+    if (pace == NULL) {
+        return tt_disk_unlink(disk, path, err);
+    }
     TT_AUTO_FREE char *old = snapshot_path(dir, name->index, name->term, ".old");
     int r = tt_disk_rename(disk, path, old, err);
-    if (r == 0 && pace != NULL) {
+    if (r == 0) {
         r = shrink_slowly(disk, old, pace, err);
     }
     return r == 0 ? tt_disk_unlink(disk, old, err) : r;

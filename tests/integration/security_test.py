@@ -521,7 +521,7 @@ class Canaries(SecurityTest):
         self.cluster.wait_equal()
         for server in self.cluster.servers:
             self.must("admin", "POST", "/tutti/v1/cluster/snapshot", server=server)
-        self.assertEqual(len(self.holds(plain)), 3, "the search does not find what is there")
+        self.assertGreaterEqual(len(self.holds(plain)), 3, "the search misses what is there")
         with open(f"{self.cluster.pki}/ca.key", encoding="ascii") as handle:
             key = handle.read().splitlines()[1]
         with open(f"{self.cluster.pki}/seal.key", "rb") as handle:
