@@ -249,15 +249,10 @@ static size_t put_header(nghttp2_nv *nv, struct tt_str name, struct tt_str value
     return 1;
 }
 
-/* Decimal digits at the end of out: snprintf would be a tenth of a small response's cost. */
-static struct tt_str digits(uint64_t value, char out[24])
+/* In out; snprintf would be a tenth of a small response's cost. */
+static struct tt_str digits(uint64_t value, char out[TT_U64_DIGITS_MAX])
 {
-    size_t at = 24;
-    do {
-        out[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return tt_str(out + at, 24 - at);
+    return tt_str(out, tt_u64_digits(value, out));
 }
 
 static void h2_respond(struct tt_http_exchange *ex, int status,
@@ -265,8 +260,8 @@ static void h2_respond(struct tt_http_exchange *ex, int status,
 {
     struct http2 *h2 = h2_of(ex->conn);
     nghttp2_nv nv[HTTP_RESPONSE_HEADERS_MAX + 2];
-    char status_text[24];
-    char length_text[24];
+    char status_text[TT_U64_DIGITS_MAX];
+    char length_text[TT_U64_DIGITS_MAX];
     TT_ASSERT(status >= 200 && status <= 999);
     size_t count = put_header(&nv[0], TT_STR(":status"), digits((uint64_t)status, status_text),
                               NGHTTP2_NV_FLAG_NO_COPY_NAME);
