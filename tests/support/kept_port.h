@@ -1,5 +1,6 @@
-/* A port of 127.0.0.1 that stays ours while nobody listens on it: before a server starts, and while
- * it restarts. A port that was only looked up may meanwhile become that of another program.
+/* A port of 127.0.0.1 that stays ours while nobody listens on it: before a server starts, while it
+ * restarts, and where connecting is to be refused. A port that was only looked up may meanwhile
+ * become that of another program.
  *
  * A socket is bound to it and never listens. Linux gives such a port to nobody who asks for any,
  * and lets those who name it listen beside it, as long as both sides ask to reuse addresses.

@@ -2,7 +2,7 @@
  * informers. */
 #include "api/client/api_client.h"
 #include "api/client/informer.h"
-#include "tests/unit/api/http/dead_port.h"
+#include "tests/support/kept_port.h"
 #include "tests/unit/api/http/web.h"
 
 struct caller {
@@ -86,9 +86,10 @@ static void dead_endpoint_is_passed_over(void **state)
     (void)state;
     struct web web;
     struct caller caller = {.done = 0};
-    struct dead_port dead[2] = {dead_port_up(), dead_port_up()};
+    uint16_t ports[3];
+    int keepers[2] = {kept_port(&ports[0]), kept_port(&ports[1])}; /* nobody listens there */
     web_up(&web, NULL);
-    uint16_t ports[3] = {dead[0].port, dead[1].port, tt_http_server_port(web.server)};
+    ports[2] = tt_http_server_port(web.server);
     struct tt_api_client *client = client_of(&web, ports, 3);
     caller.call.body = TT_STR("payload");
     ask(&web, client, &caller, "POST", "/echo"); /* a write: nothing had reached the dead ones */
@@ -98,8 +99,8 @@ static void dead_endpoint_is_passed_over(void **state)
     assert_int_equal(web.requests, 1);
     client_down(&web, client);
     web_down(&web);
-    dead_port_down(&dead[0]);
-    dead_port_down(&dead[1]);
+    assert_int_equal(close(keepers[0]), 0);
+    assert_int_equal(close(keepers[1]), 0);
 }
 
 /* Two servers, neither of which takes the certificate: each is asked once, and none again. */
@@ -164,10 +165,11 @@ static void nobody_there_ends_at_the_deadline(void **state)
     (void)state;
     struct web web;
     struct caller caller = {.call = {.timeout_ms = 150}};
-    struct dead_port dead = dead_port_up();
+    uint16_t dead;
+    int keeper = kept_port(&dead);
     uint64_t start_ms;
     web_up(&web, NULL);
-    struct tt_api_client *client = client_of(&web, &dead.port, 1);
+    struct tt_api_client *client = client_of(&web, &dead, 1);
     do {
         caller.call.timeout_ms *= 2;
         start_ms = tt_loop_now_ms(web.fixture.loop); /* what deadlines are counted from */
@@ -178,7 +180,7 @@ static void nobody_there_ends_at_the_deadline(void **state)
     assert_true(tt_loop_now_ms(web.fixture.loop) - start_ms >= caller.call.timeout_ms);
     client_down(&web, client);
     web_down(&web);
-    dead_port_down(&dead);
+    assert_int_equal(close(keeper), 0);
 }
 
 static void status_becomes_the_error(void **state)
@@ -274,9 +276,10 @@ static void close_ends_a_sleeping_call(void **state)
     (void)state;
     struct web web;
     struct caller caller = {.done = 0};
-    struct dead_port dead = dead_port_up();
+    uint16_t dead;
+    int keeper = kept_port(&dead);
     web_up(&web, NULL);
-    struct tt_api_client *client = client_of(&web, &dead.port, 1);
+    struct tt_api_client *client = client_of(&web, &dead, 1);
     caller.call = (struct tt_api_call){
         .method = "GET", .path = TT_STR("/echo"), .done = on_done, .ctx = &caller};
     assert_int_equal(tt_api_call_start(client, &caller.call, NULL), 0);
@@ -285,7 +288,7 @@ static void close_ends_a_sleeping_call(void **state)
     assert_int_equal(caller.done, 1);
     assert_int_equal(caller.code, TT_ECANCELED);
     web_down(&web);
-    dead_port_down(&dead);
+    assert_int_equal(close(keeper), 0);
 }
 
 static void paths_are_built_and_encoded(void **state)

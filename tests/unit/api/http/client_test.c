@@ -1,6 +1,6 @@
 /* The HTTP client: how calls end, whatever happens to the connection. */
 #include "api/http/client_internal.h"
-#include "tests/unit/api/http/dead_port.h"
+#include "tests/support/kept_port.h"
 #include "tests/unit/api/http/web_call.h"
 
 static void every_call_of_many_is_answered_once(void **state)
@@ -70,14 +70,15 @@ static void unreachable_server_is_unavailable(void **state)
     (void)state;
     struct web web;
     struct web_call wc;
-    struct dead_port dead = dead_port_up();
+    uint16_t dead;
+    int keeper = kept_port(&dead);
     web_up(&web, NULL);
-    web.client = other_client(&web, web.h2_tls, dead.port, NULL);
+    web.client = other_client(&web, web.h2_tls, dead, NULL);
     web_exchange(&web, &wc, "GET", "/echo", TT_STR_NONE);
     assert_int_equal(wc.code, TT_EUNAVAILABLE);
     assert_int_equal(web.requests, 0);
     web_close(&web, &wc);
-    dead_port_down(&dead);
+    assert_int_equal(close(keeper), 0);
 }
 
 static void wrong_server_is_refused(void **state)
