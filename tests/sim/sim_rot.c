@@ -13,11 +13,13 @@ static bool is_whole(const struct sim_server *server, uint64_t index)
     return server->durable.snapshot_index >= index || server->durable.last_index >= index;
 }
 
-/* The leader, when every member is a running voter that has stored all that is committed. */
+/* The leader, when every member is a running voter that has stored all that is committed. The
+ * members are those of its newest configuration: with one that is not committed the others may know
+ * fewer voters, and without the damaged one have no majority. */
 static struct sim_server *whole_leader(struct sim *sim)
 {
     struct sim_server *leader = sim_leader(sim);
-    if (!leader || !leader->node->ready) {
+    if (!leader || !leader->node->ready || leader->node->config_count > 0) {
         return NULL;
     }
     const struct tt_membership *members = &leader->node->membership;
